@@ -1,0 +1,221 @@
+"""CSV logs: one writer, one write per row, one line per row; and reading what a crash left of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from sdclient.files.durable import fsync_file
+from sdclient.files.trouble import StrPath, storage_errors
+
+__all__ = ["MAX_CELL_CHARS", "RowLog", "append_row", "format_row", "read_rows"]
+
+MAX_CELL_CHARS = 32_767
+"""The longest cell, in characters: what a spreadsheet takes. Python's own reader refuses cells beyond 131,072."""
+
+# Everything that some reader takes for the end of a line.
+_LINE_BREAKS = re.compile("\r\n|[\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
+# A spreadsheet would run a cell that starts like this; the wide forms do the same in East Asian versions.
+_RUNNABLE = re.compile(r"'*\s*[=+\-@\t\uff1d\uff0b\uff0d\uff20]")
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_BOM = "\ufeff"
+
+
+def format_row(cells: Iterable[str]) -> bytes:
+    """Write `cells` as one line of CSV in UTF-8, harmless to whoever opens it.
+
+    Line breaks become spaces and NUL is left out. A cell that a spreadsheet would run (it starts with `=`, `+`, `-`,
+    `@` or a tab, and is no plain number) gets a `'` in front, which `read_rows` takes off again. Cells
+    longer than `MAX_CELL_CHARS` are cut and end in `…`.
+
+    Returns:
+        The line, with one line feed, at its end.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow([_harmless(cell) for cell in cells])
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(cell: str) -> str:
+    flat = _LINE_BREAKS.sub(" ", cell.replace("\0", ""))
+    if _RUNNABLE.match(flat) and not _PLAIN_NUMBER.fullmatch(flat):
+        flat = f"'{flat}"
+    return flat if len(flat) <= MAX_CELL_CHARS else f"{flat[: MAX_CELL_CHARS - 1]}…"
+
+
+def _original(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _RUNNABLE.match(cell) else cell
+
+
+def append_row(file: int | io.IOBase, line: bytes) -> None:
+    """Append one line to a file in a single write, so that rows are never mixed.
+
+    Args:
+        file: A file, or its descriptor, open for appending.
+        line: The row, with one line feed, at its end.
+
+    Raises:
+        ValueError: `line` is not exactly one line.
+        StorageError: The row was not, or only partly, written.
+    """
+    if not line or line.find(b"\n") != len(line) - 1:
+        raise ValueError(f"a row is one line that ends in a line feed, not {line[:60]!r}")
+    fd = file if isinstance(file, int) else file.fileno()
+    with storage_errors("append a row to", f"the open file {fd}"):
+        _write_row(fd, line)
+
+
+def _write_row(fd: int, line: bytes) -> None:
+    rest = line[os.write(fd, line) :]
+    # After a short write (the disk is nearly full) the next one finishes the row or says why it cannot.
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+@final
+class RowLog:
+    """A CSV log that this process alone appends to. Threads may share it.
+
+    A row that could not be written whole is taken back, so that the next one does not grow out of its middle.
+
+    Args:
+        path: The log. A new one starts with a row of `columns`. One that exists is continued.
+        columns: The names of the cells.
+
+    Raises:
+        StorageError: The log cannot be opened.
+        ValueError: There are no columns.
+    """
+
+    def __init__(self, path: StrPath, columns: Sequence[str]) -> None:
+        if not columns:
+            raise ValueError("a log needs at least one column")
+        self.path = Path(path)
+        self.columns = tuple(columns)
+        self._lock = threading.Lock()
+        self._torn_at: int | None = None
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        with storage_errors("open", self.path):
+            self._fd: int | None = os.open(self.path, flags, 0o666)
+            self._begin(self._fd)
+
+    def _begin(self, fd: int) -> None:
+        """Write the head, or end the unfinished line of an earlier process."""
+        size = os.fstat(fd).st_size
+        if size == 0:
+            _write_row(fd, format_row(self.columns))
+            return
+        os.lseek(fd, size - 1, os.SEEK_SET)
+        if os.read(fd, 1) != b"\n":
+            _write_row(fd, b"\n")
+
+    def append(self, cells: Sequence[str]) -> None:
+        """Append one row, in the order of `columns`.
+
+        Raises:
+            ValueError: Not one cell per column, or the log is closed.
+            StorageError: The row is not in the log. It may be appended again later.
+        """
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{self.path}: {len(cells)} cells for {len(self.columns)} columns")
+        line = format_row(cells)
+        with self._lock, storage_errors("append to", self.path):
+            fd = self._open_fd()
+            self._take_back(fd)
+            end = os.fstat(fd).st_size
+            # Until the row is whole it counts as torn, so that no way out of here leaves half of one behind.
+            self._torn_at = end
+            try:
+                _write_row(fd, line)
+            except BaseException:
+                self._take_back(fd)
+                raise
+            self._torn_at = None
+
+    def _take_back(self, fd: int) -> None:
+        if self._torn_at is not None:
+            os.ftruncate(fd, self._torn_at)
+            self._torn_at = None
+
+    def sync(self) -> None:
+        """Have the rows put on the disk.
+
+        Raises:
+            StorageError: They may be lost in a power cut.
+        """
+        with self._lock, storage_errors("flush", self.path):
+            fsync_file(self._open_fd())
+
+    def close(self) -> None:
+        """Close the log; a second call does nothing.
+
+        Raises:
+            StorageError: Rows may be lost: network file systems may report a full disk only here.
+        """
+        with self._lock, storage_errors("close", self.path):
+            fd, self._fd = self._fd, None
+            if fd is not None:
+                os.close(fd)
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise ValueError(f"{self.path}: this log is closed")
+        return self._fd
+
+    def __enter__(self) -> RowLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_rows(path: StrPath) -> tuple[list[dict[str, str]], list[str]]:
+    """Read a log as far as it can be read, even while it is being written or after a crash.
+
+    A last line without its end is still being written, or torn: it is left out in silence. NUL bytes, which a power
+    cut may leave, are left out too. Any other line that cannot be read is reported, and the rest kept.
+
+    Returns:
+        The rows, by the names in the first line; and one message per line that could not be read.
+
+    Raises:
+        StorageError: The file cannot be opened or read.
+    """
+    rows: list[dict[str, str]] = []
+    problems: list[str] = []
+    columns: list[str] | None = None
+    with storage_errors("read", path):
+        for number, raw in _whole_lines(path):
+            try:
+                cells = _parse_line(raw)
+            except (csv.Error, UnicodeDecodeError) as exc:
+                problems.append(f"{path}: line {number} cannot be read ({exc}): {raw[:60]!r}")
+                continue
+            if columns is None:
+                columns = cells
+            elif len(cells) != len(columns):
+                problems.append(f"{path}: line {number} has {len(cells)} cells instead of {len(columns)}")
+            else:
+                rows.append(dict(zip(columns, cells, strict=True)))
+    return rows, problems
+
+
+def _whole_lines(path: StrPath) -> Iterator[tuple[int, bytes]]:
+    with Path(path).open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if raw.endswith(b"\n") and (line := raw.replace(b"\0", b"").rstrip(b"\r\n")):
+                yield number, line
+
+
+def _parse_line(raw: bytes) -> list[str]:
+    text = raw.decode("utf-8").removeprefix(_BOM)
+    return [_original(cell) for cell in next(csv.reader([text], strict=True))]

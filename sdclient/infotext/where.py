@@ -1,0 +1,115 @@
+"""Where the `parameters` text lives in an image file: found without decoding a pixel."""
+
+from __future__ import annotations
+
+import zlib
+
+from sdclient.errors import CodecError
+from sdclient.infotext.containers import (
+    Part,
+    image_container,
+    is_crc_right,
+    jpeg_segments,
+    png_chunks,
+    webp_chunks,
+)
+from sdclient.infotext.exif import EXIF_PREFIX, decode_user_comment
+
+__all__ = ["INFOTEXT_KEY", "MAX_INFOTEXT_BYTES", "read_infotext"]
+
+INFOTEXT_KEY = "parameters"
+"""The keyword of the PNG text chunk."""
+
+MAX_INFOTEXT_BYTES = 1024 * 1024
+"""The longest text that is read or inflated, in bytes: a few thousand are usual, and a small chunk can claim much."""
+
+_APP1 = b"\xe1"
+
+
+def read_infotext(data: bytes) -> str | None:
+    """Read the `parameters` text out of a PNG, JPEG or WebP file.
+
+    Args:
+        data: A whole file. Nothing of its pixels is looked at.
+
+    Returns:
+        The text, or None if there is none, it is broken, or longer than `MAX_INFOTEXT_BYTES`. Never raises.
+    """
+    readers = {"PNG": _from_png, "JPEG": _from_jpeg, "WEBP": _from_webp}
+    reader = readers.get(image_container(data))
+    try:
+        return reader(data) if reader else None
+    except CodecError:
+        return None
+
+
+def _from_png(data: bytes) -> str | None:
+    readers = {b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international}
+    for chunk in png_chunks(data):
+        if chunk.kind == b"eXIf" and (comment := _comment(data, chunk)):
+            return comment
+        reader = readers.get(chunk.kind)
+        if reader is None or not is_crc_right(data, chunk):
+            continue
+        keyword, _, rest = chunk.body(data).partition(b"\x00")
+        if keyword == INFOTEXT_KEY.encode() and (text := reader(rest)) is not None:
+            return text
+    return None
+
+
+def _from_jpeg(data: bytes) -> str | None:
+    for segment in jpeg_segments(data):
+        if segment.kind == _APP1 and data.startswith(EXIF_PREFIX, segment.body_start):
+            return _comment(data, segment)
+    return None
+
+
+def _from_webp(data: bytes) -> str | None:
+    return next((_comment(data, chunk) for chunk in webp_chunks(data) if chunk.kind == b"EXIF"), None)
+
+
+def _comment(data: bytes, part: Part) -> str | None:
+    too_long = part.body_end - part.body_start > 2 * MAX_INFOTEXT_BYTES
+    return None if too_long else decode_user_comment(part.body(data))
+
+
+def _plain(rest: bytes) -> str | None:
+    return None if len(rest) > MAX_INFOTEXT_BYTES else _decode(rest)
+
+
+def _packed(rest: bytes) -> str | None:
+    """Read a zTXt chunk after its keyword: one byte names the method, and 0 is the only one."""
+    inflated = _inflate(rest[1:]) if rest[:1] == b"\x00" else None
+    return None if inflated is None else _decode(inflated)
+
+
+def _international(rest: bytes) -> str | None:
+    """Read an iTXt chunk after its keyword: two flags, language, translated keyword, text."""
+    flag, text = rest[:1], rest[2:].split(b"\x00", 2)
+    if len(text) != 3:  # noqa: PLR2004 - language, translated keyword, text
+        return None
+    body = _inflate(text[2]) if flag == b"\x01" else text[2]
+    if body is None or len(body) > MAX_INFOTEXT_BYTES:
+        return None
+    return body.decode("utf-8", "replace")
+
+
+def _inflate(packed: bytes) -> bytes | None:
+    """Inflate, but never more than the limit; None if broken or longer."""
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(packed, MAX_INFOTEXT_BYTES + 1)
+    except zlib.error:
+        return None
+    return text if unpacker.eof and len(text) <= MAX_INFOTEXT_BYTES else None
+
+
+def _decode(raw: bytes) -> str:
+    """Decode text that the standard calls Latin-1 and some writers make UTF-8.
+
+    Latin-1 text with an accent is practically never valid UTF-8.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
