@@ -1,0 +1,137 @@
+"""Names against what an A1111 server has installed: most wrong ones are swallowed there without a word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from sdclient.dialects.base import ServerFacts
+from sdclient.dialects.draft import Draft, shown
+from sdclient.dialects.facts import a1111_schedulers, close_names, few_names
+from sdclient.dialects.samplers import SamplerChoice, drawthings_sampler, schedule_label, split_sampler
+
+__all__ = [
+    "check_control_model",
+    "check_model",
+    "check_upscaler",
+    "model_stem",
+    "put_sampler",
+]
+
+# Schedules that only Draw Things' labels know, and the nearest of A1111's.
+_NEAREST_SCHEDULE = {"Trailing": "SGM Uniform", "Substep": None}
+
+
+def model_stem(name: str) -> str:
+    """Return a checkpoint's name without folder, hash and file ending, in lower case, to compare two spellings."""
+    stem = name.rsplit(" [", 1)[0] if name.endswith("]") else name
+    stem = stem.replace("\\", "/").rsplit("/", 1)[-1]
+    for ending in (".safetensors", ".ckpt", ".pt", ".pth", ".bin"):
+        stem = stem.removesuffix(ending)
+    return stem.casefold()
+
+
+def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse a checkpoint that is not installed: the server would draw with whatever is loaded."""
+    known = facts.models
+    # The server finds a checkpoint by any part of its title.
+    if known is None or any(
+        name.casefold() in title.casefold() or model_stem(name) == model_stem(title) for title in known
+    ):
+        return
+    stems = {model_stem(title): title for title in known}
+    close = difflib.get_close_matches(model_stem(name), list(stems), n=1)
+    hint = f"; did you mean {stems[close[0]]}?" if close else _hint(name, known)
+    draft.refuse(field, f"this server has no model {shown(name)}{hint}")
+
+
+def check_upscaler(name: str, field: str, draft: Draft, facts: ServerFacts, also: Sequence[str] = ()) -> None:
+    """Refuse an upscaler that is not installed."""
+    known = None if facts.upscalers is None else (*facts.upscalers, *also)
+    if known is not None and name not in known:
+        draft.refuse(field, f"this server has no upscaler {shown(name)}{_hint(name, known)}")
+
+
+def check_control_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse a ControlNet model that is not installed; the extension finds one by a part of its name."""
+    known = facts.controlnet_models
+    if known is None or name.casefold() == "none":
+        return
+    if not any(name.casefold() in model.casefold() for model in known):
+        draft.refuse(field, f"this server has no ControlNet model {shown(name)}{_hint(name, known)}")
+
+
+def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts: ServerFacts) -> SamplerChoice | None:
+    """Write sampler and schedule as this version spells them, and return what was written, taken apart."""
+    if sampler is None:
+        if scheduler is not None:
+            _put_schedule(schedule_label(scheduler), "scheduler", draft, facts)
+        return None
+    choice = split_sampler(sampler, scheduler)
+    choice = SamplerChoice(choice.sampler, _known_schedule(choice.schedule, draft))
+    if facts.schedulers == ():
+        _put_fused(choice, sampler, draft, facts)
+        return choice
+    name = _listed(choice.sampler, facts.samplers)
+    if name is None:
+        _refuse_sampler(sampler, choice, draft, facts)
+        return None
+    draft.put("sampler_name", name, "sampler_name")
+    if choice.schedule is not None:
+        _put_schedule(choice.schedule, "scheduler" if scheduler else "sampler_name", draft, facts)
+    return SamplerChoice(name, choice.schedule)
+
+
+def _known_schedule(schedule: str | None, draft: Draft) -> str | None:
+    if schedule not in _NEAREST_SCHEDULE:
+        return schedule
+    near = _NEAREST_SCHEDULE[schedule]
+    message = f"A1111 has no {schedule} schedule; {near or 'its own choice'} is used"
+    draft.lose("sampler_name", "approximated", "note" if near else "warning", message)
+    return near
+
+
+def _put_schedule(label: str, field: str, draft: Draft, facts: ServerFacts) -> None:
+    if facts.schedulers == ():
+        draft.drop(field, "this version has no schedules apart from its samplers; name both, as one")
+        return
+    known = facts.schedulers if facts.schedulers is not None else tuple(a1111_schedulers().values())
+    if _listed(label, known) is None and facts.schedulers is not None:
+        # The server would take Automatic without a word.
+        draft.refuse(field, f"this server has no schedule {shown(label)}{_hint(label, known)}")
+        return
+    draft.put("scheduler", _listed(label, known) or label, field)
+
+
+def _put_fused(choice: SamplerChoice, asked: str, draft: Draft, facts: ServerFacts) -> None:
+    """Write one label for both, as versions before 1.9 have it."""
+    fused = choice.sampler if choice.schedule in (None, "Automatic") else f"{choice.sampler} {choice.schedule}"
+    name = _listed(fused, facts.samplers)
+    if name is None and _listed(choice.sampler, facts.samplers) is not None:
+        name = _listed(choice.sampler, facts.samplers)
+        message = f"this version has no {choice.schedule} schedule for it; {name} is used"
+        draft.lose("scheduler", "approximated", "warning", message)
+    if name is None:
+        _refuse_sampler(asked, choice, draft, facts)
+    else:
+        draft.put("sampler_name", name, "sampler_name")
+
+
+def _refuse_sampler(asked: str, choice: SamplerChoice, draft: Draft, facts: ServerFacts) -> None:
+    message = f"this server has no sampler {shown(asked)}{_hint(choice.sampler, facts.samplers or ())}"
+    # TCD is what bake payloads for Draw Things use, and no stock A1111 has it.
+    if choice.sampler.casefold() == "tcd" and drawthings_sampler(asked, None).label:
+        message += "; LCM with an LCM LoRA comes nearest"
+    draft.refuse("sampler_name", message)
+
+
+def _listed(name: str, known: Sequence[str] | None) -> str | None:
+    """Return ``name`` as the server spells it; itself where the list is not known, None where it is not in it."""
+    if known is None:
+        return name
+    # Schedules are listed by name and by label, which may differ in letter case alone.
+    return name if name in known else next((item for item in known if item.casefold() == name.casefold()), None)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    return close_names(name, known) or (f"; it has {few_names(known)}" if known else "")

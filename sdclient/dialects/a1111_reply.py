@@ -1,0 +1,91 @@
+"""A1111's answers taken apart: grid, images and maps told from each other, and ``info`` read leniently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from sdclient.dialects.base import Compiled, ReadReply
+from sdclient.dialects.replies import reply_images, reply_object
+
+__all__ = ["read_generation"]
+
+# Settings that `info` names as we do.
+_SAME = ("steps", "cfg_scale", "sampler_name", "seed", "subseed", "width", "height", "denoising_strength", "clip_skip")
+INFO_MAX = 16 * 1024 * 1024
+"""Characters of ``info`` that are read; more is not what any server writes."""
+
+
+def read_generation(body: object, compiled: Compiled) -> ReadReply:
+    """Take a decoded success reply apart.
+
+    Args:
+        body: The reply.
+        compiled: What was sent, to know how many images there should be.
+
+    Raises:
+        BadReplyError: If there are no images, or the shape is wrong.
+    """
+    images = reply_images(body)
+    info = _info(reply_object(body).get("info"))
+    seeds = _ints(info.get("all_seeds"))
+    first = info.get("index_of_first_image")
+    # A grid comes first, and only with at least one image behind it.
+    total = len(images)
+    has_grid = type(first) is int and first == 1 and total > 1
+    rest = images[1:] if has_grid else images
+    count = len(seeds) or compiled.expected.images or len(rest)
+    infotexts = _texts(info.get("infotexts"))
+    # With a grid, the first infotext may be the grid's.
+    if has_grid and len(infotexts) > len(rest[:count]):
+        infotexts = infotexts[1:]
+    return ReadReply(
+        images=rest[:count],
+        maps=rest[count:],
+        grid=images[0] if has_grid else None,
+        seeds=seeds[: len(rest)],
+        infotexts=infotexts[: len(rest[:count])],
+        info=info,
+        applied=_applied(info),
+    )
+
+
+def _info(value: object) -> Mapping[str, JsonValue]:
+    """Return ``info``: a JSON document inside a string, an empty text, or nothing."""
+    if isinstance(value, str) and len(value) <= INFO_MAX:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return cast("dict[str, JsonValue]", value) if isinstance(value, dict) else {}
+
+
+def _applied(info: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    applied = {name: info[name] for name in _SAME if isinstance(info.get(name), int | float | str)}
+    extra = info.get("extra_generation_params")
+    labels = extra if isinstance(extra, dict) else {}
+    found = {
+        "model": info.get("sd_model_name"),
+        "vae": info.get("sd_vae_name"),
+        "scheduler": labels.get("Schedule type"),
+        "refiner": labels.get("Refiner"),
+        "switch_at": labels.get("Refiner switch at"),
+        "hires_upscaler": labels.get("Hires upscaler"),
+    }
+    return applied | {name: value for name, value in found.items() if isinstance(value, str | int | float)}
+
+
+def _ints(value: JsonValue) -> tuple[int, ...]:
+    """Return a list of whole numbers; empty where it is anything else."""
+    if not isinstance(value, list) or not all(type(item) is int for item in value):
+        return ()
+    return tuple(cast("list[int]", value))
+
+
+def _texts(value: JsonValue) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return ()
+    return tuple(cast("list[str]", value))

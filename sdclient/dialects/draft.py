@@ -1,0 +1,72 @@
+"""A call's body while it is written: values, who asked for each, and what got lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from sdclient.dialects.base import Loss, LossKind, Severity
+from sdclient.errors import PayloadError
+
+__all__ = ["Draft", "check_down_sampling", "shown"]
+
+DOWN_SAMPLING_RATES = (1, 8)
+"""The range of the first setting of ``tile_resample``."""
+SHOWN_MAX = 60
+"""Characters of a value that a message shows."""
+
+
+class Draft:
+    """Collects a body and its losses; every key remembers the request field that asked for it.
+
+    Attributes:
+        values: The body so far.
+        asked: The request field behind each key that was asked for; keys set by default are not in it.
+        losses: What got lost so far, in order.
+    """
+
+    def __init__(self, values: Mapping[str, JsonValue] | None = None) -> None:
+        self.values: dict[str, JsonValue] = dict(values or {})
+        self.asked: dict[str, str] = {}
+        self.losses: list[Loss] = []
+
+    def put(self, key: str, value: JsonValue, field: str) -> None:
+        """Set a key for a field of the request."""
+        self.values[key] = value
+        self.asked[key] = field
+
+    def lose(self, field: str, kind: LossKind, severity: Severity, message: str) -> None:
+        """Note a loss."""
+        self.losses.append(Loss(field, kind, severity, message))
+
+    def drop(self, field: str, message: str, severity: Severity = "warning") -> None:
+        """Note a field that is left out."""
+        self.lose(field, "dropped", severity, message)
+
+    def refuse(self, field: str, message: str) -> None:
+        """Note a loss that refuses the request."""
+        self.lose(field, "refused", "error", message)
+
+    def claim_native(self, key: str, where: str) -> None:
+        """Take a key for ``native``.
+
+        Raises:
+            PayloadError: If a field of the request asks for the same key.
+        """
+        if key in self.asked:
+            raise PayloadError(f"{where}: {self.asked[key]} sets this already; keep one of the two")
+        self.asked[key] = where
+
+
+def check_down_sampling(rate: float, field: str, draft: Draft) -> None:
+    """Refuse a rate of ``tile_resample`` that no server takes."""
+    low, high = DOWN_SAMPLING_RATES
+    if not low <= rate <= high:
+        draft.refuse(f"{field}.threshold_a", f"the down-sampling rate must be between {low} and {high}, not {rate:g}")
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, cut short."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"

@@ -1,0 +1,156 @@
+"""Samplers and schedules: one fused label on Draw Things and old A1111, two names since A1111 1.9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["DrawThingsSampler", "SamplerChoice", "drawthings_sampler", "schedule_label", "split_sampler"]
+
+# Words at the end of a fused label, longest first, and the schedule (by A1111's label) that each stands for.
+_SUFFIXES: Mapping[str, str] = {
+    "align your steps": "Align Your Steps",
+    "polyexponential": "Polyexponential",
+    "exponential": "Exponential",
+    "sgm uniform": "SGM Uniform",
+    "kl optimal": "KL Optimal",
+    "trailing": "Trailing",
+    "substep": "Substep",
+    "karras": "Karras",
+    "ays": "Align Your Steps",
+}
+
+# Draw Things' labels: sampler -> schedule -> label. The first schedule of each is what the plain name means.
+_DRAWTHINGS: Mapping[str, Mapping[str, str]] = {
+    "dpm++ 2m": {
+        "Karras": "DPM++ 2M Karras",
+        "Align Your Steps": "DPM++ 2M AYS",
+        "Trailing": "DPM++ 2M Trailing",
+    },
+    "dpm++ sde": {
+        "Karras": "DPM++ SDE Karras",
+        "Align Your Steps": "DPM++ SDE AYS",
+        "Trailing": "DPM++ SDE Trailing",
+        "Substep": "DPM++ SDE Substep",
+    },
+    "euler a": {
+        "Automatic": "Euler a",
+        "Align Your Steps": "Euler A AYS",
+        "Trailing": "Euler A Trailing",
+        "Substep": "Euler A Substep",
+    },
+    "ddim": {"Automatic": "DDIM", "Trailing": "DDIM Trailing"},
+    "plms": {"Automatic": "PLMS"},
+    "unipc": {"Automatic": "UniPC", "Align Your Steps": "UniPC AYS", "Trailing": "UniPC Trailing"},
+    "lcm": {"Automatic": "LCM"},
+    "tcd": {"Automatic": "TCD", "Trailing": "TCD Trailing"},
+}
+
+# Samplers that Draw Things lacks, and the nearest it has. DDIM without noise takes the same first-order
+# steps as Euler; the SDE solvers of other orders share the noise and the look of DPM++ SDE.
+_NEAREST: Mapping[str, str] = {
+    "euler": "ddim",
+    "dpm++ 2m sde": "dpm++ sde",
+    "dpm++ 3m sde": "dpm++ sde",
+    "dpm++ 2m sde heun": "dpm++ sde",
+    "dpm++ 2s a": "euler a",
+    "dpm2 a": "euler a",
+    "heun": "dpm++ 2m",
+    "dpm2": "dpm++ 2m",
+    "lms": "plms",
+}
+
+# Schedules that mean the same under two names, or nearly: asked -> what Draw Things calls the nearest.
+_SAME_SPACING: Mapping[str, str] = {"SGM Uniform": "Trailing"}
+_NEAR_SPACING: Mapping[str, str] = {
+    "Exponential": "Karras",
+    "Polyexponential": "Karras",
+    "Uniform": "Automatic",
+    "Normal": "Automatic",
+    "DDIM": "Automatic",
+    "Simple": "Trailing",
+}
+
+_LABEL_OF_NAME: Mapping[str, str] = {
+    "automatic": "Automatic",
+    "uniform": "Uniform",
+    "karras": "Karras",
+    "sgm_uniform": "SGM Uniform",
+    "kl_optimal": "KL Optimal",
+    "align_your_steps": "Align Your Steps",
+    "normal": "Normal",
+    "ddim": "DDIM",
+    "simple": "Simple",
+    "beta": "Beta",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerChoice:
+    """A sampler and a schedule, apart.
+
+    Attributes:
+        sampler: The sampler's own name, without a schedule at its end.
+        schedule: The schedule by its label, such as ``Karras``; None where nothing was said.
+    """
+
+    sampler: str
+    schedule: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawThingsSampler:
+    """The label for Draw Things.
+
+    Attributes:
+        label: One of the labels that Draw Things takes; None where none is near.
+        difference: What differs from what was asked; empty where nothing does.
+    """
+
+    label: str | None
+    difference: str = ""
+
+
+def split_sampler(sampler: str, scheduler: str | None) -> SamplerChoice:
+    """Take a sampler name apart from a schedule fused to its end; a ``scheduler`` that is said wins."""
+    name, fused = sampler.strip(), None
+    for suffix, label in _SUFFIXES.items():
+        if name.casefold().endswith(f" {suffix}"):
+            name, fused = name[: -len(suffix) - 1].rstrip(), label
+            break
+    schedule = schedule_label(scheduler) if scheduler else fused
+    if name.casefold() == "euler a":
+        name = "Euler a"
+    return SamplerChoice(name, schedule)
+
+
+def schedule_label(scheduler: str) -> str:
+    """Return a schedule's label for its name or label in any letter case; an unknown one stays as it is."""
+    folded = scheduler.strip().casefold()
+    return _SUFFIXES.get(folded) or _LABEL_OF_NAME.get(folded.replace(" ", "_")) or scheduler.strip()
+
+
+def drawthings_sampler(sampler: str, scheduler: str | None) -> DrawThingsSampler:
+    """Find the label of Draw Things for a sampler and a schedule."""
+    choice = split_sampler(sampler, scheduler)
+    family = choice.sampler.casefold()
+    if family in _DRAWTHINGS:
+        label, difference = _label(family, choice.schedule)
+        return DrawThingsSampler(label, difference)
+    if family in _NEAREST:
+        label, _ = _label(_NEAREST[family], choice.schedule)
+        return DrawThingsSampler(label, f"Draw Things has no {choice.sampler}")
+    return DrawThingsSampler(None)
+
+
+def _label(family: str, schedule: str | None) -> tuple[str, str]:
+    labels = _DRAWTHINGS[family]
+    plain = next(iter(labels.values()))
+    # Automatic lets the sampler choose, and each label's first schedule is that choice.
+    if schedule is None or schedule == "Automatic":
+        return plain, ""
+    schedule = _SAME_SPACING.get(schedule, schedule)
+    if schedule in labels:
+        return labels[schedule], ""
+    near = _NEAR_SPACING.get(schedule, "")
+    return labels.get(near, plain), f"Draw Things has no {schedule} schedule for it"

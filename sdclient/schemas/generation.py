@@ -1,0 +1,221 @@
+"""``Txt2Img`` and ``Img2Img``: what to draw, in words that mean the same on every server.
+
+A field that is left out is *unset*: servers with defaults of their own use them, Draw Things gets
+the defaults we ship (it would otherwise use whatever its window shows).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from sdclient.schemas.base import Fraction, ImageBytes, Int, Items, Number, RequestModel, SizePx
+from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+DIALECT_NAMES = ("a1111", "drawthings", "forge", "koboldcpp", "sdcpp", "sdnext")
+"""The server programs a payload may hold overlays for."""
+
+Seed = Annotated[Int, Field(ge=-1, le=4294967295)]
+Steps = Annotated[Int, Field(ge=1, le=150)]
+Native = Mapping[str, Mapping[str, JsonValue]]
+Text = Annotated[str, Field(max_length=20_000_000)]
+
+
+class Request(RequestModel):
+    """What txt2img and img2img have in common."""
+
+    kind: ClassVar[Literal["txt2img", "img2img"]]
+
+    prompt: Text = ""
+    """What to draw."""
+    negative_prompt: Text = ""
+    """What to keep out."""
+    model: ModelName | None = None
+    """The model's name on the server. Unset: an error on Draw Things unless ``inherit``, else what is loaded."""
+    vae: ModelName | None = None
+    """The VAE's name on the server. Unset: the model's own."""
+    inherit: bool = False
+    """Take the model from what the server shows or has loaded, knowing that it may change."""
+    seed: Seed | None = None
+    """The seed, 0 to 4294967295. Unset or -1: drawn by us before sending, and recorded."""
+    subseed: Seed | None = None
+    """A second seed mixed in by ``subseed_strength``."""
+    subseed_strength: Fraction | None = None
+    """How much of the second seed, 0 to 1."""
+    steps: Steps | None = None
+    """Sampling steps, 1 to 150."""
+    cfg_scale: Annotated[Number, Field(ge=0, le=50)] | None = None
+    """How closely the prompt is followed, 0 to 50."""
+    distilled_cfg_scale: Annotated[Number, Field(ge=0, le=50)] | None = None
+    """The guidance of distilled models such as Flux, 0 to 50."""
+    sampler_name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The sampler, such as ``DPM++ 2M``; a fused label such as ``DPM++ 2M Karras`` is understood too."""
+    scheduler: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The noise schedule, such as ``Karras``."""
+    shift: Annotated[Number, Field(ge=0, le=10)] | None = None
+    """The sigma shift of flow-matching models, 0 to 10."""
+    width: SizePx | None = None
+    """Width in pixels before ``enlarge``, 64 to 8192."""
+    height: SizePx | None = None
+    """Height in pixels before ``enlarge``, 64 to 8192."""
+    batch_size: Annotated[Int, Field(ge=1, le=64)] = 1
+    """Images drawn at the same time."""
+    n_iter: Annotated[Int, Field(ge=1, le=100)] = 1
+    """Batches drawn one after another."""
+    clip_skip: Annotated[Int, Field(ge=1, le=23)] | None = None
+    """Layers of the text encoder to stop before the end, 1 (none) to 23."""
+    styles: Items[str] = ()
+    """Names of prompt styles saved on the server."""
+    restore_faces: bool | None = None
+    """Let the server's face restorer run over the result."""
+    tiling: bool | None = None
+    """Make the image repeat without a seam."""
+    eta: Annotated[Number, Field(ge=0, le=1)] | None = None
+    """Noise added by DDIM and ancestral samplers, 0 to 1; others ignore it."""
+    refiner: Refiner | None = None
+    """A second model for the last steps."""
+    enlarge: Enlarge | None = None
+    """An upscaler run over every finished image."""
+    controls: Items[ControlNet] = ()
+    """ControlNet units."""
+    loras: Items[Lora] = ()
+    """LoRAs."""
+    tiled: Tiled | None = None
+    """Tiles for large images."""
+    native: Native = Field(default_factory=dict)
+    """Keys of one server's own, by dialect: ``{"drawthings": {"sharpness": 2}}``. Checked when compiled."""
+    overlays: Mapping[str, Mapping[str, JsonValue]] = Field(default_factory=dict, repr=False)
+    """What a payload file changes per dialect: fields of this request, by dialect name."""
+
+    @field_validator("native", "overlays")
+    @classmethod
+    def _known_dialects(cls, value: Native) -> Native:
+        for name in value:
+            if name not in DIALECT_NAMES:
+                raise ValueError(f"{name!r} is no dialect; known are {', '.join(DIALECT_NAMES)}")
+        return value
+
+    @property
+    def image_count(self) -> int:
+        """How many images one call makes."""
+        return self.batch_size * self.n_iter
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels before ``enlarge``; None where either is unset."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
+
+    def replace(self, **changes: object) -> Self:
+        """Return a validated copy with ``changes``, which win over the overlays of a payload file.
+
+        Raises:
+            PayloadError: If a field is unknown or a value not allowed.
+        """
+        values = {**self.to_mapping(), **changes}
+        if "overlays" not in changes and self.overlays:
+            values["overlays"] = {name: _without(overlay, name, changes) for name, overlay in self.overlays.items()}
+        return self.from_mapping(values)
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str]) -> Self:
+        """Read a payload file, by its path or by the name of one that ships with sdclient.
+
+        Raises:
+            PayloadError: If there is no such payload, it is of the other kind, or something in it is wrong.
+        """
+        from sdclient.schemas.payload import load_as
+
+        return load_as(cls, source)
+
+    def for_dialect(self, *names: str) -> Self:
+        """Return the request with the overlays of ``names`` merged in, in that order, and no overlays left.
+
+        Parts (refiner, hires, enlarge, tiled, native) are merged field by field, lists are replaced. The
+        ``native`` of an overlay holds that dialect's own keys directly.
+
+        Raises:
+            PayloadError: If the merged whole is not valid.
+        """
+        values = self.model_dump(mode="python", exclude_unset=True, exclude={"overlays"})
+        for name in names:
+            overlay = dict(self.overlays.get(name, {}))
+            if "native" in overlay:
+                overlay["native"] = {name: overlay["native"]}
+            values = merged(values, overlay)
+        where = f"{type(self).__name__} with the overlay {' + '.join(names)}" if self.overlays else ""
+        return self.from_mapping(values, where=where)
+
+
+class Txt2Img(Request):
+    """A request to draw an image from words."""
+
+    kind = "txt2img"
+
+    hires: HiresFix | None = None
+    """Draw small first, then again at full size."""
+
+    @model_validator(mode="after")
+    def _first_pass_is_smaller(self) -> Txt2Img:
+        if self.hires is None or self.width is None or self.height is None:
+            return self
+        if self.hires.first_width > self.width or self.hires.first_height > self.height:
+            raise ValueError(
+                f"hires: the first pass ({self.hires.first_width}x{self.hires.first_height}) must not be larger "
+                f"than the image ({self.width}x{self.height})"
+            )
+        return self
+
+
+class Img2Img(Request):
+    """A request to draw over an image."""
+
+    kind = "img2img"
+
+    init_image: ImageBytes = Field(default=None, repr=False)
+    """The image to draw over: a path, bytes, a Pillow image or an earlier result's image."""
+    denoising_strength: Fraction | None = None
+    """How much is repainted: 0 nothing, 1 everything."""
+    resize_mode: Annotated[Int, Field(ge=0, le=3)] | None = None
+    """How a server that resizes fits the init image: 0 stretch, 1 crop, 2 fill, 3 stretch in latent space."""
+    image_cfg_scale: Annotated[Number, Field(ge=0, le=25)] | None = None
+    """How closely the init image is followed by models that edit on instruction, 0 to 25."""
+    mask: ImageBytes = Field(default=None, repr=False)
+    """Inpainting mask of the init image's size: white is repainted."""
+    mask_blur: Annotated[Int, Field(ge=0, le=64)] | None = None
+    """Blur of the mask's edge in pixels, 0 to 64."""
+    inpainting_fill: Annotated[Int, Field(ge=0, le=3)] | None = None
+    """What the masked area starts from: 0 fill, 1 original, 2 latent noise, 3 latent nothing."""
+    inpaint_full_res: bool | None = None
+    """Work only on the masked area, at full size."""
+    inpaint_full_res_padding: Annotated[Int, Field(ge=0, le=256)] | None = None
+    """Surroundings taken along with the masked area, in pixels."""
+    inpainting_mask_invert: bool | None = None
+    """Repaint what is *not* masked."""
+
+
+def _without(overlay: Mapping[str, JsonValue], dialect: str, changes: Mapping[str, object]) -> dict[str, JsonValue]:
+    """Return an overlay without what ``changes`` decides; of ``native`` only the keys named there."""
+    kept = {field: value for field, value in overlay.items() if field not in changes or field == "native"}
+    decided = cast("Mapping[str, Mapping[str, object]]", changes.get("native") or {}).get(dialect, {})
+    native = kept.get("native")
+    if decided and isinstance(native, dict):
+        kept["native"] = {key: value for key, value in native.items() if key not in decided}
+    return kept
+
+
+def merged(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
+    """Return ``base`` with ``overlay`` on top: mappings are merged, everything else is replaced."""
+    result = dict(base)
+    for name, value in overlay.items():
+        below = result.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[name] = merged(cast("Mapping[str, object]", below), cast("Mapping[str, object]", value))
+        else:
+            result[name] = value
+    return result

@@ -1,0 +1,40 @@
+import pytest
+
+from sdclient.dialects import LOSS_COLUMNS, Loss, is_refused, loss_rows, refuse, sort_losses
+from sdclient.errors import LossError
+
+NOTE = Loss("a", "dropped", "note", "hardly matters")
+WARNING = Loss("b", "approximated", "warning", "matters")
+ERROR = Loss("c", "refused", "error", "cannot be")
+OTHER = Loss("d", "inherited", "error", "is not known")
+
+
+def test_losses_are_sorted_worst_first_and_told_once() -> None:
+    assert sort_losses([NOTE, ERROR, WARNING, OTHER, NOTE]) == (ERROR, OTHER, WARNING, NOTE)
+
+
+def test_losses_are_rows_by_their_columns() -> None:
+    assert loss_rows([NOTE, ERROR]) == [
+        ("c", "refused", "error", "cannot be"),
+        ("a", "dropped", "note", "hardly matters"),
+    ]
+    assert LOSS_COLUMNS == ("field", "kind", "severity", "message")
+
+
+def test_every_error_is_in_the_refusal() -> None:
+    with pytest.raises(LossError) as caught:
+        refuse([NOTE, ERROR, WARNING, OTHER], where="http://mini:7860")
+
+    assert str(caught.value).splitlines() == [
+        "http://mini:7860 cannot do what is asked; nothing was sent:",
+        "  c: cannot be",
+        "  d: is not known",
+    ]
+
+
+def test_warnings_and_notes_refuse_only_where_strict() -> None:
+    refuse([NOTE, WARNING])
+    assert not is_refused([NOTE, WARNING])
+    assert is_refused([NOTE], strict=True)
+    with pytest.raises(LossError, match="a: hardly matters"):
+        refuse([NOTE], strict=True)
