@@ -1,0 +1,151 @@
+"""Drive Stable Diffusion servers that speak ``/sdapi/v1``: requests in, verified images out, long queues that resume.
+
+::
+
+    from sdclient import Client, Txt2Img, Run
+
+    result = Client("http://127.0.0.1:7860").txt2img("a red fox", steps=30, seed=7)
+    result.image.save("fox.png")
+
+Importing this loads next to nothing; each name is fetched from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from sdclient._version import __version__
+
+if TYPE_CHECKING:
+    from sdclient.client import AsyncClient, Change, Client, Losses, Result, StepProgress
+    from sdclient.errors import (
+        AnswerLostError,
+        AuthenticationError,
+        BadReplyError,
+        CancelledError,
+        CodecError,
+        ConfigurationError,
+        DeadlineError,
+        ImageLimitError,
+        LossError,
+        MissingExtraError,
+        MissingRouteError,
+        NotSentError,
+        PayloadError,
+        PlanError,
+        RejectedError,
+        RunError,
+        RunFolderError,
+        SDClientError,
+        SegmentationError,
+        ServerBusyError,
+        ServerError,
+        ServerFaultError,
+        StorageError,
+        TransportError,
+        WrongServerError,
+    )
+    from sdclient.images import GeneratedImage
+    from sdclient.run import Run
+    from sdclient.schemas import ControlNet, Enlarge, HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img
+    from sdclient.segment import SegmentSettings
+    from sdclient.transport import CancelToken
+
+__all__ = [
+    "AnswerLostError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BadReplyError",
+    "CancelToken",
+    "CancelledError",
+    "Change",
+    "Client",
+    "CodecError",
+    "ConfigurationError",
+    "ControlNet",
+    "DeadlineError",
+    "Enlarge",
+    "GeneratedImage",
+    "HiresFix",
+    "ImageLimitError",
+    "Img2Img",
+    "Lora",
+    "LossError",
+    "Losses",
+    "MissingExtraError",
+    "MissingRouteError",
+    "NotSentError",
+    "PayloadError",
+    "PlanError",
+    "Refiner",
+    "RejectedError",
+    "Result",
+    "Run",
+    "RunError",
+    "RunFolderError",
+    "SDClientError",
+    "SegmentSettings",
+    "SegmentationError",
+    "ServerBusyError",
+    "ServerError",
+    "ServerFaultError",
+    "StepProgress",
+    "StorageError",
+    "Tiled",
+    "Tiles",
+    "TransportError",
+    "Txt2Img",
+    "WrongServerError",
+    "__version__",
+]
+
+_MODULES = {
+    "client": ("AsyncClient", "Change", "Client", "Losses", "Result", "StepProgress"),
+    "errors": (
+        "AnswerLostError",
+        "AuthenticationError",
+        "BadReplyError",
+        "CancelledError",
+        "CodecError",
+        "ConfigurationError",
+        "DeadlineError",
+        "ImageLimitError",
+        "LossError",
+        "MissingExtraError",
+        "MissingRouteError",
+        "NotSentError",
+        "PayloadError",
+        "PlanError",
+        "RejectedError",
+        "RunError",
+        "RunFolderError",
+        "SDClientError",
+        "SegmentationError",
+        "ServerBusyError",
+        "ServerError",
+        "ServerFaultError",
+        "StorageError",
+        "TransportError",
+        "WrongServerError",
+    ),
+    "images": ("GeneratedImage",),
+    "run": ("Run",),
+    "schemas": ("ControlNet", "Enlarge", "HiresFix", "Img2Img", "Lora", "Refiner", "Tiled", "Tiles", "Txt2Img"),
+    "segment": ("SegmentSettings",),
+    "transport": ("CancelToken",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    # Kept, so that the next look finds it without coming here.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

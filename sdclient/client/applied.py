@@ -1,0 +1,123 @@
+"""Asked is applied: what a reply says was used, held against what was asked for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from sdclient.client.result import Change
+from sdclient.dialects.a1111_names import model_stem
+from sdclient.dialects.base import Compiled, ReadReply
+from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.schemas.parts import ControlNet
+
+_MODEL_FIELDS = frozenset({"model", "vae", "refiner", "refiner.model", "hires_upscaler", "hires.upscaler"})
+# What is always told where it was done; silence about it means that it was not.
+_TOLD_WHEN_DONE = frozenset({"refiner", "switch_at"})
+_CLOSE = 1e-6
+_SHOWN_CHARS = 200
+_CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
+_CONTROL_WEIGHT = re.compile(r"\bWeight: ?([0-9.]+)")
+
+
+def find_changes(request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply) -> tuple[Change, ...]:
+    """Return every setting that the reply says was applied otherwise than asked.
+
+    A server that says nothing of what it used (Draw Things) has no changes: nothing is known there.
+
+    Args:
+        request: The request, overlays merged.
+        compiled: What was sent, and which settings to compare.
+        read: The reply taken apart.
+    """
+    applied = read.applied
+    asked = {**_asked_parts(request), **compiled.asked}
+    found = [
+        Change(name, value, _safe(applied[name]))
+        for name, value in asked.items()
+        if name in applied and not _is_same(name, value, applied[name])
+    ]
+    labels = read.info.get("extra_generation_params")
+    if isinstance(labels, dict):
+        silent = (name for name in asked if name in _TOLD_WHEN_DONE and name not in applied)
+        found += [Change(name, asked[name], None) for name in silent]
+        found += _control_changes(request, labels)
+    return tuple(found)
+
+
+def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
+    asked: dict[str, JsonValue] = {}
+    if request.vae is not None and request.vae.casefold() not in ("automatic", "none"):
+        asked["vae"] = request.vae
+    if request.refiner is not None:
+        asked |= {"refiner": request.refiner.model, "switch_at": request.refiner.switch_at}
+    if isinstance(request, Txt2Img) and request.hires is not None and request.hires.upscaler is not None:
+        asked["hires_upscaler"] = request.hires.upscaler
+    return asked
+
+
+def _control_changes(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]) -> list[Change]:
+    """Compare ControlNet units: a script that failed is swallowed by the server, and leaves no label behind."""
+    # Older versions of the extension number and name their labels otherwise; then only "none at all" tells.
+    names = [name for name in labels if name.startswith("ControlNet")]
+    found: list[Change] = []
+    for number, unit in enumerate(request.controls):
+        text = labels.get(f"ControlNet {number}")
+        if not names:
+            found.append(Change(f"controls[{number}]", unit.model, None))
+        elif isinstance(text, str):
+            found += _unit_changes(f"controls[{number}]", unit, text)
+    return found
+
+
+def _unit_changes(field: str, unit: ControlNet, text: str) -> list[Change]:
+    model, weight = _CONTROL_MODEL.search(text), _CONTROL_WEIGHT.search(text)
+    found: list[Change] = []
+    # The extension finds a model by a part of its name.
+    if model and model_stem(unit.model) not in model_stem(model[1].strip()):
+        found.append(Change(f"{field}.model", unit.model, _safe(model[1].strip())))
+    if weight and not _is_same("weight", unit.weight, _number(weight[1])):
+        found.append(Change(f"{field}.weight", unit.weight, _safe(weight[1])))
+    return found
+
+
+def _is_same(name: str, asked: JsonValue, applied: JsonValue) -> bool:
+    if name in _MODEL_FIELDS and isinstance(asked, str) and isinstance(applied, str):
+        # Servers name a model by title, file or stem, with its hash or without.
+        return model_stem(asked) == model_stem(applied) or asked.casefold() in applied.casefold()
+    if isinstance(asked, int | float) and not isinstance(asked, bool):
+        number = _number(applied)
+        return number is not None and abs(asked - number) < _CLOSE
+    if isinstance(asked, str) and isinstance(applied, str):
+        return asked.casefold() == applied.casefold()
+    return asked == applied
+
+
+def _number(value: JsonValue) -> float | None:
+    """Return a finite number for a number or its text; None for anything else, however large."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _safe(value: JsonValue) -> JsonValue:
+    """Return a server's value as something that any record can hold."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float) and _number(value) is not None:
+        return value
+    text = value if isinstance(value, str) else str(type(value).__name__)
+    return cast("JsonValue", clean_text(text)[:_SHOWN_CHARS])
+
+
+def clean_text(text: str) -> str:
+    """Return a server's text without what cannot be written to a file (lone surrogates)."""
+    return text.encode("utf-8", "replace").decode()

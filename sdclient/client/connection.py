@@ -1,0 +1,334 @@
+"""JSON to and from one server: its address, its dialect, and the routes it has."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import cast
+
+from pydantic import JsonValue
+
+from sdclient.client.status import judge_status
+from sdclient.dialects import detect_server, dialect_named
+from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
+from sdclient.errors import (
+    BadReplyError,
+    CodecError,
+    DeadlineError,
+    MissingRouteError,
+    WrongServerError,
+)
+from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport
+
+_SHORTEST_SECRET = 4
+OPTIONS_PATH = "/sdapi/v1/options"
+QUICK = CallLimits(deadline_s=20.0, max_reply_bytes=64 * 1024 * 1024)
+"""Limits of calls that ask and do not draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decoded JSON reply.
+
+    Attributes:
+        body: What it says.
+        elapsed_s: Seconds it took.
+    """
+
+    body: object
+    elapsed_s: float
+
+
+class Connection:
+    """Talks JSON to one server.
+
+    Args:
+        address: Where it is.
+        transport: What carries the bytes.
+        dialect: Its dialect by name; None finds out at the first call.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        transport: Transport,
+        dialect: str | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.address = address
+        self._transport = transport
+        self._clock = clock
+        self._asked_s = 0.0
+        self._dialect: Dialect | None = dialect_named(dialect) if dialect else None
+        self._version: str | None = None
+        self._facts: ServerFacts | None = None
+        self._names: dict[Operation, tuple[str, ...] | None] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def dialect(self) -> Dialect:
+        """Who answers there.
+
+        Raises:
+            TransportError: If nobody does.
+            WrongServerError: If it is not a Stable Diffusion server.
+            AuthenticationError: If it wants credentials.
+        """
+        with self._lock:
+            if self._dialect is None:
+                found = detect_server(self._look, server=self.address.base_url)
+                self._dialect, self._version = found.dialect, found.version
+            return self._dialect
+
+    @property
+    def facts(self) -> ServerFacts:
+        """What is known of this server; asked for once."""
+        with self._lock:
+            if self._facts is None:
+                self._facts = self._ask_facts()
+                self._asked_s = self._clock()
+            return self._facts
+
+    def forget(self) -> None:
+        """Ask again at the next need: the server may have changed."""
+        with self._lock:
+            self._facts = None
+            self._names.clear()
+
+    def forget_older(self, age_s: float) -> bool:
+        """Forget what was asked more than ``age_s`` seconds ago; returns whether there was such."""
+        with self._lock:
+            is_old = self._facts is not None and self._clock() - self._asked_s > age_s
+            if is_old:
+                self.forget()
+            return is_old
+
+    def names(self, operation: Operation, *keys: str) -> tuple[str, ...] | None:
+        """Return the names in a list this server offers, asked for once; None where it has none or will not say.
+
+        Args:
+            operation: What is listed.
+            keys: The keys of an entry that hold its names.
+
+        Raises:
+            TransportError: If no answer came.
+        """
+        with self._lock:
+            if operation not in self._names:
+                self._names[operation] = self._ask_names(operation, keys)
+            return self._names[operation]
+
+    def read_options(self) -> Mapping[str, JsonValue]:
+        """Return the body of ``GET options``, which every server of this family has.
+
+        Raises:
+            TransportError: If no answer came.
+            WrongServerError: If what answers is no Stable Diffusion server.
+            AuthenticationError: If it wants other credentials.
+        """
+        what = f"GET {self.address.url(OPTIONS_PATH)}"
+        try:
+            reply = self._transport.send("GET", self.address.url(OPTIONS_PATH), limits=QUICK)
+        except DeadlineError as exc:
+            raise DeadlineError(
+                f"{what}: no answer in {QUICK.deadline_s:g} s; the server hangs, or it is drawing for somebody "
+                "(Draw Things answers nothing meanwhile): look at it, or try later"
+            ) from exc
+        try:
+            reply = self._scrubbed(reply)
+            judge_status(reply, what=what, has_credentials=self._has_credentials)
+        except MissingRouteError as exc:
+            raise WrongServerError(
+                f"{what}: 404; something answers at this address, but not a Stable Diffusion server with its API on. "
+                "Is the port right? AUTOMATIC1111 and Forge need --api",
+                404,
+                exc.body,
+            ) from exc
+        body = reply.json_or_none()
+        if not isinstance(body, dict):
+            raise WrongServerError(
+                f"{what}: the answer is no JSON object ({_start(reply)}); this is not a Stable Diffusion server, "
+                "or a page in front of it: check host and port",
+                reply.status,
+                reply.body[:4000].decode("utf-8", "replace"),
+            )
+        return cast("Mapping[str, JsonValue]", body)
+
+    def route(self, operation: Operation) -> Route:
+        """Return where an operation lives here.
+
+        Raises:
+            MissingRouteError: If this dialect does not have it.
+        """
+        route = self.dialect.route(operation)
+        if route is None:
+            raise MissingRouteError(
+                f"{self.dialect.title} has no {operation.replace('_', ' ')}: its API does not offer it"
+            )
+        return route
+
+    def ask(
+        self,
+        operation: Operation,
+        body: Mapping[str, JsonValue] | None = None,
+        *,
+        limits: CallLimits = QUICK,
+        cancel: CancelToken | None = None,
+    ) -> Answer:
+        """Make a call that asks or sets something; an empty reply is None.
+
+        Raises:
+            MissingRouteError: If this server does not have it.
+            TransportError: If no whole answer came.
+            ServerError: If the answer is an error or no JSON.
+        """
+        return self.ask_route(self.route(operation), body, limits=limits, cancel=cancel)
+
+    def ask_route(
+        self,
+        route: Route,
+        body: Mapping[str, JsonValue] | None = None,
+        *,
+        limits: CallLimits = QUICK,
+        cancel: CancelToken | None = None,
+    ) -> Answer:
+        """Make a call by its route; see `ask`."""
+        reply = self.send(route, None if body is None else encode_body(body), limits=limits, cancel=cancel)
+        return self.decode(reply, route)
+
+    def send(
+        self,
+        route: Route,
+        body: bytes | None,
+        *,
+        limits: CallLimits | None = None,
+        cancel: CancelToken | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
+        """Send one call, once, and return the reply as it came."""
+        url = self.address.url(route.path)
+        return self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
+
+    def decode(self, reply: HttpReply, route: Route) -> Answer:
+        """Judge a reply's status and decode it.
+
+        Raises:
+            ServerError: By its status.
+            BadReplyError: If it is no JSON.
+        """
+        what = f"{route.method} {self.address.url(route.path)}"
+        if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+            reply = self._scrubbed(reply)
+        judge_status(reply, what=what, dialect=self.dialect, has_credentials=self._has_credentials)
+        if not reply.body.strip():
+            return Answer(None, reply.elapsed_s)
+        try:
+            return Answer(reply.json(), reply.elapsed_s)
+        except CodecError as exc:
+            reply = self._scrubbed(reply)
+            cut = "" if reply.length_known else "; the reply named no length and may have been cut"
+            raise BadReplyError(
+                f"{what}: {reply.status}, but the answer is no JSON ({_start(reply)}){cut}",
+                reply.status,
+                reply.body[:4000].decode("utf-8", "replace"),
+            ) from exc
+
+    def _scrubbed(self, reply: HttpReply) -> HttpReply:
+        """Return a reply without our credentials: pages that show what was asked end up in messages and files."""
+        credentials = self.address.credentials
+        if credentials is None:
+            return reply
+        body = reply.body
+        for secret in (credentials.authorization().partition(" ")[2], credentials.password):
+            # A shorter one would blot out innocent words, and is no secret.
+            if len(secret) >= _SHORTEST_SECRET:
+                body = body.replace(secret.encode(), b"***")
+        return replace(reply, body=body)
+
+    @property
+    def _has_credentials(self) -> bool:
+        return self.address.credentials is not None
+
+    def _ask_facts(self) -> ServerFacts:
+        dialect = self.dialect
+        facts = ServerFacts(dialect.name, self._version, options=self.read_options())
+        return replace(
+            facts,
+            models=self.names("models", "title", "model_name", "filename", "sha256", "hash"),
+            samplers=self.names("samplers", "name"),
+            schedulers=self._schedulers(),
+            upscalers=self.names("upscalers", "name"),
+            scripts=self._script_titles(),
+            controlnet_models=self._controlnet_models(),
+            loras=self._lora_names(),
+        )
+
+    def _look(self, path: str) -> object:
+        """Return what a GET finds, to tell servers apart; None where there is nothing of use."""
+        if path == OPTIONS_PATH:
+            return self.read_options()
+        reply = self._transport.send("GET", self.address.url(path), limits=QUICK)
+        return reply.json_or_none() if reply.status == HTTPStatus.OK else None
+
+    def _lora_names(self) -> tuple[str, ...] | None:
+        """Return LoRAs as a request must name them: by path where they go into a list rather than into the prompt."""
+        rows = self._list("loras") if self.dialect.loras_by_path else None
+        if not isinstance(rows, list):
+            return None
+        entries = [cast("dict[str, object]", row) for row in cast("list[object]", rows) if isinstance(row, dict)]
+        return _texts(row.get("path") for row in entries)
+
+    def _list(self, operation: Operation) -> object:
+        """Return a list this server offers; None where it has none or will not say."""
+        if self.dialect.route(operation) is None:
+            return None
+        try:
+            return self.ask(operation).body
+        except (MissingRouteError, BadReplyError):
+            return None
+
+    def _ask_names(self, operation: Operation, keys: tuple[str, ...]) -> tuple[str, ...] | None:
+        entries = self._list(operation)
+        if not isinstance(entries, list):
+            return None
+        rows = [cast("dict[str, object]", row) for row in cast("list[object]", entries) if isinstance(row, dict)]
+        return _texts(row.get(key) for row in rows for key in keys)
+
+    def _schedulers(self) -> tuple[str, ...] | None:
+        """Return schedules; empty where a server that draws by them has no list, since then it has no such field."""
+        known = self.names("schedulers", "name", "label")
+        return () if known is None and self.dialect.route("schedulers") is not None else known
+
+    def _script_titles(self) -> tuple[str, ...] | None:
+        body = self._list("scripts")
+        if not isinstance(body, dict):
+            return None
+        values = cast("dict[str, object]", body).values()
+        groups = [cast("list[object]", group) for group in values if isinstance(group, list)]
+        return tuple(title.casefold() for title in _texts(title for group in groups for title in group))
+
+    def _controlnet_models(self) -> tuple[str, ...] | None:
+        body = self._list("controlnet_models")
+        names = cast("dict[str, object]", body).get("model_list") if isinstance(body, dict) else None
+        return _texts(cast("list[object]", names)) if isinstance(names, list) else None
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Return what is text and not empty, each once, in order."""
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, str) and value))
+
+
+def encode_body(body: Mapping[str, JsonValue]) -> bytes:
+    """Return a JSON body as bytes."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _start(reply: HttpReply) -> str:
+    text = " ".join(reply.body[:60].decode("utf-8", "replace").split())
+    return f"it begins {text!r}" if text else "it is empty"

@@ -1,0 +1,66 @@
+"""Names that a server would drop without a word: LoRAs and VAEs, held against its own lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from sdclient.client.connection import Connection
+from sdclient.dialects.a1111_names import model_stem
+from sdclient.dialects.base import Compiled, Loss
+from sdclient.dialects.facts import close_names
+from sdclient.dialects.losses import sort_losses
+from sdclient.schemas import Img2Img, Txt2Img
+
+_LORA_ENDINGS = (".safetensors", ".pt", ".ckpt")
+_VAES_OF_NO_FILE = frozenset({"automatic", "none"})
+
+
+def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
+    """Compile a request for a server, with the losses that only its lists of files can tell.
+
+    Args:
+        connection: The server.
+        request: The request, seed drawn and overlays merged.
+
+    Raises:
+        PayloadError: If the request is not valid for this dialect.
+        TransportError: If the server cannot be asked what it has.
+    """
+    compiled = connection.dialect.compile(request, connection.facts)
+    losses = [*_missing_loras(connection, request), *_missing_vae(connection, request)]
+    return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
+
+
+def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
+    # Where a LoRA is named by its path, the dialect itself looks it up.
+    if not request.loras or connection.dialect.loras_by_path:
+        return
+    known = connection.names("loras", "name", "alias")
+    if known is None:
+        return
+    for number, lora in enumerate(request.loras):
+        name = lora_stem(lora.model)
+        if name not in known:
+            message = f"this server has no LoRA {name!r:.80} and would draw without it{close_names(name, known)}"
+            yield Loss(f"loras[{number}].model", "dropped", "warning", message)
+
+
+def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
+    if request.vae is None or request.vae.casefold() in _VAES_OF_NO_FILE:
+        return
+    known = connection.names("vaes", "model_name")
+    if known is not None and model_stem(request.vae) not in {model_stem(name) for name in known}:
+        message = (
+            f"this server has no VAE {request.vae!r:.80} and would use the model's own{close_names(request.vae, known)}"
+        )
+        yield Loss("vae", "dropped", "warning", message)
+
+
+def lora_stem(model: str) -> str:
+    """Return a LoRA's name as a prompt tag spells it: without folders and file ending."""
+    name = PurePosixPath(model.replace("\\", "/")).name
+    for ending in _LORA_ENDINGS:
+        name = name.removesuffix(ending)
+    return name

@@ -1,0 +1,135 @@
+"""What an HTTP status means: the one place where replies become errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import cast
+
+from sdclient.dialects.base import Dialect, ErrorWords
+from sdclient.errors import (
+    AuthenticationError,
+    MissingRouteError,
+    RejectedError,
+    ServerBusyError,
+    ServerError,
+    ServerFaultError,
+    WrongServerError,
+)
+from sdclient.transport import HttpReply, safe_url
+
+_KEPT_CHARS = 4000
+_SHOWN_CHARS = 300
+_MAX_RETRY_AFTER_S = 1e6
+LATE_REJECTION_S = 20.0
+"""A rejection that took this long is no rejection: the server accepted the request and failed at it."""
+
+_WANTS_LOGIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NO_SUCH_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+# What helps, by words that the servers use; the first that fits is told.
+_HINTS: Mapping[re.Pattern[str], str] = {
+    re.compile(r"unrecognized keys", re.IGNORECASE): "the app is older or newer than this sdclient; update either",
+    re.compile(r"(unrecognized|missing) model|model .{0,80} not found", re.IGNORECASE): (
+        "check the name, and that the model is downloaded on that machine"
+    ),
+    re.compile(r"missing file", re.IGNORECASE): "download that file in the app, or leave it out of the request",
+    re.compile(
+        r"invalid encoded image|not a valid image", re.IGNORECASE
+    ): "the server cannot read the image it was sent",
+    re.compile(r"script '.{0,80}' not found", re.IGNORECASE): "the extension is not installed on that server",
+}
+
+
+def judge_status(reply: HttpReply, *, what: str, dialect: Dialect | None = None, has_credentials: bool = False) -> None:
+    """Raise the error that a reply's status stands for; return on success.
+
+    Args:
+        reply: The reply.
+        what: Method and address, for the message.
+        dialect: Who answers, to find the server's own words.
+        has_credentials: Whether user and password were sent.
+
+    Raises:
+        ServerError: The subclass that says who must act.
+    """
+    if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    body = reply.json_or_none()
+    text = reply.body[:_KEPT_CHARS].decode("utf-8", "replace")
+    words = (
+        dialect.read_error(reply.status, body if body is not None else text) if dialect else _plain_words(body, text)
+    )
+    said = f": {_shown(words.text)}" if words.text else ""
+    if reply.status in _WANTS_LOGIN:
+        todo = "check user and password" if has_credentials else "give user and password"
+        raise AuthenticationError(
+            f"{what}: {reply.status}, the server wants other credentials{said}; {todo}", reply.status, text
+        )
+    if reply.status < HTTPStatus.BAD_REQUEST:
+        raise _redirected(reply, what, text)
+    raise _error(reply, what, words, said, text)
+
+
+def _redirected(reply: HttpReply, what: str, text: str) -> WrongServerError:
+    # The target is the server's word: it may hold a user part or a token, and goes into logs.
+    target = safe_url(reply.headers.get("location", "")) or "elsewhere"
+    return WrongServerError(
+        f"{what}: {reply.status}, redirects to {_shown(target)}; redirects are not followed, give that address",
+        reply.status,
+        text,
+    )
+
+
+def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str) -> ServerError:
+    status = reply.status
+    if status in _NO_SUCH_ROUTE and _is_missing_route(status, words):
+        return MissingRouteError(f"{what}: {status}, this server does not have it{said}", status, text)
+    if status in _BUSY:
+        return ServerBusyError(f"{what}: {status}, busy{said}", status, text, None, _retry_after_s(reply))
+    if words.is_overload:
+        return ServerFaultError(
+            f"{what}: {status}, the server ran out of memory or drew garbage{said}; "
+            "ask for a smaller image or smaller tiles",
+            status,
+            text,
+        )
+    hint = next((f"; {hint}" for pattern, hint in _HINTS.items() if pattern.search(words.text)), "")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.elapsed_s > LATE_REJECTION_S:
+        return ServerFaultError(
+            f"{what}: {status} after {reply.elapsed_s:.0f} s, the server failed{said}{hint or '; look at its log'}",
+            status,
+            text,
+        )
+    at = f" ({words.field})" if words.field else ""
+    return RejectedError(f"{what}: {status}, refused{at}{said or ' without a reason'}{hint}", status, text, words.field)
+
+
+def _is_missing_route(status: int, words: ErrorWords) -> bool:
+    # A1111 answers 404 to a request without its init image too; those say more than the framework's two words.
+    plain = words.text.strip().lower()
+    return status != HTTPStatus.NOT_FOUND or plain in ("", "not found") or plain.startswith(("<", "404"))
+
+
+def _plain_words(body: object, text: str) -> ErrorWords:
+    if isinstance(body, dict):
+        values = cast("dict[str, object]", body)
+        detail = values.get("detail", values.get("error", ""))
+        return ErrorWords(detail if isinstance(detail, str) else "")
+    return ErrorWords("" if "<" in text[:200] else text.strip())
+
+
+def _shown(text: str) -> str:
+    flat = " ".join(text.split())
+    flat = "".join(character if character.isprintable() else " " for character in flat)
+    return flat if len(flat) <= _SHOWN_CHARS else flat[: _SHOWN_CHARS - 1] + "…"
+
+
+def _retry_after_s(reply: HttpReply) -> float | None:
+    try:
+        seconds = float(reply.headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < _MAX_RETRY_AFTER_S else None

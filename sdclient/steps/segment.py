@@ -1,0 +1,208 @@
+"""The step that cuts an image up: segment jobs, on a segmenter of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, cast
+
+from pydantic import JsonValue
+
+from sdclient.batch.lane import Task
+from sdclient.batch.record import Outcome, OutFile
+from sdclient.errors import CancelledError, ConfigurationError, PlanError
+from sdclient.files import resolve_inside, storage_errors
+from sdclient.segment import (
+    MadeBy,
+    SegmentSettings,
+    find_parents,
+    open_segmenter,
+    read_rgb,
+    segment_image,
+    write_cutouts,
+)
+from sdclient.segment.cutouts import CutoutFile, object_facts
+from sdclient.segment.prompts import Prompt, prompts_from_json
+from sdclient.weights import provide_weights
+
+if TYPE_CHECKING:
+    from sdclient.segment import ImageRGB, SegmentedObject, Segmenter
+
+KINDS = frozenset({"segment"})
+PROMPTS = "prompts"
+"""Key of a job's changes that holds what to look for in its image."""
+
+_CANVAS_ROLES = frozenset({"cutout", "mask", "rest"})
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSpec:
+    """What segment jobs share, as a plan stores it."""
+
+    settings: SegmentSettings
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the spec as JSON."""
+        return {"segment": cast("JsonValue", self.settings.to_json())}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, JsonValue]) -> SegmentSpec:
+        """Read what `to_json` wrote."""
+        return cls(SegmentSettings.from_json(cast("Mapping[str, JsonValue]", value["segment"])))
+
+
+class SegmenterLane:
+    """One segmenter, loaded once, as a lane of a worker.
+
+    Weights that are named and not on this machine are fetched first.
+
+    Args:
+        settings: The settings of the plan; ``model`` may be a path on this machine with the plan's file name.
+
+    Raises:
+        SegmentationError: If the weights are missing or not usable.
+        MissingExtraError: If a package is missing.
+    """
+
+    kinds = KINDS
+
+    def __init__(self, settings: SegmentSettings) -> None:
+        provide_weights(settings.model)
+        segmenter = open_segmenter(settings=settings)
+        self._settings = settings
+        self._opened = {_finding(settings): segmenter}
+        self.name = segmenter.name
+        self.dialect = segmenter.name
+
+    def server_rss_mb(self) -> float | None:
+        """Return None: there is no server."""
+        return None
+
+    def prepare(self, task: Task) -> PreparedCut:
+        """Read and decode the image.
+
+        Raises:
+            CodecError: If it is no image.
+        """
+        settings = SegmentSpec.from_json(task.spec).settings
+        model = self._settings.to_json()["model"]
+        if settings.model != model:
+            raise ConfigurationError(
+                f"{task.job.place}: planned for {settings.model}, and {model} is open here; give --model {settings.model}"
+            )
+        if task.input_path is None:
+            raise PlanError(f"{task.job.place}: a segment job without an input")
+        prompts = prompts_from_json(task.job.changes.get(PROMPTS, []), where=task.job.place)
+        _refuse_foreign(task)
+        with storage_errors("read the input", task.input_path):
+            data = task.input_path.read_bytes()
+        return PreparedCut(task, data, self._segmenter_for(settings), settings, prompts)
+
+    def _segmenter_for(self, settings: SegmentSettings) -> Segmenter:
+        """Return the segmenter that looks for objects as these settings say; seldom another than the first."""
+        key = _finding(settings)
+        if key not in self._opened:
+            here = replace(settings, model=self._settings.model, device=self._settings.device)
+            self._opened[key] = open_segmenter(settings=here)
+        return self._opened[key]
+
+
+def _finding(settings: SegmentSettings) -> str:
+    """Return what of the settings a segmenter is opened with; the rest is applied to what it finds."""
+    return json.dumps([settings.sam_options, settings.words, settings.options])
+
+
+class PreparedCut:
+    """An image ready to be cut up."""
+
+    def __init__(
+        self, task: Task, data: bytes, segmenter: Segmenter, settings: SegmentSettings, prompts: Sequence[Prompt]
+    ) -> None:
+        self._task = task
+        name = task.job.place if task.input_path is None else task.input_path.name
+        self._sha256 = hashlib.sha256(data).hexdigest()
+        self._image_rgb = read_rgb(data, what=name)
+        self._segmenter = segmenter
+        self._settings = settings
+        self._prompts = prompts
+        self._is_cancelled = False
+
+    def execute(self) -> ExecutedCut:
+        """Find the objects."""
+        if self._is_cancelled:
+            raise CancelledError(f"{self._task.job.place}: ended before it began")
+        chosen = segment_image(self._segmenter, self._image_rgb, self._settings, self._prompts)
+        facts: dict[str, JsonValue] = {
+            "segmenter": self._segmenter.name,
+            "device": self._segmenter.device,
+            "input_sha256": self._sha256,
+        }
+        remarks: Sequence[str] = getattr(self._segmenter, "remarks", ())
+        if remarks:
+            facts["remarks"] = list(remarks)
+        return ExecutedCut(self._task, self._image_rgb, chosen, self._settings, facts)
+
+    def cancel(self) -> None:
+        """Keep it from beginning; a segmentation that runs is finished, it takes seconds."""
+        self._is_cancelled = True
+
+
+class ExecutedCut:
+    """The objects of an image, not yet written."""
+
+    def __init__(
+        self,
+        task: Task,
+        image_rgb: ImageRGB,
+        objects: list[SegmentedObject],
+        settings: SegmentSettings,
+        facts: dict[str, JsonValue],
+    ) -> None:
+        self._task = task
+        self._image_rgb = image_rgb
+        self._objects = objects
+        self._settings = settings
+        self._facts = facts
+
+    def finish(self, part: Path) -> Outcome:
+        """Write the outputs and ``objects.json``; no objects are a good result without files."""
+        place = PurePosixPath(self._task.job.place)
+        made_by = MadeBy(str(self._facts["segmenter"]), str(self._facts["device"]))
+        written = write_cutouts(
+            self._image_rgb, self._objects, part, place.name, settings=self._settings, made_by=made_by
+        )
+        parents = find_parents(self._objects)
+        found: list[JsonValue] = [
+            object_facts(item, number, None if parent is None else parent + 1)
+            for number, (item, parent) in enumerate(zip(self._objects, parents, strict=True), start=1)
+        ]
+        height_px, width_px = self._image_rgb.shape[:2]
+        record: dict[str, JsonValue] = {
+            **self._facts,
+            "objects": len(self._objects),
+            "found": found,
+            "image_hw": [height_px, width_px],
+        }
+        files = tuple(self._out_file(one, place) for one in written)
+        return Outcome(files, record, {"message": f"{len(self._objects)} objects"})
+
+    def _out_file(self, one: CutoutFile, place: PurePosixPath) -> OutFile:
+        facts: dict[str, JsonValue] = {"role": one.role}
+        if one.number is not None:
+            facts["number"] = one.number
+        if one.role in _CANVAS_ROLES:
+            height_px, width_px = self._image_rgb.shape[:2]
+            facts |= {"width_px": width_px, "height_px": height_px}
+        return OutFile(one.path.name, str(place / one.path.name), one.sha256, one.size_bytes, facts)
+
+
+def _refuse_foreign(task: Task) -> None:
+    folder = resolve_inside(task.out, task.job.place)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PlanError(
+            f"{folder}: something of yours stands where this image's cut-outs would go; move it away, then `sdclient retry`, "
+            "or use another output folder"
+        )

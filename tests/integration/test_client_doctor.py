@@ -1,0 +1,227 @@
+"""What the doctor finds, against both simulated servers and against nobody."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdclient.client import Client
+from sdclient.doctor import Finding, look_around, look_at_folder, look_at_server
+from sdclient.errors import ConfigurationError
+from sdclient.schemas import Enlarge, HiresFix, Lora, Refiner, Txt2Img, save_payload
+from sdclient.simulator import DIALECTS, Simulator
+from tests.integration.faulty_server import answer
+from tests.integration.scripted_server import OPTIONS, as_json, base_url, scripted
+
+
+@pytest.fixture(scope="module")
+def a1111() -> Iterator[Simulator]:
+    with Simulator("a1111") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def drawthings() -> Iterator[Simulator]:
+    with Simulator("drawthings") as server:
+        yield server
+
+
+def texts(findings: list[Finding], level: str) -> list[str]:
+    return [one.text for one in findings if one.level == level]
+
+
+def port_of(server: Simulator) -> int:
+    return Client(server.url).address.port
+
+
+def test_a_whole_a1111_is_described(a1111: Simulator) -> None:
+    findings = look_at_server(a1111.url, None, ())
+
+    assert [one.level for one in findings] == ["good", "good"]
+    assert findings[0].text.startswith("AUTOMATIC1111 answers")
+    assert findings[1].text.startswith("6 models: sd_xl_base_1.0.safetensors [")
+
+
+def test_draw_things_is_described_with_what_cannot_be_known(drawthings: Simulator) -> None:
+    findings = look_at_server(drawthings.url, None, ())
+
+    assert findings[0].text.startswith("Draw Things answers")
+    assert any("does not tell what it is drawing" in text for text in texts(findings, "note"))
+    assert any("cannot be listed over the API; its window shows " in text for text in texts(findings, "note"))
+    assert texts(findings, "wrong") == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_program_is_looked_at_without_drawing(dialect: str) -> None:
+    with Simulator(dialect) as server:
+        findings = look_at_server(server.url, None, ())
+        posts = [exchange.path for exchange in server.log if exchange.method == "POST"]
+
+    assert findings[0].level == "good"
+    assert texts(findings, "wrong") == []
+    assert posts == []
+
+
+@pytest.mark.parametrize("payload", ["sdxl-refiner-ultrasharp", "bake"])
+def test_a_shipped_payload_is_fine_on_both_and_every_file_it_names_is_spoken_of(
+    payload: str, a1111: Simulator, drawthings: Simulator
+) -> None:
+    there = look_at_server(a1111.url, payload, ())
+    unknown = look_at_server(drawthings.url, payload, ())
+
+    assert texts(there, "wrong") == texts(unknown, "wrong") == []
+    assert any("installed on this server: " in text and "(model)" in text for text in texts(there, "good"))
+    assert any("cannot be known here" in text and "(model)" in text for text in texts(unknown, "note"))
+
+
+def test_names_that_are_not_installed_are_told_once_each_with_close_ones(a1111: Simulator, tmp_path: Path) -> None:
+    request = Txt2Img(
+        width=512,
+        height=512,
+        model="sd_xl_base_1.1",
+        vae="sdxl_vea",
+        refiner=Refiner(model="sd_xl_refiner_1.0"),
+        hires=HiresFix(first_width=256, first_height=256, upscaler="Latent"),
+        enlarge=Enlarge(model="4x-UltraShrap"),
+        loras=[Lora(model="add_more_detail"), Lora(model="sdxl_render_v2.0")],
+    )
+    path = save_payload(request, tmp_path / "mine.json")
+
+    findings = look_at_server(a1111.url, str(path), ())
+
+    told = texts(findings, "wrong") + texts(findings, "note")
+    for field, close in (
+        ("model", "sd_xl_base_1.0"),
+        ("vae", "sdxl_vae"),
+        ("enlarge.model", "4x-UltraSharp"),
+        ("loras[0].model", "add_more_details"),
+    ):
+        about = [text for text in told if text.startswith(f"{field}:")]
+        assert len(about) == 1
+        assert close in about[0]
+    good = next(text for text in texts(findings, "good") if text.startswith("installed"))
+    assert all(name in good for name in ("sd_xl_refiner_1.0", "Latent", "sdxl_render_v2.0"))
+
+
+def test_a_payload_that_asks_the_impossible_is_wrong_with_every_reason(drawthings: Simulator) -> None:
+    findings = look_at_server(drawthings.url, "bake", ("width=1000", "sampler_name=NoSuch"))
+
+    assert any("no sampler 'NoSuch'" in text for text in texts(findings, "wrong"))
+    assert not any("as asked" in text for text in texts(findings, "good"))
+
+
+def test_a_payload_that_cannot_be_read_is_a_finding_and_no_crash(a1111: Simulator, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"request": {"stepz": 3}}')
+
+    assert any("no such file" in text for text in texts(look_at_server(a1111.url, "no-such", ()), "wrong"))
+    assert any("stepz" in text for text in texts(look_at_server(a1111.url, str(bad), ()), "wrong"))
+
+
+def test_a_request_that_is_done_as_asked_is_said_to_be(a1111: Simulator, tmp_path: Path) -> None:
+    path = save_payload(Txt2Img(model="sd_xl_base_1.0", steps=3), tmp_path / "mine.json")
+
+    findings = look_at_server(a1111.url, str(path), ())
+
+    assert texts(findings, "good")[-1] == "AUTOMATIC1111 does everything as asked"
+
+
+def test_a_server_that_is_drawing_says_that_images_will_wait() -> None:
+    busy = as_json({"progress": 0.25, "state": {"job": "scripts_txt2img", "job_count": 1}})
+    with scripted({"/sdapi/v1/progress": busy}) as server:
+        findings = look_at_server(base_url(server), None, ())
+
+    assert any("drawing for somebody right now, 25% done" in text for text in texts(findings, "note"))
+
+
+def test_a_server_without_models_is_wrong() -> None:
+    with scripted({"/sdapi/v1/sd-models": as_json([])}) as server:
+        findings = look_at_server(base_url(server), None, ())
+
+    assert any("no models are installed" in text for text in texts(findings, "wrong"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "level"),
+    [
+        pytest.param(answer(b"<html>"), "no server", id="a page"),
+        pytest.param(as_json({"detail": "no"}, "401 No"), "wrong", id="a password"),
+    ],
+)
+def test_who_is_not_a_server_or_wants_a_password_is_one_finding(reply: bytes, level: str) -> None:
+    with scripted({OPTIONS: reply}) as server:
+        (finding,) = look_at_server(base_url(server), None, ())
+
+    assert finding.level == level
+    assert finding.subject == base_url(server)
+
+
+def test_macos_gets_a_hint_about_its_walls_and_others_do_not(tmp_path: Path) -> None:
+    url = "http://no-such-host.invalid:7860"
+
+    (mac,) = look_at_server(url, None, (), platform="darwin")
+    (linux,) = look_at_server(url, None, (), platform="linux")
+
+    assert "Local Network" in mac.text
+    assert "Local Network" not in linux.text
+    assert "Files and Folders" not in str(look_at_folder(tmp_path, platform="darwin"))
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        look_at_server("http://", None, ())
+
+
+def test_looking_around_finds_the_servers_and_passes_the_silence_by(a1111: Simulator, drawthings: Simulator) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports = (port_of(a1111), free.getsockname()[1], port_of(drawthings))
+        findings = look_around(None, (), ports=ports)
+
+    assert {one.subject for one in findings} == {a1111.url, drawthings.url}
+
+
+def test_looking_around_in_silence_says_what_to_do() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        (finding,) = look_around(None, (), ports=(free.getsockname()[1],))
+
+    assert finding.level == "no server"
+    assert "sdclient simulate" in finding.text
+    assert str(finding).startswith("NONE   this machine: nothing answers at the usual ports (")
+    assert finding.to_json() == {"level": "no server", "subject": "this machine", "text": finding.text}
+
+
+def test_a_folder_is_tried_out_and_left_as_it_was(tmp_path: Path) -> None:
+    findings = look_at_folder(tmp_path)
+
+    assert findings[0].level == "good"
+    assert "GB free" in findings[0].text
+    assert findings[-1].subject == "this machine"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_yet_is_tried_one_above(tmp_path: Path) -> None:
+    findings = look_at_folder(tmp_path / "new" / "deeper")
+
+    assert (findings[0].level, findings[1].level) == ("note", "good")
+    assert "not there yet" in findings[0].text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_something_keeps_in_step_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / ".stfolder").mkdir()
+
+    assert any("Syncthing seems to keep it in step" in text for text in texts(look_at_folder(tmp_path), "note"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="wants a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_is_wrong_with_a_hint_on_macos() -> None:
+    findings = look_at_folder(Path("/proc"), platform="darwin")
+
+    assert findings[0].level == "wrong"
+    assert "does not make a folder" in findings[0].text
+    assert findings[0].text.endswith("Files and Folders")

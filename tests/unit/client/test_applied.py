@@ -1,0 +1,130 @@
+"""Asked is applied: which differences are differences."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from sdclient.client.applied import clean_text, find_changes
+from sdclient.dialects.base import Call, Compiled, ReadReply, Route
+from sdclient.schemas import ControlNet, HiresFix, Refiner, Txt2Img
+
+CALL = Call(Route("POST", "/x"), {})
+FOX = Txt2Img(prompt="a fox", width=512, height=512)
+
+
+def changes(
+    asked: dict[str, JsonValue],
+    applied: dict[str, JsonValue],
+    request: Txt2Img = FOX,
+    labels: dict[str, JsonValue] | None = None,
+) -> dict[str, JsonValue]:
+    info: dict[str, JsonValue] = {} if labels is None else {"extra_generation_params": labels}
+    read = ReadReply(("x",), applied=applied, info=info)
+    return {one.field: one.applied for one in find_changes(request, Compiled(CALL, asked=asked), read)}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "applied"),
+    [
+        ("steps", 30, 30),
+        ("steps", 30, 30.0),
+        ("cfg_scale", 7.5, "7.5"),
+        ("sampler_name", "DPM++ 2M", "dpm++ 2m"),
+        ("model", "xl", "sd_xl_base_1.0"),
+        ("model", "models/SDXL.safetensors [abc123]", "sdxl"),
+        ("vae", "sdxl_vae.safetensors", "sdxl_vae"),
+    ],
+)
+def test_the_same_under_another_spelling_is_no_change(name: str, asked: JsonValue, applied: JsonValue) -> None:
+    assert changes({name: asked}, {name: applied}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "applied", "shown"),
+    [
+        ("steps", 30, 20, 20),
+        ("steps", 30, True, True),
+        ("seed", 7, "many", "many"),
+        ("cfg_scale", 7.0, float("nan"), "float"),
+        ("steps", 30, 10**400, "int"),
+        ("steps", 30, [30], "list"),
+        ("model", "xl", "dreamshaper", "dreamshaper"),
+        ("sampler_name", "Euler", "x" * 999, "x" * 200),
+        ("sampler_name", "Euler", "a\ud800b", "a?b"),
+    ],
+)
+def test_what_was_used_instead_is_told_in_a_form_every_record_can_hold(
+    name: str, asked: JsonValue, applied: JsonValue, shown: JsonValue
+) -> None:
+    assert changes({name: asked}, {name: applied}) == {name: shown}
+
+
+def test_what_the_server_does_not_tell_is_no_change() -> None:
+    assert changes({"steps": 30}, {}) == {}
+
+
+def test_silence_about_a_refiner_is_a_change_only_where_the_server_tells_such_things() -> None:
+    request = FOX.replace(refiner=Refiner(model="ref", switch_at=0.7))
+
+    assert changes({}, {}, request) == {}
+    assert changes({}, {}, request, labels={}) == {"refiner": None, "switch_at": None}
+    assert changes({}, {"refiner": "ref [a1]", "switch_at": "0.7"}, request, labels={}) == {}
+    assert changes({}, {"refiner": "other", "switch_at": 0.8}, request, labels={}) == {
+        "refiner": "other", "switch_at": 0.8,
+    }  # fmt: skip
+
+
+def test_vae_and_upscaler_are_compared_where_they_were_asked_for() -> None:
+    request = FOX.replace(
+        vae="a.safetensors", hires=HiresFix(first_width=256, first_height=256, upscaler="4x-UltraSharp")
+    )
+
+    assert changes({}, {"vae": "b", "hires_upscaler": "Latent"}, request) == {"vae": "b", "hires_upscaler": "Latent"}
+    assert changes({}, {"vae": "b"}, FOX.replace(vae="Automatic")) == {}
+
+
+UNIT = ControlNet(model="control_tile", module="tile_resample", weight=0.5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param({"ControlNet 0": "Module: tile, Model: control_tile [a1], Weight: 0.5, x: y"}, {}, id="used"),
+        pytest.param({"ControlNet 0": 'Module: tile, Model: "control_tile", Weight: 0.5'}, {}, id="quoted"),
+        pytest.param({}, {"controls[0]": None}, id="not used"),
+        pytest.param({"ControlNet Enabled": "True"}, {}, id="an old extension"),
+        pytest.param({"ControlNet 0": 7}, {}, id="nonsense"),
+        pytest.param(
+            {"ControlNet 0": "Model: canny [b], Weight: 1.0"},
+            {"controls[0].model": "canny [b]", "controls[0].weight": "1.0"},
+            id="another",
+        ),
+    ],
+)
+def test_a_control_unit_is_looked_for_among_what_was_done(
+    labels: dict[str, JsonValue], expected: dict[str, JsonValue]
+) -> None:
+    assert changes({}, {}, FOX.replace(controls=[UNIT]), labels=labels) == expected
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@given(asked=st.integers() | st.floats(allow_nan=False) | st.text(), applied=json_values)
+def test_whatever_a_server_says_it_can_be_recorded(asked: JsonValue, applied: JsonValue) -> None:
+    found = changes({"steps": asked, "model": asked}, {"steps": applied, "model": applied})
+
+    assert json.dumps(found, allow_nan=False).encode()
+
+
+@given(st.text())
+def test_clean_text_can_be_written(text: str) -> None:
+    assert clean_text(text + "\ud800").encode()
+    assert clean_text("hé") == "hé"

@@ -1,0 +1,161 @@
+"""The JSON connection of one server: what it asks once, what it makes of silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from sdclient.client.connection import Connection
+from sdclient.client.generation import execute, prepare
+from sdclient.dialects.base import Route
+from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, SDClientError
+from sdclient.schemas import Txt2Img
+from sdclient.transport import CallLimits, CancelToken, HttpReply, parse_server_url
+
+OPTIONS = {"CLIP_stop_at_last_layers": 1, "sd_model_checkpoint": "xl"}
+
+
+class Answering:
+    """Answers each path with what it is given; anything else is not found."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = {"options": OPTIONS, **answers}
+        self.asked: list[str] = []
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: CallLimits | None = None,
+        cancel: CancelToken | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
+        del method, body, headers, limits, cancel, on_sent
+        name = url.rpartition("/")[2].replace("-", "_")
+        self.asked.append(name)
+        answer = self.answers.get(name, 404)
+        if isinstance(answer, SDClientError):
+            raise answer
+        if isinstance(answer, int):
+            return HttpReply(answer, {}, b"", 0.1)
+        return HttpReply(200, {}, answer if isinstance(answer, bytes) else json.dumps(answer).encode(), 0.1)
+
+
+class KeptAnswering(Answering):
+    """Is interrupted from the keyboard while it draws."""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: CallLimits | None = None,
+        cancel: CancelToken | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
+        if url.endswith("txt2img") and on_sent is not None:
+            on_sent()
+            raise KeyboardInterrupt
+        return super().send(method, url, body=body, headers=headers, limits=limits, cancel=cancel)
+
+
+def connected(transport: Answering) -> Connection:
+    return Connection(parse_server_url("http://gpu:7860"), transport)
+
+
+def test_a_server_that_answers_nothing_in_time_is_said_to_be_busy() -> None:
+    transport = Answering(options=DeadlineError("too late"))
+
+    with pytest.raises(DeadlineError, match=r"no answer in 20 s.*Draw Things answers nothing meanwhile"):
+        _ = connected(transport).dialect
+
+
+def test_facts_and_names_are_asked_for_once_and_again_after_forgetting() -> None:
+    transport = Answering(loras=[{"name": "a", "alias": "b"}, {"name": 7}, "x", {"name": "a"}])
+    server = connected(transport)
+
+    names = [server.names("loras", "name", "alias") for _ in range(2)]
+    assert server.facts is server.facts
+    server.forget()
+    server.names("loras", "name", "alias")
+
+    assert names == [("a", "b"), ("a", "b")]
+    assert transport.asked.count("loras") == 2
+
+
+def test_a_version_without_schedules_is_known_to_have_no_such_field() -> None:
+    assert connected(Answering()).facts.schedulers == ()
+    assert connected(Answering(schedulers=[{"name": "karras", "label": "Karras"}])).facts.schedulers == (
+        "karras", "Karras",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", [404, {"a": 1}, b"<html>", [1, 2, None]], ids=["404", "object", "page", "numbers"])
+def test_a_list_that_is_none_is_unknown_or_empty_and_no_error(answer: object) -> None:
+    server = connected(Answering(sd_models=answer, scripts=answer, model_list=answer))
+
+    assert server.facts.models in (None, ())
+    assert server.facts.scripts in (None, ())
+    assert server.facts.controlnet_models is None
+
+
+def test_script_titles_are_lower_case_and_models_have_every_name() -> None:
+    server = connected(
+        Answering(
+            scripts={"txt2img": ["ControlNet", 7], "img2img": ["SD Upscale", "ControlNet"], "x": None},
+            sd_models=[{"title": "xl.ckpt [a1]", "model_name": "xl", "hash": None}],
+            model_list={"model_list": ["tile", 3]},
+        )
+    )
+
+    assert server.facts.scripts == ("controlnet", "sd upscale")
+    assert server.facts.models == ("xl.ckpt [a1]", "xl")
+    assert server.facts.controlnet_models == ("tile",)
+
+
+def test_an_empty_answer_is_none_and_a_page_is_a_bad_reply_with_its_beginning() -> None:
+    server = connected(Answering(interrupt=b"  ", memory=b"<html>oh"))
+
+    assert server.ask("interrupt", {}).body is None
+    with pytest.raises(BadReplyError, match=r"GET http://gpu:7860/sdapi/v1/memory: 200.*begins '<html>oh'"):
+        server.ask("memory")
+
+
+def test_a_route_the_server_lacks_is_missing_with_its_address() -> None:
+    with pytest.raises(MissingRouteError, match=r"http://gpu:7860/x: 404, this server does not have it"):
+        connected(Answering()).ask_route(Route("GET", "/x"))
+
+
+def test_what_is_missing_is_looked_for_again_when_the_answer_is_old() -> None:
+    now = [0.0]
+    transport = Answering(sd_models=[{"title": "old"}])
+    server = Connection(parse_server_url("http://gpu:7860"), transport, clock=lambda: now[0])
+    request = Txt2Img(prompt="x", seed=7, model="new")
+    with pytest.raises(LossError, match="no model 'new'"):
+        prepare(server, request)
+    transport.answers["sd_models"] = [{"title": "new"}]
+    with pytest.raises(LossError):
+        prepare(server, request)
+
+    now[0] = 60.0
+
+    assert prepare(server, request).request.model == "new"
+    assert transport.asked.count("sd_models") == 2
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_an_interrupt_at_the_keyboard_stops_the_server_where_the_job_is_ours(*, is_active: bool) -> None:
+    transport = KeptAnswering(progress={"active": is_active, "queued": False, "completed": False}, interrupt={})
+    prepared = prepare(connected(transport), Txt2Img(prompt="x", seed=7))
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(prepared)
+
+    assert transport.asked.count("interrupt") == int(is_active)

@@ -1,0 +1,98 @@
+"""What a status means, where the time it took or the server's words decide."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sdclient.client.status import LATE_REJECTION_S, judge_status
+from sdclient.dialects import DIALECTS
+from sdclient.errors import (
+    MissingRouteError,
+    RejectedError,
+    ServerBusyError,
+    ServerError,
+    ServerFaultError,
+)
+from sdclient.transport import HttpReply
+
+WHAT = "POST http://gpu:7860/sdapi/v1/txt2img"
+
+
+def judged(
+    status: int,
+    detail: str = "",
+    *,
+    elapsed_s: float = 0.1,
+    dialect: str | None = "drawthings",
+    headers: dict[str, str] | None = None,
+) -> ServerError:
+    body = json.dumps({"error": "HTTPException", "detail": detail, "body": "", "errors": ""}).encode()
+    with pytest.raises(ServerError) as caught:
+        judge_status(
+            HttpReply(status, headers or {}, body, elapsed_s), what=WHAT, dialect=DIALECTS[dialect] if dialect else None
+        )
+    assert str(caught.value).startswith(f"{WHAT}: {status}")
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_success_passes(status: int) -> None:
+    judge_status(HttpReply(status, {}, b"", 0.1), what=WHAT)
+
+
+def test_a_refusal_at_once_is_the_requests_fault_and_one_after_minutes_the_servers() -> None:
+    early = judged(422, "something in another language")
+    late = judged(422, "something in another language", elapsed_s=LATE_REJECTION_S + 400)
+
+    assert (type(early), early.retryable) == (RejectedError, False)
+    assert (type(late), late.retryable, late.blames_server) == (ServerFaultError, True, True)
+    assert "after 420 s" in str(late)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ('Unrecognized keys: ["a"]', "update either"),
+        ("Unrecognized model: xl.ckpt", "downloaded on that machine"),
+        ("Missing file: lora.ckpt", "download that file"),
+        ("init_images[0] is not a valid image", "cannot read the image"),
+        ("Script 'x' not found", "extension is not installed"),
+    ],
+)
+def test_words_of_the_server_get_a_hint_what_to_do(words: str, hint: str) -> None:
+    error = judged(422, words)
+
+    assert words in str(error)
+    assert hint in str(error)
+
+
+def test_a_refusal_without_words_says_that_there_were_none() -> None:
+    assert "refused without a reason" in str(judged(422))
+
+
+def test_out_of_memory_is_the_servers_fault_whatever_the_status() -> None:
+    assert type(judged(422, "CUDA out of memory")) is ServerFaultError
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", None), ("soon", None), ("-1", None), ("1e9", None)])
+def test_only_a_sane_wait_is_passed_on(text: str, seconds: float | None) -> None:
+    error = judged(503, "queue", headers={"retry-after": text})
+
+    assert isinstance(error, ServerBusyError)
+    assert error.retry_after_s == seconds
+
+
+def test_words_are_cut_short_and_printable() -> None:
+    error = judged(400, "bad \x1b[31m" + "x" * 5000)
+
+    assert len(str(error)) < 600
+    assert str(error).isprintable()
+    assert len(error.body) <= 4000
+
+
+def test_without_a_dialect_the_usual_keys_are_read() -> None:
+    assert "no such thing" in str(judged(400, "no such thing", dialect=None))
+    assert isinstance(judged(404, "Not Found", dialect=None), MissingRouteError)
+    assert isinstance(judged(405, "whatever"), MissingRouteError)
