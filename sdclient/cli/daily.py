@@ -1,0 +1,227 @@
+"""``sdclient daily``: an image for every part of the day, drawn and posted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from sdclient.cli import options
+from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.talk import duration, emit, say
+from sdclient.errors import ConfigurationError, ServerError
+from sdclient.recipes.daily.cycle import GRACE_S, PAYLOAD, Daily, DailySettings, Outcome
+from sdclient.recipes.daily.door import check_address
+from sdclient.recipes.daily.ledger import Ledger
+from sdclient.recipes.daily.publish import FolderPublisher, Publisher, read_secrets
+from sdclient.recipes.daily.slots import open_zone
+from sdclient.recipes.daily.words import (
+    Completer,
+    MagicPromptCompleter,
+    PostWords,
+    TemplateCompleter,
+    load_words,
+)
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.schemas.sets import apply_sets
+from sdclient.steps.generate import GenerateSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+RETRY_S = 300.0
+"""Seconds until a slot that could not be posted is tried again."""
+LOOK_S = 30.0
+"""Seconds between two looks at the clock: it may be set, and a laptop may sleep."""
+_WORDS = PostWords()
+
+
+@click.command(
+    name="daily",
+    epilog="Example:  sdclient daily --out BOT --zone Europe/Madrid --url http://127.0.0.1:7860\n\n"
+    "From cron:  sdclient daily --once --out BOT --zone Europe/Madrid --publish x --reply-to 1670879416904216595",
+)
+@options.out_folder
+@options.urls
+@options.payload
+@click.option("--once", is_flag=True, help="Do what the present part of the day needs, and end.")
+@click.option("--at", "moment", metavar="TIME", help="Take this for the present, and end: 06:00 or 2026-11-20T06:00.")
+@click.option("--zone", default="UTC", show_default=True, metavar="NAME", help="Where the hours are meant.")
+@click.option(
+    "--grace", type=click.IntRange(1, 1440), default=int(GRACE_S // 60), show_default=True, metavar="MINUTES",
+    help="A part of the day that began longer ago is missed.",
+)  # fmt: skip
+@click.option("--late", is_flag=True, help="Never miss: post until the next part of the day begins.")
+@click.option(
+    "--publish", type=click.Choice(["folder", "x", "mastodon"]), default="folder", show_default=True,
+    help="Where posts go.",
+)  # fmt: skip
+@click.option("--reply-to", metavar="ID", help="The post that begins the thread.")
+@click.option("--mastodon", metavar="URL", help="The Mastodon server.")
+@click.option("--x-address", metavar="URL", hidden=True, help="Another address of X's API.")
+@click.option(
+    "--words", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other hours, starts and greetings."
+)
+@click.option(
+    "--magic-prompt", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Complete prompts with the language model in this folder. [default: templates]",
+)  # fmt: skip
+@click.option("--title", default=_WORDS.title, show_default=True, help="The bot's hashtag.")
+@click.option("--made-on", default=_WORDS.made_on, show_default=True, help="A line about how it is made.")
+@click.option("--hashtags", default=_WORDS.hashtags, show_default=True, help="The last line.")
+@click.option("--first-number", type=click.IntRange(0), default=1, show_default=True, help="Number of the first post.")
+@options.running
+def command(
+    *,
+    out: Path,
+    urls: tuple[str, ...],
+    payload: str | None,
+    sets: tuple[str, ...],
+    once: bool,
+    moment: str | None,
+    zone: str,
+    grace: int,
+    late: bool,
+    publish: str,
+    reply_to: str | None,
+    mastodon: str | None,
+    x_address: str | None,
+    words: Path | None,
+    magic_prompt: Path | None,
+    title: str,
+    made_on: str,
+    hashtags: str,
+    first_number: int,
+    **running: Unpack[RunningOptions],
+) -> None:
+    """Draw and post one image for every part of the day, each at most once.
+
+    Secrets come from the environment, or the system's keyring (service sdclient): SDCLIENT_X_CONSUMER_KEY,
+    SDCLIENT_X_CONSUMER_SECRET, SDCLIENT_X_ACCESS_TOKEN, SDCLIENT_X_ACCESS_TOKEN_SECRET; SDCLIENT_MASTODON_TOKEN.
+    """
+    place = open_zone(zone)
+    now = None if moment is None else parse_moment(moment, place)
+    known = load_words(words)
+    spec = GenerateSpec(apply_sets(Txt2Img.load(payload or PAYLOAD), sets))
+    completer: Completer = TemplateCompleter(known) if magic_prompt is None else MagicPromptCompleter(magic_prompt)
+    publisher = _publisher(publish, out, reply_to, mastodon=mastodon, x_address=x_address)
+    post_words = PostWords(title, made_on, hashtags)
+    daily = Daily(
+        Run(out),
+        spec,
+        words=known,
+        completer=completer,
+        publisher=publisher,
+        ledger=Ledger(out / "daily", first_number),
+        settings=DailySettings(place, None if late else grace * 60.0, post_words),
+    )
+
+    def draw(run: Run) -> object:
+        return work(run, Company(urls), running)
+
+    if once or now is not None:
+        end(_told(daily.tick(now or _now(), draw), as_json=running["as_json"]))
+        return
+    keep_hours(daily, draw, lambda outcome: _told(outcome, as_json=running["as_json"], may_raise=False))
+
+
+def keep_hours(
+    daily: Daily,
+    draw: Callable[[Run], object],
+    tell: Callable[[Outcome], object],
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Look at the clock for ever, and do what the present part of the day needs.
+
+    Args:
+        daily: The bot.
+        draw: Draws what the run has open.
+        tell: Told what came of it, once for each change.
+        clock: Gives the present; None takes the system's.
+        sleep: Waits so many seconds.
+    """
+    clock = clock or _now
+    last = ""
+    while True:
+        outcome = daily.tick(clock(), draw)
+        if outcome.message != last:
+            tell(outcome)
+            last = outcome.message
+        wait_s = LOOK_S
+        if outcome.status == "failed":
+            asked_s = outcome.error.retry_after_s if isinstance(outcome.error, ServerError) else None
+            wait_s = max(RETRY_S, asked_s or 0.0)
+        _wait(daily, outcome.slot.key, wait_s, clock, sleep)
+
+
+def _wait(
+    daily: Daily, key: str, wait_s: float, clock: Callable[[], dt.datetime], sleep: Callable[[float], None]
+) -> None:
+    """Wait, but not beyond the beginning of another part of the day."""
+    while wait_s > 0 and daily.slot(clock()).key == key:
+        sleep(min(wait_s, LOOK_S))
+        wait_s -= LOOK_S
+
+
+def parse_moment(text: str, zone: ZoneInfo) -> dt.datetime:
+    """Read a time of today, or a date and time, in a time zone.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    try:
+        if "T" not in text and " " not in text.strip():
+            found = dt.datetime.combine(_now().astimezone(zone).date(), dt.time.fromisoformat(text))
+        else:
+            found = dt.datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigurationError(f"--at {text[:40]!r}: is no time; write 06:00, or 2026-11-20T06:00") from exc
+    return found if found.tzinfo is not None else found.replace(tzinfo=zone)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
+
+
+def _publisher(name: str, out: Path, reply_to: str | None, *, mastodon: str | None, x_address: str | None) -> Publisher:
+    if name == "folder":
+        return FolderPublisher(out / "posts")
+    if name == "x":
+        from sdclient.recipes.daily.x import SECRETS, XPublisher, XSecrets
+
+        check_address(x_address, "--x-address")
+        return XPublisher(XSecrets(*read_secrets(SECRETS).values()), reply_to=reply_to, elsewhere=x_address)
+    from sdclient.recipes.daily.toot import SECRETS as TOKEN
+    from sdclient.recipes.daily.toot import MastodonPublisher
+
+    if mastodon is None:
+        raise ConfigurationError("--publish mastodon: say on which server, as --mastodon https://mastodon.social")
+    check_address(mastodon, "--mastodon")
+    return MastodonPublisher(mastodon, read_secrets(TOKEN)[TOKEN[0]], reply_to=reply_to)
+
+
+def _told(outcome: Outcome, *, as_json: bool, may_raise: bool = True) -> int:
+    """Say what came of a look at the clock, and return the exit code that stands for it."""
+    fails = may_raise and outcome.status == "failed"
+    if as_json:
+        emit({"event": "slot", "slot": outcome.slot.key, "status": outcome.status, "message": outcome.message})
+    elif outcome.status == "nothing":
+        left_s = (outcome.slot.end - _now()).total_seconds()
+        next_text = f"; the next part of the day begins in {duration(left_s)}" if left_s > 0 else ""
+        say(f"{outcome.message}{next_text}")
+    elif not (fails and outcome.error):
+        say(outcome.message)
+    sys.stdout.flush()
+    if fails and outcome.error is not None:
+        # Its class decides the exit code, and its words are said with it.
+        raise outcome.error
+    return 1 if outcome.status in ("aside", "failed") else 0

@@ -1,0 +1,50 @@
+"""``sdclient generate``: draw a list of prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from sdclient.cli import options
+from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.segment import then_options, then_segment
+from sdclient.prompts import read_prompts
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.schemas.sets import apply_sets
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@click.command(
+    epilog="Example:  sdclient generate prompts.csv --payload sdxl-refiner-ultrasharp --out OUT\n\n"
+    "A .txt file holds one prompt a line; .csv and .jsonl have a column prompt, and may have name, negative_prompt, "
+    "seed, any other field of a request, and columns of your own."
+)
+@click.argument("prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@options.out_folder
+@options.urls
+@options.payload
+@then_options
+@options.running
+def command(
+    prompts: Path,
+    out: Path,
+    urls: tuple[str, ...],
+    payload: str | None,
+    sets: tuple[str, ...],
+    then: Literal["segment"] | None,
+    cutouts_model: str | None,
+    **running: Unpack[RunningOptions],
+) -> None:
+    """Draw every prompt of a list.
+
+    The same command again goes on where it stopped, and does nothing when all is done.
+    """
+    request = apply_sets(Txt2Img.load(payload) if payload else Txt2Img(), sets)
+    run = Run(out).add(read_prompts(prompts), request)
+    segmenter = then_segment(run, then, cutouts_model, dry_run=running["dry_run"])
+    end(work(run, Company(urls, segmenter), running))

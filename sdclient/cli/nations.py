@@ -1,0 +1,228 @@
+"""``sdclient nations``: ask for nations, generate, bake and cut out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from sdclient.batch.folder import STATE_FOLDER
+from sdclient.cli import options
+from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.talk import say, table
+from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
+from sdclient.recipes.nations import (
+    BAKE_PAYLOAD,
+    GENERATE_PAYLOAD,
+    SUFFIX,
+    QueueEntry,
+    Study,
+    StudyPayloads,
+    add_up,
+    load_queue,
+    load_study,
+    parse_count,
+    plan_nations,
+)
+from sdclient.recipes.nations_emif import export_emif
+from sdclient.run import Run
+from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.schemas.sets import apply_sets
+from sdclient.segment import SegmentSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+_CUTOUTS = "Cut the objects out? none, classical (OpenCV), vit_b, vit_l, vit_h, or a checkpoint file"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(
+    name="nations",
+    epilog="Example:  sdclient nations --out STUDY --url http://127.0.0.1:7860\n\n"
+    "Without questions:  sdclient nations --plan queue.csv --cutouts vit_b --out STUDY",
+)
+@options.out_folder
+@options.urls
+@click.option("--plan", type=_FILE, help="A CSV: nation, category, count.")
+@click.option("--study", type=_FILE, help="Other nations: a CSV: nation, category, prompt.")
+@click.option("--suffix", default=SUFFIX, metavar="TEXT", help="What every prompt ends with; '' for nothing.")
+@click.option("--payload", default=GENERATE_PAYLOAD, show_default=True, metavar="FILE", help="How to draw from words.")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--bake-payload", default=BAKE_PAYLOAD, show_default=True, metavar="FILE", help="How to draw over.")
+@click.option("--bake-set", "bake_sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--no-bake", is_flag=True, help="Leave drawing over out.")
+@click.option(
+    "--cutouts", metavar="MODEL", help="vit_b, vit_l, vit_h, a checkpoint file, classical, or none. Left out, it asks."
+)
+@click.option(
+    "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new study; each image's follows from it."
+)
+@click.option("--paired-seeds", is_flag=True, help="One list of seeds for all nations, so that their sets compare.")
+@click.option(
+    "--export-emif", is_flag=True, help="Write image_data.csv and metrics.csv too; alone, from a study that is there."
+)
+@click.option("--base64", "with_base64", is_flag=True, help="With --export-emif: put the images into image_data.csv.")
+@options.running
+def command(
+    *,
+    out: Path,
+    urls: tuple[str, ...],
+    plan: Path | None,
+    study: Path | None,
+    suffix: str,
+    payload: str,
+    sets: tuple[str, ...],
+    bake_payload: str,
+    bake_sets: tuple[str, ...],
+    cutouts: str | None,
+    run_seed: int | None,
+    no_bake: bool,
+    paired_seeds: bool,
+    export_emif: bool,
+    with_base64: bool,
+    **running: Unpack[RunningOptions],
+) -> None:
+    """Queue nations at work and at home; generate, bake and cut out every image.
+
+    A nation and category named twice means so many more. Counts are in all for one folder: the same queue
+    again goes on where it stopped.
+    """
+    if export_emif and plan is None and (out / STATE_FOLDER).is_dir():
+        _export(Run.open(out), with_base64=with_base64)
+        return
+    known = load_study(study, suffix=suffix)
+    generate = apply_sets(Txt2Img.load(payload), sets)
+    bake = None if no_bake else apply_sets(Img2Img.load(bake_payload), bake_sets)
+    queue = load_queue(plan, known) if plan is not None else ask_queue(known)
+    if not queue:
+        say("the queue is empty; nothing to do")
+        return
+    _print_queue(queue)
+    segmenter = _segmenter(cutouts, may_ask=plan is None or sys.stdin.isatty())
+    run = open_run(out, run_seed)
+    before = len(run.jobs())
+    paired = run.folder.settings.run_seed if paired_seeds else None
+    run.add_jobs(plan_nations(queue, known, StudyPayloads(generate, bake, segmenter), paired_run_seed=paired))
+    if before:
+        say(f"{before} jobs were planned in {out} before, {len(run.jobs()) - before} are new: counts are in all")
+    code = work(run, Company(urls, segmenter), running)
+    if export_emif and not running["dry_run"]:
+        _export(run, with_base64=with_base64)
+    end(code)
+
+
+def open_run(out: Path, run_seed: int | None) -> Run:
+    """Open or begin a run, and refuse a seed that an earlier beginning has decided otherwise.
+
+    Raises:
+        ConfigurationError: If the run has another seed.
+    """
+    run = Run(out, run_seed=run_seed)
+    chosen = run.folder.settings.run_seed
+    if run_seed not in (None, chosen):
+        raise ConfigurationError(
+            f"{out}: was begun with --seed {chosen}, which does not change; leave --seed out, or use another folder"
+        )
+    return run
+
+
+def ask_queue(study: Study) -> list[QueueEntry]:
+    """Ask for nation, category and count until ``done``; wrong answers are asked again.
+
+    Raises:
+        ConfigurationError: If the answers end before ``done``.
+    """
+    queue: list[QueueEntry] = []
+    while (entry := _ask_entry(study)) is not None:
+        before = sum(one.count for one in queue if (one.nation, one.category) == (entry.nation, entry.category))
+        queue.append(entry)
+        if before:
+            more = f"{entry.count} more, {before + entry.count} in all"
+            say(f"{entry.nation} {entry.category} was in the queue with {before}: {more}")
+    return add_up(queue)
+
+
+def _ask_entry(study: Study) -> QueueEntry | None:
+    say("Nations:")
+    say(table([(f"{number:>2}.", nation) for number, nation in enumerate(study.nations, start=1)]))
+    nation = _ask("Number of the nation (or 'done' to start)", _or_done(study.nation))
+    if nation is None:
+        return None
+    categories = " or ".join(study.categories(nation))
+    category = _ask(f"Category ({categories})", lambda text: study.category(nation, text))
+    return QueueEntry(nation, category, _ask("How many images", parse_count))
+
+
+def _or_done(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda text: None if text.strip().casefold() == "done" else parse(text)
+
+
+def _ask(question: str, parse: Callable[[str], T], default: str | None = None) -> T:
+    while True:
+        answer = _answer(question, default)
+        try:
+            return parse(answer)
+        except (ConfigurationError, SegmentationError, MissingExtraError) as exc:
+            say(str(exc))
+
+
+def _answer(question: str, default: str | None) -> str:
+    try:
+        return str(click.prompt(question, err=True, type=str, default=default))
+    except click.Abort as exc:
+        # click makes one of Ctrl-C and the end of the answers; only the first means "stop".
+        if not isinstance(exc.__context__, EOFError):
+            raise
+        say()
+        raise AnswersEndedError(
+            f"the answers ended at {question!r:.60}, and nothing was planned; "
+            "end them with a line that says done, or give --plan FILE"
+        ) from None
+
+
+class AnswersEndedError(ConfigurationError):
+    """Standard input ended where an answer was wanted."""
+
+
+def _print_queue(queue: list[QueueEntry]) -> None:
+    say("Queue:")
+    rows = [
+        (f"{number}.", entry.nation, entry.category, str(entry.count)) for number, entry in enumerate(queue, start=1)
+    ]
+    say(table(rows))
+
+
+def _segmenter(model: str | None, *, may_ask: bool) -> SegmentSettings | None:
+    if model is not None:
+        return _settings(model)
+    if may_ask:
+        try:
+            return _ask(_CUTOUTS, _settings, default="none")
+        except AnswersEndedError:
+            # The answers came from a file, which may well end with the queue.
+            pass
+    say("no cut-outs are made: nobody is there to ask; say --cutouts vit_b, classical or none")
+    return None
+
+
+def _settings(model: str) -> SegmentSettings | None:
+    """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it."""
+    if model.strip() in ("", "none"):
+        return None
+    if model != "classical":
+        from sdclient.segment.doors import require_segment_anything
+        from sdclient.segment.weights import find_checkpoint
+
+        find_checkpoint(model)
+        require_segment_anything()
+    return SegmentSettings(model=model)
+
+
+def _export(run: Run, *, with_base64: bool) -> None:
+    for path in export_emif(run, with_base64=with_base64):
+        say(f"written: {path}")

@@ -1,0 +1,159 @@
+"""Options that several commands share, with one meaning everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+import click
+
+from sdclient.schemas.generation import DIALECT_NAMES
+
+F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
+
+
+def urls(function: F) -> F:
+    """``--url``, once for each server."""
+    return click.option(
+        "--url",
+        "urls",
+        multiple=True,
+        metavar="URL",
+        help="A server: an address, or a name from sdclient.toml. May be given several times. [env: SDCLIENT_URL]",
+    )(function)
+
+
+def payload(function: F) -> F:
+    """``--payload`` and ``--set``."""
+    function = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Change a field of the payload, such as steps=20 or controls[0].weight=0.4.",
+    )(function)
+    return click.option(
+        "--payload", metavar="FILE", help="A payload file, or the name of one that comes with sdclient."
+    )(function)
+
+
+def dialect(function: F) -> F:
+    """``--dialect``, where the servers' program shall not be found out."""
+    return click.option(
+        "--dialect",
+        type=click.Choice(DIALECT_NAMES),
+        help="The program that answers, where it should not be found out.",
+    )(function)
+
+
+def out_folder(function: F) -> F:
+    """``--out``, the output folder of a run."""
+    return click.option(
+        "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The output folder."
+    )(function)
+
+
+class OneImageOptions(TypedDict):
+    """What `one_image` adds, as click hands it over."""
+
+    steps: int | None
+    seed: int | None
+    negative: str | None
+    inherit: bool
+    strict: bool
+    force: bool
+    dry_run: bool
+    as_json: bool
+
+
+class Ways(TypedDict):
+    """How one image is drawn, apart from its request."""
+
+    strict: bool
+    force: bool
+    dry_run: bool
+    as_json: bool
+
+
+def one_image(function: F) -> F:
+    """What commands that draw one image take; `request_fields` and `ways` take it apart again."""
+    for option in reversed(
+        (
+            click.option("--steps", type=int, help="Sampling steps, 1 to 150."),
+            click.option("--seed", type=int, help="The seed; left out, one is drawn and told."),
+            click.option("--negative", help="What to keep out."),
+            click.option("--inherit", is_flag=True, help="Take the model that the server has loaded or shows."),
+            click.option(
+                "-o",
+                "--output",
+                type=click.Path(dir_okay=False, path_type=Path),
+                default="image.png",
+                show_default=True,
+                help="The file to write.",
+            ),
+            click.option("--force", is_flag=True, help="Replace the output file."),
+            click.option("--strict", is_flag=True, help="Refuse where the server would not do everything as asked."),
+            dialect,
+            click.option("--dry-run", is_flag=True, help="Say what would be lost on this server, and send nothing."),
+            click.option("--json", "as_json", is_flag=True, help="Tell the result as one JSON object."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def request_fields(given: OneImageOptions) -> dict[str, object]:
+    """Return the request fields that were given."""
+    fields: dict[str, object] = {
+        "steps": given["steps"],
+        "seed": given["seed"],
+        "negative_prompt": given["negative"],
+        "inherit": given["inherit"] or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def ways(given: OneImageOptions) -> Ways:
+    """Return how the image is to be drawn."""
+    return Ways(strict=given["strict"], force=given["force"], dry_run=given["dry_run"], as_json=given["as_json"])
+
+
+def running(function: F) -> F:
+    """What every command that works on a run takes."""
+    for option in (
+        click.option(
+            "--limit", type=click.IntRange(min=0), metavar="N", help="Begin at most N jobs; the rest next time."
+        ),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+        click.option(
+            "--max-failed",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            show_default=True,
+            help="Jobs that may be set aside before the exit code is 1.",
+        ),
+        click.option("--strict", is_flag=True, help="Refuse to begin where a server would not do everything as asked."),
+        dialect,
+        click.option("--allow-mixed", is_flag=True, help="Take servers of different programs in one run."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+    ):
+        function = option(function)
+    return function
+
+
+def size_and_fit(function: F) -> F:
+    """``--size`` and ``--fit`` of inputs."""
+    function = click.option(
+        "--fit",
+        type=click.Choice(["pad", "crop"]),
+        default="pad",
+        show_default=True,
+        help="What to do where the size does not fit; padding is taken off again.",
+    )(function)
+    return click.option(
+        "--size",
+        metavar="SIZE",
+        help="source, 2048x2048, long-side=2048 or scale=2. [default: the payload's size, else source]",
+    )(function)

@@ -1,0 +1,261 @@
+"""What every command that works on a run does: look ahead, work, stop on request, sum up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import TypedDict
+
+from sdclient.batch.events import Event, Listener
+from sdclient.batch.lane import Lane
+from sdclient.batch.pipeline import Stop
+from sdclient.batch.survey import Counts
+from sdclient.batch.worker import WorkerResult, WorkerSettings
+from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
+from sdclient.cli.talk import Progress, byte_size, duration, emit, say, table
+from sdclient.client import Client
+from sdclient.lookahead import check_losses, disk_estimate_bytes, time_estimate_s
+from sdclient.run import Run
+from sdclient.segment import SegmentSettings
+from sdclient.steps.generate import ServerLane
+
+_PATIENCE = 2
+"""Signals that are answered; the one after them leaves at once."""
+_SHOWN_REASONS = 5
+
+
+class RunningOptions(TypedDict):
+    """The options of `options.running`, as click hands them over."""
+
+    limit: int | None
+    dry_run: bool
+    max_failed: int
+    allow_mixed: bool
+    strict: bool
+    dialect: str | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """With whom to work.
+
+    Attributes:
+        urls: Servers, by address or name.
+        segmenter: The segmenter to cut with; None opens the plan's.
+        inputs: Where input roots lie on this machine.
+    """
+
+    urls: Sequence[str] = ()
+    segmenter: SegmentSettings | None = None
+    inputs: dict[str, Path] = field(default_factory=dict)
+
+
+def work(
+    run: Run,
+    company: Company,
+    options: RunningOptions,
+    *,
+    also: Listener | None = None,
+    after_first: Callable[[], bool] | None = None,
+) -> int:
+    """Work on a run and return the exit code.
+
+    Args:
+        run: The run.
+        company: With whom.
+        options: What the user said.
+        also: Told of everything that happens, beside the progress bar.
+        after_first: Called once the first job is done; work goes on where it returns True.
+    """
+    for text in run.skipped:
+        say(f"left out: {text}")
+    status = run.status()
+    if not status.counts.left:
+        return _sum_up(run, status.counts, None, options, was_stopped=False)
+    lanes = run.lanes(
+        _clients(run, company, options),
+        segmenter=company.segmenter,
+        allow_mixed=options["allow_mixed"],
+        on_missing=lambda name, exc: say(f"{name}: left out: {exc}"),
+    )
+    _announce(run, status.counts, lanes, options)
+    if options["dry_run"]:
+        return 0
+    progress = Progress(status.counts.jobs, status.counts.done, as_json=options["as_json"])
+    settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
+    with _signals(run, progress.close) as was_stopped:
+        listener = _both(progress, also)
+        try:
+            if after_first is None or settings.limit == 0:
+                result = _stretch(run, lanes, settings, listener)
+            else:
+                goes_on = after_first
+                result = _in_two(
+                    run, lanes, settings, listener, lambda first: not was_stopped and (not first.made or goes_on())
+                )
+        finally:
+            progress.close()
+    return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
+
+
+def _clients(run: Run, company: Company, options: RunningOptions) -> list[Client]:
+    """Open the servers by address or name; none where nothing that is left needs one."""
+    if not run.open_kinds() & ServerLane.kinds:
+        return []
+    return [Client(url, dialect=options["dialect"]) for url in company.urls or (None,)]
+
+
+def _stretch(run: Run, lanes: Sequence[Lane], settings: WorkerSettings, listener: Listener) -> WorkerResult:
+    run.begin(lanes, settings=settings, listener=listener)
+    return run.wait()
+
+
+def _in_two(
+    run: Run,
+    lanes: Sequence[Lane],
+    settings: WorkerSettings,
+    listener: Listener,
+    goes_on: Callable[[WorkerResult], bool],
+) -> WorkerResult:
+    """Do one job, and the others where ``goes_on`` says so."""
+    first = _stretch(run, lanes, replace(settings, limit=1), listener)
+    limit = None if settings.limit is None else settings.limit - 1
+    if not first.counts.left or first.trouble is not None or limit == 0 or not goes_on(first):
+        return first
+    rest = _stretch(run, lanes, replace(settings, limit=limit), listener)
+    return replace(rest, made=first.made + rest.made)
+
+
+def _both(first: Listener, second: Listener | None) -> Listener:
+    if second is None:
+        return first
+
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
+
+
+def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningOptions) -> None:
+    losses = check_losses(run, lanes, strict=options["strict"])
+    seconds = time_estimate_s(run, lanes)
+    disk = disk_estimate_bytes(run)
+    free = shutil.disk_usage(run.out).free
+    if options["as_json"]:
+        emit(
+            {
+                "event": "planned",
+                **counts.to_json(),
+                "servers": [{"name": lane.name, "dialect": lane.dialect} for lane in lanes],
+                "losses": [loss for one in losses for loss in one.to_json()],
+                "estimated_s": seconds,
+                "estimated_bytes": disk,
+                "free_bytes": free,
+            }
+        )
+        return
+    say(f"{run.out}: {counts.jobs} jobs, {counts.done} done, {counts.left} to do" + _aside(counts))
+    say(table([(lane.name, lane.dialect, ", ".join(sorted(lane.kinds))) for lane in lanes]))
+    for one in losses:
+        say(str(one))
+    time_text = (
+        f"about {duration(seconds)} by what was measured here"
+        if seconds is not None
+        else "not known before the first images"
+    )
+    say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
+    if disk > free:
+        say("  that is more than is free: it will stop when the disk is full, and go on when there is room")
+
+
+def _aside(counts: Counts) -> str:
+    return f", {counts.set_aside} set aside" if counts.set_aside else ""
+
+
+@contextmanager
+def _signals(run: Run, before_talk: Callable[[], None]) -> Iterator[list[int]]:
+    """First Ctrl-C: finish what runs. Second, or SIGTERM: end it. Third: leave at once."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        if len(caught) > _PATIENCE:
+            os._exit(EXIT_INTERRUPTED)
+        hard = number != signal.SIGINT or len(caught) > 1
+        before_talk()
+        say(
+            "\nending what runs; once more leaves at once"
+            if hard
+            else "\nstopping: what runs is finished first; Ctrl-C again ends it, a third time leaves at once"
+        )
+        # Not in the handler itself: stopping takes locks that the interrupted code may hold.
+        threading.Thread(target=run.stop, args=(Stop.INTERRUPT if hard else Stop.FINISH,), daemon=True).start()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _sum_up(
+    run: Run, counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool
+) -> int:
+    code = _exit_code(counts, result, options, was_stopped=was_stopped)
+    if options["as_json"]:
+        emit({"event": "ended", **counts.to_json(), "made": result.made if result else 0, "exit_code": code})
+        return code
+    if result is not None:
+        for name, why in result.left.items():
+            say(f"{name}: left the run: {why}")
+        for text in result.problems:
+            say(f"note: {text}")
+        if result.trouble is not None:
+            say(f"stopped by trouble with the folder: {result.trouble}")
+    made = f", {result.made} of them now" if result is not None else ""
+    say(f"{run.out}: {counts.done} of {counts.jobs} jobs done{made}{_aside(counts)}")
+    _say_set_aside(run, counts)
+    if counts.left:
+        say(f"  {counts.left} left; the same command goes on, or: sdclient join {run.out}")
+    return code
+
+
+def _say_set_aside(run: Run, counts: Counts) -> None:
+    if not counts.set_aside:
+        return
+    reasons = run.status().set_aside
+    for place, why in list(reasons.items())[:_SHOWN_REASONS]:
+        say(f"  set aside: {place}: {why}")
+    if len(reasons) > _SHOWN_REASONS:
+        say(f"  … and {len(reasons) - _SHOWN_REASONS} more; sdclient status {run.out} --json lists them all")
+
+
+def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool) -> int:
+    if was_stopped:
+        return EXIT_INTERRUPTED
+    if result is not None and result.trouble is not None:
+        return EXIT_REFUSED
+    if counts.set_aside > options["max_failed"]:
+        return EXIT_FAILED
+    if counts.left and result is not None and result.left:
+        return EXIT_NO_SERVER
+    return 0
+
+
+def end(code: int) -> None:
+    """End the program with a code, after everything was written."""
+    sys.stdout.flush()
+    if code:
+        sys.exit(code)

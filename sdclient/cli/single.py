@@ -1,0 +1,132 @@
+"""What txt2img and img2img share: check, draw with a bar, save, tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from sdclient.cli.talk import duration, emit, is_watched, say
+from sdclient.client import Client, Result, StepProgress
+from sdclient.dialects.losses import refuse
+from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.schemas.sets import apply_sets
+
+
+@dataclass(frozen=True, slots=True)
+class OneImage:
+    """What to draw and where to put it.
+
+    Attributes:
+        request: The request.
+        output: Where the image goes; further images get ``_2``, ``_3`` … before the extension.
+        sets: ``--set`` texts.
+        strict: Refuse for any loss.
+        force: Replace what is there.
+        dry_run: Only say what would be lost.
+        as_json: Tell the result as JSON.
+    """
+
+    request: Txt2Img | Img2Img
+    output: Path
+    sets: Sequence[str] = ()
+    strict: bool = False
+    force: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The image to draw over, and how it is brought to size."""
+
+    image: Path
+    size: str | None = None
+    fit: Literal["pad", "crop"] = "pad"
+
+
+def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: Source | None = None) -> None:
+    """Check, draw, save and tell."""
+    if len(urls) > 1:
+        raise click.UsageError("one image goes to one server: give --url once")
+    request = apply_sets(one.request, one.sets)
+    if one.output.exists() and not one.force:
+        raise click.UsageError(f"{one.output} is there already; name another file, or say --force")
+    client = Client(urls[0] if urls else None, dialect=dialect)
+    if not _accepts(client, request, one):
+        return
+    began = time.monotonic()
+    with _bar() as on_progress:
+        if isinstance(request, Txt2Img):
+            result = client.txt2img(request, on_progress=on_progress)
+        elif source is not None:
+            result = client.img2img(source.image, request, size=source.size, fit=source.fit, on_progress=on_progress)
+        else:
+            raise click.UsageError("img2img needs an image")
+    _tell(one, result, time.monotonic() - began)
+
+
+def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
+    """Say what would be lost; False where that was all that was asked."""
+    losses = client.check(request)
+    if one.dry_run and one.as_json:
+        emit({"server": losses.server, "losses": [asdict(loss) for loss in losses.items]})
+    elif (losses or one.dry_run) and not one.as_json:
+        say(str(losses))
+    refuse(losses.items, where=f"{losses.server} at {client.url}", strict=one.strict)
+    return not one.dry_run
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[StepProgress], None] | None]:
+    """Show the steps of the image being drawn, where a person watches and the server tells."""
+    if not is_watched():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=100, unit="%", leave=False, bar_format="{l_bar}{bar}| {postfix} [{elapsed}]") as bar:
+
+        def show(step: StepProgress) -> None:
+            if step.fraction is not None:
+                bar.n = round(100 * step.fraction)
+            bar.set_postfix_str(_step_text(step), refresh=False)
+            bar.refresh()
+
+        yield show
+
+
+def _step_text(step: StepProgress) -> str:
+    if step.is_queued:
+        return "waiting behind another request"
+    return f"step {step.step}/{step.steps}" if step.step is not None and step.steps else "painting"
+
+
+def _tell(one: OneImage, result: Result, wall_s: float) -> None:
+    paths = [
+        image.save(one.output if number == 1 else one.output.with_stem(f"{one.output.stem}_{number}"))
+        for number, image in enumerate(result.images, start=1)
+    ]
+    if one.as_json:
+        emit(
+            {
+                "files": [str(path) for path in paths],
+                "seeds": list(result.seeds),
+                "sha256": [image.sha256 for image in result.images],
+                "dialect": result.dialect,
+                "losses": [asdict(loss) for loss in result.losses],
+                "changed": [asdict(change) for change in result.changed],
+                "wall_s": round(wall_s, 3),
+            }
+        )
+        return
+    for change in result.changed:
+        say(f"asked {change.field}={change.asked}, the server says it used {change.applied}")
+    for path, image in zip(paths, result.images, strict=True):
+        seed = "unknown" if image.seed is None else image.seed
+        click.echo(f"{path}  {image.size[0]}x{image.size[1]}  seed {seed}  {duration(wall_s)}")

@@ -1,0 +1,30 @@
+"""``sdclient status``: say where a run stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sdclient.cli.talk import emit, say, table
+from sdclient.run import Run
+
+
+@click.command(epilog="Example:  sdclient status OUT --json")
+@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def command(out: Path, *, as_json: bool) -> None:
+    """Say where the run in OUT stands; works while it runs, from any machine that sees the folder."""
+    run = Run.open(out)
+    status = run.status()
+    for text in run.write_views():
+        say(f"note: {text}")
+    if as_json:
+        emit(status.to_json())
+        return
+    counts = status.counts.to_json()
+    click.echo(table([(name.replace("_", " "), str(number)) for name, number in counts.items()], indent=""))
+    for worker in status.workers:
+        click.echo(f"worker {worker.worker} {worker.label}{' (gone)' if worker.is_gone else ''}".rstrip())
+    for place, why in status.set_aside.items():
+        click.echo(f"set aside: {place}: {why}")

@@ -1,0 +1,272 @@
+"""``sdclient story``: illustrate texts, and put text and images into documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sdclient.cli import options
+from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.talk import emit, say
+from sdclient.errors import ConfigurationError
+from sdclient.recipes.story import (
+    FORMATS,
+    PAYLOAD,
+    Endpoint,
+    EndpointIdeas,
+    ExtractIdeas,
+    IdeaSettings,
+    Manifest,
+    SourceText,
+    build_documents,
+    collect_ideas,
+    plan_story,
+    read_manifest,
+    read_text,
+    require_docx,
+    write_manifest,
+)
+from sdclient.recipes.story.endpoint import Api
+from sdclient.recipes.story.ideas import IDEAS_PER_SECTION, STYLE
+from sdclient.recipes.story.manifest import FILE_NAME
+from sdclient.recipes.story.text import sentences, story_name
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.schemas.sets import apply_sets
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sdclient.recipes.story import Format
+
+_OPENAI_KEYS = ("OPENAI_API_KEY", "OPENAI_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where ideas come from and how many are wanted; None and False are what was not said.
+
+    Attributes:
+        base_url: Address of a language model.
+        model: Its name.
+        key_env: The environment variable with its key.
+        api: How it is spoken to.
+        count: Ideas for each section.
+        style: Words for every prompt.
+        words_by_model: Let the model find words for each prompt.
+        anew: Make new ideas where there are some.
+    """
+
+    base_url: str | None
+    model: str | None
+    key_env: str | None
+    api: Api
+    count: int | None
+    style: str
+    words_by_model: bool
+    anew: bool
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a language model is asked."""
+        return self.base_url is not None or self.model is not None
+
+    def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
+        """Return whom to ask.
+
+        Raises:
+            ConfigurationError: If a key is wanted and there is none.
+        """
+        # OpenAI's key goes to OpenAI only: another address gets the key that was named for it, or none.
+        names = (self.key_env,) if self.key_env else () if self.base_url else _OPENAI_KEYS
+        key = next((environ[name] for name in names if environ.get(name)), None)
+        if key is None and names:
+            raise ConfigurationError(
+                f"no key in {' or '.join(names)}; set it there, or give --base-url of a server without"
+            )
+        return Endpoint(self.base_url, self.model, key, self.api)
+
+
+def _model_options(function: click.decorators.FC) -> click.decorators.FC:
+    for option in reversed(
+        (
+            click.option(
+                "--base-url", metavar="URL", help="A language model: an OpenAI-compatible address with its /v1."
+            ),
+            click.option(
+                "--model", metavar="NAME", help="Its name. Without both, key sentences of the text are taken."
+            ),
+            click.option(
+                "--key-env", metavar="NAME", help="Variable with its key. [OpenAI: OPENAI_API_KEY, OPENAI_TOKEN]"
+            ),
+            click.option(
+                "--api", type=click.Choice(["chat", "completions"]), default="chat", show_default=True, help="Its kind."
+            ),
+            click.option("--words-by-model", is_flag=True, help="Let it find words for each prompt, beside --style."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(
+    epilog="Example:  sdclient story pigs.txt --out PIGS --url http://127.0.0.1:7860\n\n"
+    "With a language model:  sdclient story pigs.txt --out PIGS --base-url http://127.0.0.1:11434/v1 --model llama3.1"
+)
+@click.argument("texts", metavar="TEXT...", nargs=-1, type=click.Path(dir_okay=False, path_type=Path))
+@options.out_folder
+@options.urls
+@_model_options
+@click.option("--ideas", "count", type=click.IntRange(1, 50), metavar="N", help="Ideas a section. [default: 5]")
+@click.option("--style", default=STYLE, show_default=True, metavar="WORDS", help="Added to every idea.")
+@click.option("--new-ideas", is_flag=True, help="Make new ideas, instead of using those in the folder.")
+@click.option("--ideas-only", is_flag=True, help="Make the ideas and stop: look at ideas.json, change it, go on.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Only this document.  [default: all]"
+)
+@click.option("--documents-only", is_flag=True, help="Build the documents again from what is there.")
+@click.option("--payload", default=PAYLOAD, show_default=True, metavar="FILE", help="How an image is drawn.")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new run; each image's follows.")
+@options.running
+def command(
+    texts: tuple[Path, ...],
+    out: Path,
+    urls: tuple[str, ...],
+    base_url: str | None,
+    model: str | None,
+    key_env: str | None,
+    api: Api,
+    count: int | None,
+    style: str,
+    formats: tuple[Format, ...],
+    payload: str,
+    sets: tuple[str, ...],
+    run_seed: int | None,
+    *,
+    words_by_model: bool,
+    new_ideas: bool,
+    ideas_only: bool,
+    documents_only: bool,
+    **running: Unpack[RunningOptions],
+) -> None:
+    """Illustrate texts: ideas for beginning, middle and end, an image of each, and documents with both.
+
+    The ideas lie in ideas.json and are used again; the same command goes on where it stopped.
+    """
+    formats = formats or FORMATS
+    if "docx" in formats and not ideas_only:
+        # Before anything is drawn: a package that is missing is no surprise for the end of a night.
+        require_docx()
+    if documents_only:
+        end(_documents(Run.open(out), _stories_in(out, texts), formats, as_json=running["as_json"]))
+        return
+    asked = Asked(base_url, model, key_env, api, count, style, words_by_model, new_ideas)
+    request = apply_sets(Txt2Img.load(payload), sets)
+    sources = _read_all(texts)
+    run = Run(out, run_seed=run_seed)
+    stories = {one.name: _ideas(one, out / one.name, asked, as_json=running["as_json"]) for one in sources}
+    if ideas_only:
+        return
+    for name, manifest in stories.items():
+        _add(run, name, manifest, request)
+    code = work(run, Company(urls), running)
+    if not running["dry_run"]:
+        _documents(run, stories, formats, as_json=running["as_json"])
+    end(code)
+
+
+def _read_all(texts: Sequence[Path]) -> list[SourceText]:
+    if not texts:
+        raise click.UsageError("name a text to illustrate, such as: sdclient story pigs.txt --out PIGS")
+    sources = [read_text(path) for path in texts]
+    names = [one.name.casefold() for one in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.UsageError(f"two texts are called {name!r}, and would share a folder; rename one")
+    return sources
+
+
+def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> Manifest:
+    there = None if asked.anew else read_manifest(folder)
+    if there is not None:
+        say(f"{folder / FILE_NAME}: its ideas are used again; --new-ideas makes new ones")
+        if there.text_sha256 != source.sha256:
+            say("note: the text has changed since they were made")
+        if asked.count is not None and any(len(one.ideas) != asked.count for one in there.sections):
+            say(f"note: it does not hold {asked.count} a section")
+        return there
+    made = write_manifest(folder, _new_ideas(source, asked), replace=asked.anew)
+    if made.filled:
+        say(f"note: {made.source} gave too few ideas; {made.filled} are key sentences of the text")
+    if as_json:
+        emit({"event": "ideas", "story": source.name, "file": str(folder / FILE_NAME), **made.model_dump(mode="json")})
+        return made
+    whose = "key sentences of the text" if made.source == ExtractIdeas().name else f"ideas by {made.source}"
+    say(f"{folder / FILE_NAME}: {whose}; change them as you like before images are drawn")
+    for section in made.sections:
+        say(f"  {section.section}")
+        for number, one in enumerate(section.ideas, start=1):
+            say(f"    {number}. {one.idea}")
+    return made
+
+
+def _new_ideas(source: SourceText, asked: Asked) -> Manifest:
+    count = IDEAS_PER_SECTION if asked.count is None else asked.count
+    if not asked.wants_model:
+        if asked.words_by_model:
+            raise click.UsageError("--words-by-model needs --base-url or --model")
+        return collect_ideas(source, ExtractIdeas(), IdeaSettings(count, asked.style))
+    with EndpointIdeas(asked.endpoint(os.environ), sentences(source.text)) as model:
+        return collect_ideas(source, model, IdeaSettings(count, asked.style, model if asked.words_by_model else None))
+
+
+def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:
+    listed = plan_story(name, manifest, request, run.folder.settings.run_seed)
+    run.add_jobs(listed)
+    wanted = {job.id for job in listed.jobs}
+    done = run.folder.read_done()
+    older = [
+        job for job in run.jobs() if job.columns.get("story") == name and job.id not in wanted and job.id not in done
+    ]
+    if older:
+        say(f"note: {len(older)} images of older ideas were planned here and are drawn, too; another --out leaves them")
+
+
+def _stories_in(out: Path, texts: Sequence[Path]) -> dict[str, Manifest]:
+    named = [path.name if (out / path.name).is_dir() else story_name(path) for path in texts]
+    names = named or sorted(path.parent.name for path in out.glob(f"*/{FILE_NAME}"))
+    found: dict[str, Manifest] = {}
+    for name in names:
+        manifest = read_manifest(out / name)
+        if manifest is None:
+            raise ConfigurationError(f"{out / name / FILE_NAME}: not there; no story of this name was illustrated here")
+        found[name] = manifest
+    if not found:
+        raise ConfigurationError(f"{out}: holds no story; begin one with: sdclient story TEXT --out {out}")
+    return found
+
+
+def _documents(run: Run, stories: Mapping[str, Manifest], formats: Sequence[Format], *, as_json: bool) -> int:
+    code = 0
+    for name, manifest in stories.items():
+        built = build_documents(run, name, manifest, formats)
+        for text in built.remarks:
+            say(f"note: {text}")
+        if built.missing:
+            say(f"note: {name}: {built.missing} images are still missing, and not in its documents")
+        if as_json:
+            files = [str(path) for path in built.paths]
+            emit(
+                {"event": "documents", "story": name, "files": files, "images": built.images, "missing": built.missing}
+            )
+        else:
+            for path in built.paths:
+                click.echo(path)
+        code = code or (0 if built.paths else 1)
+    return code

@@ -1,0 +1,54 @@
+"""``sdclient upscale``: draw over every image of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from sdclient.cli import options
+from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.segment import then_options, then_segment
+from sdclient.run import Run
+from sdclient.schemas import Img2Img
+from sdclient.schemas.sets import apply_sets
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@click.command(
+    epilog="Example:  sdclient upscale GENERATIONS UPSCALED --payload bake --url http://mac.local:7860\n\n"
+    "Run the same command on another machine, or `sdclient join UPSCALED`, to share the work."
+)
+@click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@options.urls
+@options.payload
+@options.size_and_fit
+@then_options
+@options.running
+def command(
+    *,
+    folder: Path,
+    out: Path,
+    urls: tuple[str, ...],
+    payload: str | None,
+    sets: tuple[str, ...],
+    size: str | None,
+    fit: Literal["pad", "crop"],
+    then: Literal["segment"] | None,
+    cutouts_model: str | None,
+    **running: Unpack[RunningOptions],
+) -> None:
+    """Draw over every image below IN; results go to OUT, in the same folders.
+
+    The same command again goes on where it stopped, and does nothing when all is done.
+    """
+    if not payload:
+        raise click.UsageError("say how: --payload bake, creative-upscale-200, or a file of your own")
+    request = apply_sets(Img2Img.load(payload), sets)
+    run = Run(out).add_folder(folder, request, size=size, fit=fit)
+    segmenter = then_segment(run, then, cutouts_model, dry_run=running["dry_run"])
+    end(work(run, Company(urls, segmenter), running))
