@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from sdclient.cli.talk import emit, say
@@ -32,6 +34,9 @@ Faults, as NAME[:p=SHARE][,n=NUMBER][,s=SECONDS][,mb=SIZE][,on=all]:
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is left to chance.")
 @click.option("--auth", metavar="USER:PASSWORD", help="Ask for these credentials (A1111, Forge, SD.Next).")
 @click.option("--fault", "faults", multiple=True, metavar="NAME[:p=SHARE]", help="What goes wrong; repeatable.")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="A server setting; VALUE is JSON or text."
+)
 @click.option("--prerendered", is_flag=True, help="Paint each size once: costs no processor time, for benches.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the address as one JSON object on stdout.")
 def command(
@@ -44,11 +49,12 @@ def command(
     seed: int,
     auth: str | None,
     faults: tuple[str, ...],
+    options: tuple[str, ...],
     prerendered: bool,
     as_json: bool,
 ) -> None:
     """Start a server that behaves like a real one, paints simple pictures, and needs no GPU."""
-    pair = _pair(auth)
+    pair, settings = _pair(auth), dict(_setting(option) for option in options)
     try:
         simulator = Simulator(
             dialect,
@@ -57,6 +63,7 @@ def command(
             delay_s=delay,
             auth=pair,
             seed=seed,
+            options=settings,
             version=server_version,
             faults=faults,
             prerendered=prerendered,
@@ -89,3 +96,13 @@ def _pair(auth: str | None) -> tuple[str, str] | None:
     if not colon:
         raise click.UsageError("--auth: write it as user:password")
     return user, password
+
+
+def _setting(option: str) -> tuple[str, object]:
+    key, equals, value = option.partition("=")
+    if not equals:
+        raise click.UsageError("--option: write it as KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

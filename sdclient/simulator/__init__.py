@@ -5,15 +5,17 @@ deterministic scenes, so a wrong client cannot be excused by a simulator that sh
 
 Example::
 
-    with Simulator("drawthings") as server:
+    with Simulator("drawthings", faults=["reset:p=0.05"], seed=7) as server:
         print(server.url)
+        server.next_faults("black", None, "hang:s=2")
         ...
-        print([exchange.status for exchange in server.log])
+        print([(exchange.status, exchange.fault) for exchange in server.log])
 """
 
 from __future__ import annotations
 
+from sdclient.simulator.faults import FAULTS
 from sdclient.simulator.log import Exchange
 from sdclient.simulator.server import DIALECTS, Simulator
 
-__all__ = ["DIALECTS", "Exchange", "Simulator"]
+__all__ = ["DIALECTS", "FAULTS", "Exchange", "Simulator"]

@@ -1,4 +1,4 @@
-"""What is installed on a simulated A1111: checkpoints, samplers, upscalers, and the lists that name them."""
+"""What is installed on a simulated web UI: checkpoints, samplers, upscalers, and the lists that name them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdclient.simulator.facts import JsonObject, JsonValue, array_at, load, object_at
+from sdclient.simulator.framework import HttpError
 
-__all__ = ["Checkpoint", "Install"]
+__all__ = ["Checkpoint", "ForgeInstall", "Install", "fake_hash", "strings"]
 
 _ROOT = "/srv/stable-diffusion-webui/models"
 
@@ -48,23 +49,34 @@ class Checkpoint:
 
 
 class Install:
-    """The invented installation.
+    """The invented installation of AUTOMATIC1111, and the base of its relatives.
 
     Args:
         models: Checkpoint files or stems, the selected one first; None for the stock list.
+        version: `1.8`, `1.9` or `1.10`.
     """
 
-    def __init__(self, models: Sequence[str] | None) -> None:
-        self.facts = object_at(load("simulator"), "a1111")
+    def __init__(self, models: Sequence[str] | None, version: str = "1.10") -> None:
+        self.facts = self._read_facts()
         names = strings(array_at(self.facts, "models")) if models is None else models
         files = [name if name.endswith((".safetensors", ".ckpt")) else f"{name}.safetensors" for name in names]
         self.checkpoints = [Checkpoint(file, fake_hash(file)) for file in files]
-        tables = object_at(load("a1111"), "samplers")
-        schedulers, labels = strings(array_at(tables, "schedulers")), strings(array_at(tables, "scheduler_labels"))
-        self.schedulers = dict(zip(schedulers, labels, strict=True))
-        self.samplers = self._sampler_names(strings(array_at(tables, "names_1_8")))
+        self.fused = version == "1.8"
+        self.schedulers = self._schedulers(version)
+        self.samplers = self._sampler_names(version)
         self.upscalers = [row for row in array_at(self.facts, "upscalers") if isinstance(row, dict)]
         self.latent_modes = strings(array_at(load("a1111"), "hires_fix", "latent_modes"))
+
+    def _read_facts(self) -> JsonObject:
+        return object_at(load("simulator"), "a1111")
+
+    def _schedulers(self, version: str) -> dict[str, str]:
+        """Give the label of each schedule by its name."""
+        tables = object_at(load("a1111"), "samplers")
+        names, labels = strings(array_at(tables, "schedulers")), strings(array_at(tables, "scheduler_labels"))
+        # Which of them 1.9 had already is from its notes of changes, and in no table.
+        known = strings(array_at(self.facts, "schedulers_1_9")) if version == "1.9" else names
+        return {name: label for name, label in zip(names, labels, strict=True) if name in known}
 
     def checkpoint(self, name: str) -> Checkpoint | None:
         """Find a checkpoint by any of its names, or None."""
@@ -74,16 +86,26 @@ class Install:
         """Tell whether an upscaler of exactly this name is installed."""
         return any(row["name"] == name for row in self.upscalers)
 
-    def split_sampler(self, name: str, scheduler: str | None) -> tuple[str, str]:
+    def choose_sampler(self, name: str, scheduler: str | None) -> tuple[str, str | None]:
         """Take a fused name apart, and replace whatever is unknown by the default without saying so.
+
+        Real servers may tell another schedule than `Automatic` where a sampler has one of its own; no table says
+        so, hence the label of the schedule asked for is told.
 
         Args:
             name: What the request calls the sampler, for example `DPM++ 2M Karras`.
             scheduler: Name or label of the schedule, or None.
 
         Returns:
-            The sampler used and the label of the schedule used.
+            The sampler used and the label of the schedule used, or None where there are no schedules.
+
+        Raises:
+            HttpError: If this program refuses unknown names.
         """
+        if self.fused:
+            if name not in self.samplers:
+                raise HttpError(404, "Sampler not found")
+            return name, None
         spellings = {**self.schedulers, **{label: label for label in self.schedulers.values()}}
         label = spellings.get(scheduler or "", "Automatic")
         for spelling, found in spellings.items():
@@ -92,14 +114,17 @@ class Install:
                 break
         return (name if name in self.samplers else self.samplers[0]), label
 
-    def _sampler_names(self, fused: Sequence[str]) -> list[str]:
+    def _sampler_names(self, version: str) -> list[str]:
         """Since 1.9 the schedules are gone from the names, and each sampler is listed once."""
+        fused = strings(array_at(load("a1111"), "samplers", "names_1_8"))
+        if version == "1.8":
+            return [*fused, "LCM"]
         names: list[str] = []
         for name in (*fused, *strings(array_at(self.facts, "extra_samplers"))):
             plain = next((name[: -len(end) - 1] for end in ("Karras", "Exponential") if name.endswith(f" {end}")), name)
             if plain not in names:
                 names.append(plain)
-        return names
+        return names if version != "1.9" else [name for name in names if name != "DDIM CFG++"]
 
     # --- the lists, as the GET routes answer them ----------------------------------------------------------------------
 
@@ -162,6 +187,7 @@ class Install:
 
     def list_extensions(self) -> list[JsonValue]:
         """GET extensions."""
+        date: JsonValue = "Sun Jul 14 23:33:20 2024" if self.fused else 1721000000
         return [
             {
                 "name": name,
@@ -169,10 +195,35 @@ class Install:
                 "branch": "main",
                 "commit_hash": fake_hash(name)[:40],
                 "version": fake_hash(name)[:8],
-                "commit_date": 1721000000,
+                "commit_date": date,
                 "enabled": True,
             }
             for name in strings(array_at(self.facts, "extensions"))
+        ]
+
+
+class ForgeInstall(Install):
+    """The same installation under Forge, which has its own samplers, schedules and built-in extensions."""
+
+    def _read_facts(self) -> JsonObject:
+        return {**super()._read_facts(), **object_at(load("simulator_others"), "forge")}
+
+    def _schedulers(self, version: str) -> dict[str, str]:  # noqa: ARG002 - one version only
+        names = strings(array_at(load("others"), "forge", "samplers", "schedulers"))
+        labels = {**super()._schedulers("1.10"), **self._labels()}
+        return {name: labels[name] for name in names}
+
+    def _labels(self) -> dict[str, str]:
+        return {name: str(label) for name, label in object_at(self.facts, "scheduler_labels").items()}
+
+    def _sampler_names(self, version: str) -> list[str]:  # noqa: ARG002 - one version only
+        return strings(array_at(load("others"), "forge", "samplers", "names"))
+
+    def list_modules(self) -> list[JsonValue]:
+        """GET sd-modules: VAE and text encoders."""
+        return [
+            {"model_name": name.rsplit(".", 1)[0], "filename": f"{_ROOT}/VAE/{name}"}
+            for name in (*strings(array_at(self.facts, "vaes")), *strings(array_at(self.facts, "text_encoders")))
         ]
 
 

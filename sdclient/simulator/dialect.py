@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sdclient.simulator.facts import JsonObject, JsonValue
 
-__all__ = ["Call", "Dialect", "Refusal", "Reply", "Setup", "json_reply"]
+__all__ = ["Call", "Dialect", "DroppedError", "Refusal", "Reply", "Setup", "json_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,29 @@ class Setup:
         auth: User and password the server asks for, or None.
         seed: Seeds the server's own random choices, so that runs repeat.
         options: Server settings that differ from a fresh install.
+        version: Which version of the program to play; "" for the newest known.
+        prerendered: Paint one image per size and give it out again and again.
     """
 
     models: Sequence[str] | None = None
     auth: tuple[str, str] | None = None
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict[str, object])
+    version: str = ""
+    prerendered: bool = False
+
+    def choose_version(self, program: str, versions: Sequence[str]) -> str:
+        """Give the version to play; the last of `versions` unless the owner named one.
+
+        Raises:
+            ValueError: If there is no such version of this program here.
+        """
+        if not self.version:
+            return versions[-1]
+        if self.version not in versions:
+            known = ", ".join(versions)
+            raise ValueError(f"simulator: no version {self.version!r} of {program}; choose one of {known}")
+        return self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class Call:
         query: Last value of each query key.
         headers: Header values by lower-case name.
         raw: The body, as sent.
+        arrived_s: When the last byte of the body was there, on the monotonic clock.
     """
 
     method: str
@@ -46,6 +65,9 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     raw: bytes
+    arrived_s: float = field(default_factory=time.monotonic)
+    # Bodies with images are megabytes, and both the dialect and the log want to look into them.
+    _decoded: list[JsonValue] = field(default_factory=list["JsonValue"], repr=False, compare=False)
 
     def json(self, *, strict: bool = False) -> JsonValue:
         """Decode the body.
@@ -56,9 +78,13 @@ class Call:
         Raises:
             ValueError: If the body is not JSON in UTF-8.
         """
-        text = self.raw.decode("utf-8")
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant) if strict else json.loads(text)
-        return value
+        if strict:
+            document: JsonValue = json.loads(self.raw.decode("utf-8"), parse_constant=_refuse_constant)
+            self._decoded[:] = [document]
+        elif not self._decoded:
+            document = json.loads(self.raw.decode("utf-8"))
+            self._decoded[:] = [document]
+        return self._decoded[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +116,29 @@ class Refusal(Exception):  # noqa: N818 - it is an answer on its way out, not a 
         self.reply = reply
 
 
+class DroppedError(Exception):
+    """Raised anywhere below a dialect where the real program closes the connection without an answer."""
+
+
 class Dialect(Protocol):
     """One server program: takes calls and gives replies, from many threads at once."""
 
     def answer(self, call: Call) -> Reply:
-        """Answer one call; errors are answers too."""
+        """Answer one call; errors are answers too.
+
+        Raises:
+            DroppedError: Where the real program closes the connection without an answer.
+        """
+        ...
+
+    def trouble(self, status: int, kind: str, message: str) -> Reply:
+        """Give an error in the shape this program gives its errors.
+
+        Args:
+            status: HTTP status.
+            kind: Class name of the exception, for programs that tell it.
+            message: The text.
+        """
         ...
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 from sdclient.simulator.checks import CheckError, decode_element, decode_strict, group_keys
 from sdclient.simulator.dialect import Call, Reply, Setup, json_reply
 from sdclient.simulator.facts import Field, JsonObject, JsonValue, array_at, drawthings_fields, load, object_at
-from sdclient.simulator.infotext import encode_image
 from sdclient.simulator.painter import Brief, enlarge, paint, repaint
+from sdclient.simulator.pictures import PictureError
+from sdclient.simulator.studio import Studio
 from sdclient.simulator.workshop import Workshop
 
 __all__ = ["DrawThings"]
@@ -56,8 +57,10 @@ class DrawThings:
     def __init__(self, setup: Setup, workshop: Workshop) -> None:
         if setup.auth is not None:
             raise ValueError("simulator: drawthings knows no authentication; leave auth out")
+        setup.choose_version("drawthings", ("2026-08",))
         facts = object_at(load("simulator"), "drawthings")
         self._workshop = workshop
+        self._studio = Studio(prerendered=setup.prerendered)
         self._models = _stock_models(facts) if setup.models is None else [_model(file) for file in setup.models]
         self._files = {kind: array_at(facts, kind) for kind in ("upscalers", "loras", "face_restoration")}
         self._window = _fresh_window(object_at(facts, "window"))
@@ -76,7 +79,7 @@ class DrawThings:
             return Reply(404, b"", "text/plain")
         kind = call.path.rsplit("/", 1)[1]
         # Both routes work synchronously on one queue, so that even a bad request waits for its turn.
-        with self._workshop.turn(f"{kind}-{id(call)}", kind) as job:
+        with self._workshop.turn(f"{kind}-{id(call)}", kind, call.arrived_s) as job:
             try:
                 settings, init = self._decode(call, kind)
                 brief, scale = self._brief(settings)
@@ -86,12 +89,20 @@ class DrawThings:
                 for index in range(count):
                     job.job_no = index
                     done = self._workshop.expose(job, brief.steps)
-                    images.append(_encode(_draw(brief.numbered(index, done), init, settings, scale)))
+                    images.append(self._made(brief.numbered(index, done), init, settings, scale))
             except CheckError as error:
-                return _refusal(str(error))
-        # The app's JSON encoder escapes slashes, of which base64 is full.
-        text = json.dumps({"images": images}).replace("/", "\\/")
-        return Reply(200, text.encode("ascii"))
+                return self.trouble(422, "HTTPException", str(error))
+            # The app's JSON encoder escapes slashes, of which base64 is full.
+            text = json.dumps({"images": images}).replace("/", "\\/")
+            return Reply(200, text.encode("ascii"))
+
+    def trouble(self, status: int, kind: str, message: str) -> Reply:
+        """Give the four keys of every error of the app, all text."""
+        return json_reply({"error": kind, "detail": message, "body": "", "errors": ""}, status)
+
+    def _made(self, brief: Brief, init: Image.Image | None, settings: JsonObject, scale: int) -> str:
+        size = (brief.width_px * scale, brief.height_px * scale)
+        return self._studio.encode(self._studio.draw(size, lambda: _draw(brief, init, settings, scale)), None)
 
     def _decode(self, call: Call, kind: str) -> tuple[JsonObject, Image.Image | None]:
         """Read the body over the window's settings; the image is None for txt2img."""
@@ -108,7 +119,7 @@ class DrawThings:
                 raise CheckError("init_images is not supported for text to image")
             settings["strength"] = 1.0
         else:
-            init = _init_image(body, _int(settings, "width"), _int(settings, "height"))
+            init = _init_image(body, _int(settings, "width"), _int(settings, "height"), self._studio)
         self._check_files(settings, body)
         return settings, init
 
@@ -232,25 +243,33 @@ def _hires_strength(settings: JsonObject, width: int, height: int) -> float | No
     return strength if settings["hires_fix"] is True and smaller and strength < 1 else None
 
 
-def _init_image(body: Mapping[str, JsonValue], width: int, height: int) -> Image.Image:
+def _init_image(body: Mapping[str, JsonValue], width: int, height: int, studio: Studio) -> Image.Image:
     """Decode the one init image, or fall back to the app's canvas as the app does."""
     if "init_images" not in body:
         return Image.new("RGB", (width, height), _CANVAS_GREY)
     sent = body["init_images"]
     if not isinstance(sent, list) or not all(isinstance(item, str) for item in sent):
         raise CheckError("init_images: expected array of string")
-    images = [_decode_image(str(item)) for item in sent]
-    if len(images) != 1:
+    if len(sent) != 1:
         # Any other number is no error: the picture on the canvas is used and what was sent is forgotten.
+        for item in sent:
+            _decode_base64(str(item))
         return Image.new("RGB", (width, height), _CANVAS_GREY)
-    image = _opened(images[0])
+    image = _measured(str(sent[0]), studio) if studio.prerendered else _opened(_decode_base64(str(sent[0])))
     for side, found, asked in (("height", image.height, height), ("width", image.width, width)):
         if found != asked:
             raise CheckError(f"init_images[0] has {side} {found}, but the {side} parameter is {asked}")
-    return image.convert("RGB")
+    return image if studio.prerendered else image.convert("RGB")
 
 
-def _decode_image(text: str) -> bytes:
+def _measured(text: str, studio: Studio) -> Image.Image:
+    try:
+        return studio.read(text)
+    except PictureError as error:
+        raise CheckError("init_images[0] is not a valid image") from error
+
+
+def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -264,14 +283,6 @@ def _opened(data: bytes) -> Image.Image:
     except Exception as error:  # Pillow raises many kinds for damaged files, and each is the same refusal here
         raise CheckError("init_images[0] is not a valid image") from error
     return image
-
-
-def _encode(image: Image.Image) -> str:
-    return base64.b64encode(encode_image(image, None)).decode("ascii")
-
-
-def _refusal(detail: str) -> Reply:
-    return json_reply({"error": "HTTPException", "detail": detail, "body": "", "errors": ""}, 422)
 
 
 def _fresh_window(window: JsonObject) -> JsonObject:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Field", "JsonObject", "JsonValue", "a1111_fields", "array_at", "drawthings_fields", "load", "object_at"]
+__all__ = [
+    "Field",
+    "JsonObject",
+    "JsonValue",
+    "a1111_fields",
+    "array_at",
+    "drawthings_fields",
+    "forge_fields",
+    "load",
+    "object_at",
+    "sdnext_fields",
+    "small_fields",
+]
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = "dict[str, JsonValue]"
@@ -156,3 +169,38 @@ def _body_rows(path: str) -> list[JsonValue]:
         if isinstance(route, dict) and route["path"] == path and route["method"] == "POST":
             return array_at(route, "request", "fields")
     raise KeyError(path)
+
+
+@cache
+def forge_fields(kind: str) -> tuple[Field, ...]:
+    """Give the keys of Forge's request body of this kind: `txt2img` or `img2img`."""
+    added = object_at(load("others"), "forge", "request_fields_added")
+    return (*a1111_fields(f"{kind}_request"), *_fields([*array_at(added, "both"), *array_at(added, kind)]))
+
+
+@cache
+def sdnext_fields(kind: str) -> tuple[Field, ...]:
+    """Give the keys of SD.Next's request body of this kind: A1111's, less those it lacks, with defaults of its own."""
+    own = object_at(load("simulator_others"), "sdnext")
+    defaults = {**object_at(own, "defaults"), "denoising_strength": object_at(own, "denoising_strength")[kind]}
+    missing = sdnext_missing()
+    kept = [
+        replace(field, default=defaults.get(field.name, field.default))
+        for field in a1111_fields(f"{kind}_request")
+        if field.name not in missing
+    ]
+    names = {field.name for field in kept}
+    return (*kept, *(field for field in _fields(array_at(own, "added_fields")) if field.name not in names))
+
+
+@cache
+def sdnext_missing() -> frozenset[str]:
+    """Name A1111's keys that SD.Next does not have; one line of the table may name several."""
+    lines = array_at(load("others"), "sdnext", "request_fields_missing")
+    return frozenset(name for line in lines for name in re.split(r"[,/ ]+", str(line).split(" (", 1)[0]))
+
+
+@cache
+def small_fields(program: str) -> tuple[Field, ...]:
+    """Give the keys of `stable_diffusion_cpp` or `koboldcpp`, whose two requests take the same."""
+    return _fields(array_at(load("others"), program, "request_fields"))

@@ -1,28 +1,30 @@
-"""How FastAPI with pydantic 1 checks a body, and the error bodies of the servers built on it."""
+"""How FastAPI with pydantic 1 checks a body, and what the servers built on it refuse."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from sdclient.simulator.checks import Problem, coerce
-from sdclient.simulator.dialect import Call, Refusal, Reply, json_reply
+from sdclient.simulator.dialect import Call, Refusal, json_reply
 from sdclient.simulator.facts import Field, JsonObject, JsonValue
 
-__all__ = ["error", "invalid", "object_body", "validated"]
+__all__ = ["HttpError", "invalid", "object_body", "validated"]
 
 _NO_NULL = frozenset({"script_args", "alwayson_scripts", "send_images", "save_images", "sampler_index"})
 
 
-def error(status: int, kind: str, *, detail: str = "", message: str = "") -> Reply:
-    """Give the web UI's own error body: always these four keys.
+class HttpError(Exception):
+    """Raised where the real program raises its framework's HTTPException; each program has its own body for it.
 
     Args:
         status: HTTP status.
-        kind: Class name of the exception.
-        detail: What an HTTPException was raised with.
-        message: The text of any other exception.
+        detail: The text.
     """
-    return json_reply({"error": kind, "detail": detail, "body": "", "errors": message}, status)
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
 
 
 def invalid(problems: Sequence[Problem]) -> Refusal:

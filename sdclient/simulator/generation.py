@@ -1,8 +1,7 @@
-"""A1111's txt2img and img2img, second half: painting what was settled, and telling about it."""
+"""The web UI's txt2img and img2img, second half: painting what was settled, and telling about it."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +11,9 @@ from PIL import Image, ImageFilter, ImageOps
 from sdclient.simulator.facts import JsonObject
 from sdclient.simulator.infotext import format_parameters
 from sdclient.simulator.painter import paint, repaint
-from sdclient.simulator.pictures import contact_sheet, fit, read_picture
+from sdclient.simulator.pictures import contact_sheet, fit
 from sdclient.simulator.settle import Settled, integer, number, text
+from sdclient.simulator.studio import Studio
 from sdclient.simulator.workshop import Job, Workshop
 
 __all__ = ["VERSION", "Result", "generate"]
@@ -33,12 +33,12 @@ class Result:
     Attributes:
         images: Grid first if there is one, then the images, then detected maps.
         texts: Generation texts for the leading part of `images`; maps have none.
-        info: The JSON document that the reply carries as a string.
+        info: The document that the reply carries as a string.
     """
 
     images: list[Image.Image]
     texts: list[str]
-    info: str
+    info: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class _Series:
     """The images of one request, by number."""
 
     settled: Settled
+    studio: Studio
     seeds: tuple[int, ...]
     subseeds: tuple[int, ...]
     inits: tuple[Image.Image, ...]
@@ -53,6 +54,10 @@ class _Series:
     started: str = field(default_factory=lambda: time.strftime("%Y%m%d%H%M%S"))
 
     def draw(self, index: int, done: float) -> Image.Image:
+        """Paint the image of this number, of which the part `done` of the steps is made."""
+        return self.studio.draw(self.settled.size_px, lambda: self._paint(index, done))
+
+    def _paint(self, index: int, done: float) -> Image.Image:
         effects = self.settled.effects
         brief = replace(self.settled.brief(self.seeds[index]), done=done)
         if not self.inits:
@@ -67,11 +72,12 @@ class _Series:
         return format_parameters(text(values["prompt"]), text(values["negative_prompt"]), fields)
 
 
-def generate(settled: Settled, workshop: Workshop, job: Job, seed: int) -> Result:
+def generate(settled: Settled, studio: Studio, workshop: Workshop, job: Job, seed: int) -> Result:
     """Paint all images of a request, one pass of `batch_size` after the other.
 
     Args:
         settled: The request.
+        studio: Paints.
         workshop: Whose delay every image costs.
         job: Shows progress, and may be interrupted.
         seed: What to use where the request says -1.
@@ -80,7 +86,7 @@ def generate(settled: Settled, workshop: Workshop, job: Job, seed: int) -> Resul
     size, passes = integer(values["batch_size"]), integer(values["n_iter"])
     rounds = 2 if settled.hires else 1
     job.job_count = passes * rounds
-    series = _series(settled, seed)
+    series = _series(settled, studio, seed)
     images: list[Image.Image] = []
     for index in range(passes):
         done = 1.0
@@ -88,13 +94,14 @@ def generate(settled: Settled, workshop: Workshop, job: Job, seed: int) -> Resul
             job.job_no = index * rounds + part
             done = min(done, workshop.expose(job, integer(values["steps"]), size / rounds))
         images += [series.draw(number_, done) for number_ in range(index * size, (index + 1) * size)]
-        job.show(images[-1])
+        if not studio.prerendered:
+            job.show(images[-1])
         if job.interrupted:
             break
     return _result(series, images)
 
 
-def _series(settled: Settled, seed: int) -> _Series:
+def _series(settled: Settled, studio: Studio, seed: int) -> _Series:
     values = settled.values
     count = integer(values["batch_size"]) * integer(values["n_iter"])
     first, variation = integer(values["seed"]), integer(values["subseed"])
@@ -102,17 +109,20 @@ def _series(settled: Settled, seed: int) -> _Series:
     variation = seed ^ 1 if variation < 0 else variation
     # With a variation strength only the variation seed counts up.
     step = 0 if number(values["subseed_strength"]) else 1
-    inits = tuple(fit(init, settled.size_px, integer(values["resize_mode"])) for init in settled.inits)
     seeds = tuple(first + index * step for index in range(count))
-    return _Series(settled, seeds, tuple(variation + index for index in range(count)), inits, _mask(settled))
+    subseeds = tuple(variation + index for index in range(count))
+    if studio.prerendered:
+        return _Series(settled, studio, seeds, subseeds, (), None)
+    inits = tuple(fit(init, settled.size_px, integer(values["resize_mode"])) for init in settled.inits)
+    return _Series(settled, studio, seeds, subseeds, inits, _mask(settled, studio))
 
 
-def _mask(settled: Settled) -> Image.Image | None:
+def _mask(settled: Settled, studio: Studio) -> Image.Image | None:
     """Where img2img repaints, as white."""
     values = settled.values
     if not settled.inits or values["mask"] is None:
         return None
-    mask = fit(read_picture(text(values["mask"])), settled.size_px, integer(values["resize_mode"])).convert("L")
+    mask = fit(studio.read(text(values["mask"])), settled.size_px, integer(values["resize_mode"])).convert("L")
     if integer(values["inpainting_mask_invert"]):
         mask = ImageOps.invert(mask)
     blur = values["mask_blur"] if values["mask_blur"] is not None else values["mask_blur_x"]
@@ -129,8 +139,12 @@ def _result(series: _Series, images: list[Image.Image]) -> Result:
     if wanted and (len(images) > 1 or settled.options["grid_only_if_multiple"] is not True):
         images, texts, first = [contact_sheet(images), *images], [texts[0], *texts], 1
     blank = Image.new("RGB", settled.size_px)
-    maps = [fit(found or blank, settled.size_px, 1) for found in settled.effects.maps]
+    maps = [_detected_map(series.studio, found or blank, settled.size_px) for found in settled.effects.maps]
     return Result([*images, *maps], texts, _info(series, texts, first))
+
+
+def _detected_map(studio: Studio, found: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return studio.draw(size, lambda: fit(found, size, 1))
 
 
 def _labels(settled: Settled) -> JsonObject:
@@ -171,7 +185,7 @@ def _vae(settled: Settled) -> str | None:
     return None if name in {"Automatic", "None"} else text(name)
 
 
-def _info(series: _Series, texts: Sequence[str], first: int) -> str:
+def _info(series: _Series, texts: Sequence[str], first: int) -> JsonObject:
     """Write `info`: main values of the first image, and lists with one entry per image."""
     settled, values, count = series.settled, series.settled.values, len(series.seeds)
     labels = _labels(settled)
@@ -200,4 +214,4 @@ def _info(series: _Series, texts: Sequence[str], first: int) -> str:
         "is_using_inpainting_conditioning": False,
         "version": VERSION,
     }
-    return json.dumps(document)
+    return document

@@ -22,10 +22,11 @@ class Exchange:
     Attributes:
         method: Upper-case HTTP method.
         path: Path without the query.
-        status: HTTP status of the answer; 0 if none was given because the simulator was stopped.
+        status: HTTP status of the answer; 0 if the connection was dropped without one.
         body: The JSON body, or None where there was none. In a very long log, long strings of old bodies are cut.
         started_s: When the whole request had arrived, on the monotonic clock.
         ended_s: When the answer was ready, on the monotonic clock.
+        fault: Name of the fault it was answered with, or "".
     """
 
     method: str
@@ -34,6 +35,7 @@ class Exchange:
     body: JsonValue
     started_s: float
     ended_s: float
+    fault: str = ""
 
 
 class ExchangeLog:
@@ -68,6 +70,10 @@ class ExchangeLog:
         paths: dict[str, JsonValue] = dict(Counter(exchange.path for exchange in posts))
         statuses: dict[str, JsonValue] = dict(Counter(str(exchange.status) for exchange in posts))
         return {"posts": paths, "statuses": statuses}
+
+    def faults(self) -> dict[str, JsonValue]:
+        """Count the faults that were handed out, by name."""
+        return dict(Counter(exchange.fault for exchange in self.exchanges() if exchange.fault))
 
     def _shorten(self, index: int) -> None:
         exchange = self._exchanges[index]

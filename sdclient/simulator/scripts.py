@@ -1,4 +1,4 @@
-"""The scripts and extensions of a simulated A1111: ControlNet, Tiled Diffusion, SD upscale, Ultimate SD upscale."""
+"""The scripts and extensions of a simulated web UI: who runs when, Tiled Diffusion, SD upscale, Ultimate SD upscale."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from sdclient.simulator.catalogue import Install, strings
+from sdclient.simulator.adetailer import detail_labels
+from sdclient.simulator.catalogue import Install
+from sdclient.simulator.controlnet import ScriptError, Unit, active_units, script_number
 from sdclient.simulator.facts import JsonObject, JsonValue, array_at, load, object_at
-from sdclient.simulator.pictures import PictureError, read_picture
+from sdclient.simulator.studio import Studio
 
 __all__ = ["Effects", "Selected", "always_on", "script_info", "select_script"]
 
 _UPSCALE_GRID_PX = 64
+_LATENT_PX = 8
 # Control images inside the arguments are long, and change pixels by other ways than the digest.
 _DIGEST_CHARS = 4000
 
@@ -57,15 +60,16 @@ class Selected:
     digest: str
 
 
-class _ScriptError(Exception):
-    """A script failed; the server logs that and carries on."""
-
-
 # --- always-on scripts ---------------------------------------------------------------------------------------------------
 
 
 def always_on(
-    install: Install, args: Mapping[str, list[JsonValue]], init: Image.Image | None, options: JsonObject
+    install: Install,
+    args: Mapping[str, list[JsonValue]],
+    init: Image.Image | None,
+    options: JsonObject,
+    studio: Studio,
+    size: tuple[int, int],
 ) -> Effects:
     """Run the always-on scripts; each swallows its own errors, as on the real server.
 
@@ -74,133 +78,84 @@ def always_on(
         args: Arguments by lower-cased script title.
         init: The first init image, or None in txt2img.
         options: The server options in force.
+        studio: Reads the images of the request.
+        size: Width and height the request asks for, in pixels.
     """
     effects = Effects(labels={}, digest=json.dumps(args)[:_DIGEST_CHARS] if args else "")
-    units = args.get("controlnet", [])[: _count(options.get("control_net_unit_count"))]
-    with suppress(_ScriptError):
-        effects = _controlnet(install, units, init, effects)
-    with suppress(_ScriptError):
-        effects = _tiled(install, args, init, effects)
+    units = args.get("controlnet", [])[: _count(options.get("control_net_unit_count"), 3)]
+    with suppress(ScriptError):
+        for index, unit in enumerate(active_units(install, units, studio.read, has_init=init is not None)):
+            effects = _controlled(effects, index, unit, init)
+    with suppress(ScriptError):
+        effects = _tiled(install, _tile_values(args), init, size, effects)
+    models = _count(options.get("ad_max_models"), 2)
+    details = detail_labels(install.facts, args.get("adetailer", []), models)
+    effects = replace(effects, labels={**(effects.labels or {}), **_integrated_labels(args), **details})
     if options.get("control_net_no_detectmap") is True:
         effects = replace(effects, maps=())
     return effects
 
 
-def _controlnet(install: Install, units: Sequence[JsonValue], init: Image.Image | None, effects: Effects) -> Effects:
-    active = [_unit(install, unit) for unit in units if isinstance(unit, dict) and unit.get("enabled") is True]
-    for index, unit in enumerate(active):
-        hint = _hint(unit)
-        if hint is None and init is None:
-            raise _ScriptError("no image for the control unit")
-        tile = any(word in f"{unit['module']} {unit['model']}" for word in ("tile", "blur"))
-        weight = min(1.0, _float(unit["weight"]))
-        label = ", ".join(f"{key.replace('_', ' ').capitalize()}: {unit[key]}" for key in _UNIT_LABELS)
-        effects = replace(
-            effects,
-            hold=max(effects.hold, weight if tile else weight / 2),
-            hint=hint or effects.hint,
-            maps=(*effects.maps, hint or init) if unit["save_detected_map"] is True else effects.maps,
-            labels={**(effects.labels or {}), f"ControlNet {index}": label},
-        )
-    return effects
+def _controlled(effects: Effects, index: int, unit: Unit, init: Image.Image | None) -> Effects:
+    return replace(
+        effects,
+        hold=max(effects.hold, unit.hold),
+        hint=unit.hint or effects.hint,
+        maps=(*effects.maps, unit.hint or init) if unit.keeps_map else effects.maps,
+        labels={**(effects.labels or {}), f"ControlNet {index}": unit.label},
+    )
 
 
-_UNIT_LABELS = (
-    *("module", "model", "weight", "resize_mode", "processor_res", "threshold_a", "threshold_b"),
-    *("guidance_start", "guidance_end", "pixel_perfect", "control_mode"),
-)
+def _integrated_labels(args: Mapping[str, list[JsonValue]]) -> dict[str, str]:
+    """Tell of the extensions that Forge has built in, with the names their arguments have in the table."""
+    labels: dict[str, str] = {}
+    for title, part in (("multidiffusion integrated", "tiled_diffusion"), ("never oom integrated", "tiled_vae")):
+        values = args.get(title, [])
+        names = [
+            str(row).split(" ", 1)[0] for row in array_at(load("extensions"), part, "forge_equivalent", "args_order")
+        ]
+        given = {name: value for name, value in zip(names, values, strict=False) if not isinstance(value, (list, dict))}
+        if any(given.get(name) is True for name in names if name.endswith("enabled")):
+            labels |= {f"{title.split(' ')[0]} {name}": str(value) for name, value in given.items()}
+    return labels
 
 
-def _unit(install: Install, sent: JsonObject) -> JsonObject:
-    """Validate one unit against the table; any finding fails the whole script."""
-    table = object_at(load("extensions"), "controlnet", "unit_fields")
-    aliases = object_at(table, "deprecated_aliases")
-    unit = dict(sent)
-    for old, new in (*aliases.items(), ("mask_image", "mask")):
-        if old in unit:
-            if str(new) in unit:
-                raise _ScriptError(f"both {old} and {new}")
-            unit[str(new)] = unit.pop(old)
-    rows = {str(row["name"]): row for row in array_at(table, "fields") if isinstance(row, dict)}
-    for name, row in rows.items():
-        unit.setdefault(name, row.get("default"))
-        _check_unit_value(name, row, unit[name])
-    if _float(unit["guidance_end"]) < _float(unit["guidance_start"]):
-        raise _ScriptError("guidance_end before guidance_start")
-    if str(unit["module"]) not in strings(array_at(install.facts, "controlnet_modules")):
-        raise _ScriptError("unknown module")
-    unit["model"] = _control_model(install, str(unit["model"]))
-    return unit
-
-
-def _check_unit_value(name: str, row: JsonObject, value: JsonValue) -> None:
-    kind = str(row["type"]).split(" ", 1)[0].split("|", 1)[0]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind in {"int", "float"}:
-        low, high = row.get("min"), row.get("max")
-        inside = (
-            number and (low is None or _float(value) >= _float(low)) and (high is None or _float(value) <= _float(high))
-        )
-        if not inside:
-            raise _ScriptError(name)
-    if kind == "bool" and not isinstance(value, bool):
-        raise _ScriptError(name)
-    if kind == "enum":
-        choices = [*strings(array_at(row, "enum")), *(object_at(row, "enum_aliases") if "enum_aliases" in row else {})]
-        if value not in choices:
-            raise _ScriptError(name)
-
-
-def _control_model(install: Install, name: str) -> str:
-    """Match exactly, then by stem in any case, then by substring, where the shortest wins."""
-    installed = strings(array_at(install.facts, "controlnet_models"))
-    stems = {model: model.split(" [", 1)[0].lower() for model in installed}
-    wanted = name.split(" [", 1)[0].strip().lower()
-    matches = sorted((model for model in installed if wanted and wanted in stems[model]), key=len)
-    if name in installed:
-        return name
-    if not matches or wanted == "none":
-        raise _ScriptError("unknown control model")
-    return matches[0]
-
-
-def _hint(unit: JsonObject) -> Image.Image | None:
-    image = unit["image"]
-    if isinstance(image, dict):
-        image = image.get("image")
-    if isinstance(image, list):
-        image = image[0] if image else None
-    if image is None:
-        return None
-    try:
-        return read_picture(str(image))
-    except PictureError as error:
-        raise _ScriptError("bad control image") from error
+def _tile_values(args: Mapping[str, list[JsonValue]]) -> JsonObject:
+    return _named(array_at(load("extensions"), "tiled_diffusion", "args"), args.get("tiled diffusion", []))
 
 
 def _tiled(
-    install: Install, args: Mapping[str, list[JsonValue]], init: Image.Image | None, effects: Effects
+    install: Install, values: JsonObject, init: Image.Image | None, size: tuple[int, int], effects: Effects
 ) -> Effects:
-    rows = array_at(load("extensions"), "tiled_diffusion", "args")
-    values = _named(rows, args.get("tiled diffusion", []))
     if values["enabled"] is not True:
         return effects
     upscaler = str(values["upscaler_name"])
     if not install.has_upscaler(upscaler):
-        raise _ScriptError("unknown upscaler")
-    size = effects.size_px
+        raise ScriptError("unknown upscaler")
+    changed = effects.size_px
     if init is not None and values["keep_input_size"] is True:
-        factor = _float(values["scale_factor"]) if upscaler != "None" else 1.0
-        size = (int(init.width * factor), int(init.height * factor))
+        factor = script_number(values["scale_factor"]) if upscaler != "None" else 1.0
+        changed = (int(init.width * factor), int(init.height * factor))
     elif init is None and values["overwrite_size"] is True:
-        size = (int(_float(values["image_width"])), int(_float(values["image_height"])))
+        changed = (int(script_number(values["image_width"])), int(script_number(values["image_height"])))
+    effects = replace(effects, size_px=changed)
+    # With a single tile there is nothing to do, and the script switches itself off after it has set the size.
+    inverts = init is not None and values["noise_inverse"] is True
+    if not (_needs_tiles(values, changed or size) or inverts or values["enable_bbox_control"] is True):
+        return effects
     label = {
         "Method": values["method"],
         "Tile tile width": values["tile_width"],
         "Tile tile height": values["tile_height"],
     }
     label["Tile Overlap"] = values["overlap"]
-    return replace(effects, size_px=size, labels={**(effects.labels or {}), "Tiled Diffusion": json.dumps(label)})
+    return replace(effects, labels={**(effects.labels or {}), "Tiled Diffusion": json.dumps(label)})
+
+
+def _needs_tiles(values: JsonObject, size: tuple[int, int]) -> bool:
+    """Tell whether an image is larger than one tile, which is measured in latent units."""
+    tile = (script_number(values["tile_width"]), script_number(values["tile_height"]))
+    return any(pixels // _LATENT_PX > side for pixels, side in zip(size, tile, strict=True))
 
 
 # --- selectable scripts ---------------------------------------------------------------------------------------------------
@@ -229,14 +184,25 @@ def select_script(
         factor = _strict_float(args[3])
         _upscaler_by_index_or_name(install, args[2])
         return Selected((int(init.width * factor), int(init.height * factor)), 1, digest)
-    rows = array_at(load("extensions"), "ultimate_sd_upscale", "args")
-    _need(name, args, len(rows))
+    rows = (
+        _sdnext_rows() if name == "sd ultimate upscale" else array_at(load("extensions"), "ultimate_sd_upscale", "args")
+    )
+    if name != "sd ultimate upscale":
+        # Arguments fill a slice of one long list here; SD.Next fills its own in by index, so that a few are enough.
+        _need(name, args, len(rows))
     named = _named(rows, args)
     _upscaler_by_index_or_name(install, int(_strict_float(named["upscaler_index"])))
     if not _strict_float(named["tile_width"]) and not _strict_float(named["tile_height"]):
         raise ZeroDivisionError("float division by zero")
     images = 2 if _strict_float(named["seams_fix_type"]) else 1
     return Selected(_ultimate_size(named, values, init), images, digest)
+
+
+def _sdnext_rows() -> list[JsonValue]:
+    """Read names and defaults out of lines such as `tile_width (1024)`."""
+    lines = array_at(load("extensions"), "ultimate_sd_upscale", "sdnext_variant", "args_order")
+    pairs = [str(line).rstrip(")").partition(" (") for line in lines]
+    return [{"name": name, "default": float(default or 0)} for name, _, default in pairs]
 
 
 def _ultimate_size(named: JsonObject, values: JsonObject, init: Image.Image) -> tuple[int, int]:
@@ -266,19 +232,31 @@ def _upscaler_by_index_or_name(install: Install, value: JsonValue) -> None:
 # --- what GET script-info tells --------------------------------------------------------------------------------------------
 
 
-def script_info() -> list[JsonValue]:
-    """Describe the simulated scripts with their arguments in order."""
+def script_info(install: Install) -> list[JsonValue]:
+    """Describe the installed scripts with their arguments in order, as far as tables tell them."""
+    selectable = object_at(install.facts, "selectable_scripts")
+    titles = dict.fromkeys(str(name) for kind in selectable.values() if isinstance(kind, list) for name in kind)
+    found: list[JsonValue] = [_info(title, _argument_rows(title), selectable=True) for title in titles]
+    always_running = object_at(install.facts, "always_on_scripts")
+    return [*found, *(_info(title, _argument_rows(title), selectable=False) for title in always_running)]
+
+
+def _argument_rows(title: str) -> list[JsonValue]:
     table = load("extensions")
-    infos: list[JsonValue] = [
-        _info("ultimate sd upscale", array_at(table, "ultimate_sd_upscale", "args"), selectable=True)
-    ]
-    infos += [
-        _info(title.replace("_", " "), array_at(table, title, "args"), selectable=False)
-        for title in ("tiled_diffusion", "tiled_vae")
-    ]
-    unit: JsonObject = {"name": "ControlNet Unit", "default": None}
-    infos.append(_info("controlnet", [unit, unit, unit], selectable=False))
-    return infos
+    if title == "sd ultimate upscale":
+        return _sdnext_rows()
+    if title in {"ultimate sd upscale", "tiled diffusion", "tiled vae"}:
+        return array_at(table, title.replace(" ", "_"), "args")
+    if title in {"multidiffusion integrated", "never oom integrated"}:
+        part = "tiled_diffusion" if title.startswith("multi") else "tiled_vae"
+        return [_named_row(str(row)) for row in array_at(table, part, "forge_equivalent", "args_order")]
+    units = {"controlnet": 3, "adetailer": 2}.get(title, 0)
+    switches = ["ADetailer enabled", "Skip img2img"] if title == "adetailer" else []
+    return [_named_row(name) for name in (*switches, *(["Unit"] * units))]
+
+
+def _named_row(name: str) -> JsonValue:
+    return {"name": name, "default": None}
 
 
 def _info(name: str, rows: Sequence[JsonValue], *, selectable: bool) -> JsonObject:
@@ -296,17 +274,11 @@ def _named(rows: Sequence[JsonValue], args: Sequence[JsonValue]) -> JsonObject:
     return {str(row["name"]): args[i] if i < len(args) else row["default"] for i, row in enumerate(table)}
 
 
-def _float(value: JsonValue) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    raise _ScriptError("not a number")
-
-
 def _strict_float(value: JsonValue) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise TypeError(f"unsupported argument: {value!r}"[:80])
 
 
-def _count(value: JsonValue) -> int:
-    return value if isinstance(value, int) else 3
+def _count(value: JsonValue, usual: int) -> int:
+    return value if isinstance(value, int) else usual

@@ -1,35 +1,50 @@
-"""Sockets: a threaded HTTP server that keeps a log and lets one dialect answer."""
+"""The simulator: one dialect on one port, with a log of what it was asked and faults on demand."""
 
 from __future__ import annotations
 
-import json
 import logging
-import socket
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from types import TracebackType
-from urllib.parse import parse_qsl, urlsplit
 
 from sdclient.simulator.a1111 import A1111
-from sdclient.simulator.dialect import Call, Dialect, Reply, Setup, json_reply
+from sdclient.simulator.dialect import Call, Dialect, DroppedError, Reply, Setup, json_reply
 from sdclient.simulator.drawthings import DrawThings
 from sdclient.simulator.facts import JsonValue
+from sdclient.simulator.faultplan import Fault, FaultPlan, parse_fault
+from sdclient.simulator.faults import DAMAGES, FAULTS, INSTEAD
+from sdclient.simulator.forge import Forge
+from sdclient.simulator.koboldcpp import KoboldCpp
 from sdclient.simulator.log import Exchange, ExchangeLog
+from sdclient.simulator.sdcpp import SdCpp
+from sdclient.simulator.sdnext import SdNext
+from sdclient.simulator.sockets import Answer, SocketServer
 from sdclient.simulator.workshop import Workshop, WorkshopClosedError
 
-__all__ = ["DIALECTS", "LOG_PATH", "Simulator"]
+__all__ = ["DIALECTS", "LOG_PATH", "STATUS_PATH", "Simulator"]
 
 _log = logging.getLogger(__name__)
 
-_SERVER_NAME = "sdclient-simulator"
 LOG_PATH = "/__simulator__/log"
-_BODY_LIMIT_BYTES = 512 * 1024 * 1024
+STATUS_PATH = "/__simulator__/status"
 _JOIN_TIMEOUT_S = 10.0
+_DOWN_S = 1.0
+_LEAK_MB = 64.0
+_LEAKS_SURVIVED = 8
+# What the client gets nothing or not enough of is logged without a status.
+_UNANSWERED = frozenset({"reset", "close", "hang", "restart", "endless-headers"})
 
-_DIALECTS: Mapping[str, Callable[[Setup, Workshop], Dialect]] = {"a1111": A1111, "drawthings": DrawThings}
+_DIALECTS: Mapping[str, Callable[[Setup, Workshop], Dialect]] = {
+    "a1111": A1111,
+    "drawthings": DrawThings,
+    "forge": Forge,
+    "sdnext": SdNext,
+    "sdcpp": SdCpp,
+    "koboldcpp": KoboldCpp,
+}
 DIALECTS: tuple[str, ...] = tuple(_DIALECTS)
 
 
@@ -46,11 +61,19 @@ class Simulator:
         delay_s: Extra seconds "painting" each generated image.
         auth: User and password to ask for. Only for dialects that know authentication.
         models: Files of the installed models, the selected one first; None for the stock list.
-        seed: Seeds the server's own random choices (a request with seed -1).
+        seed: Seeds the server's own random choices (a request with seed -1), and which request gets which fault.
         options: Server settings that differ from a fresh install.
+        version: Which version of the program to play, for example `1.8` of a1111; "" for the newest known.
+        faults: What goes wrong, as `NAME[:p=0.05][,n=3][,s=2][,mb=64][,on=all]` with a name from `FAULTS`: p is the
+            share of requests that get it, n the one request that does. Without on=all only requests that make
+            images are counted and hit.
+        prerendered: Paint one image per size and give it out again and again, without generation text, and measure
+            images in requests without decoding them: for benches, where the server may cost no processor time. The
+            delay is then kept exactly: a reply leaves `delay_s` per image after its request had arrived or the one
+            before it was done, whatever the server had to do itself.
 
     Raises:
-        ValueError: If the dialect is unknown, or the options do not fit it.
+        ValueError: If dialect, version or a fault is unknown, or the options do not fit the dialect.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a server, all but the first by keyword
@@ -64,16 +87,26 @@ class Simulator:
         models: Sequence[str] | None = None,
         seed: int = 0,
         options: Mapping[str, object] | None = None,
+        version: str = "",
+        faults: Sequence[str] = (),
+        prerendered: bool = False,
     ) -> None:
         if dialect not in _DIALECTS:
             raise ValueError(f"simulator: no dialect {dialect!r}; choose one of {', '.join(DIALECTS)}")
         self.dialect = dialect
-        self._address = (host, port)
-        self._workshop = Workshop(delay_s)
-        self._dialect = _DIALECTS[dialect](Setup(models, auth, seed, dict(options or {})), self._workshop)
+        self._address = self._asked_address = (host, port)
+        self._workshop = Workshop(delay_s, punctual=prerendered)
+        self._setup = Setup(models, auth, seed, dict(options or {}), version, prerendered)
+        self._dialect = _DIALECTS[dialect](self._setup, self._workshop)
+        self._plan = FaultPlan([parse_fault(fault, tuple(FAULTS)) for fault in faults], seed)
         self._exchanges = ExchangeLog()
-        self._server: _Server | None = None
+        self._server: SocketServer | None = None
         self._thread: threading.Thread | None = None
+        self._life = threading.RLock()
+        self._over = threading.Event()
+        self._over.set()
+        self._starts = 0
+        self._leaked: list[bytes] = []
 
     def __enter__(self) -> Simulator:  # noqa: PYI034 - Self needs a package beyond the standard library on 3.10
         return self.start()
@@ -90,16 +123,26 @@ class Simulator:
         Raises:
             RuntimeError: If it has not been started.
         """
-        if self._server is None:
+        if self._over.is_set():
             raise RuntimeError("the simulator has no address before start()")
-        host, port = self._server.server_address[:2]
-        name = host.decode() if isinstance(host, bytes) else str(host)
-        return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+        host, port = self._address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def log(self) -> list[Exchange]:
         """Every request answered so far, in the order of answering; a copy."""
         return self._exchanges.exchanges()
+
+    def next_faults(self, *faults: str | None) -> None:
+        """Say exactly what the next requests that make images get; after those it goes on by shares.
+
+        Args:
+            faults: Faults as in the constructor, for example `"reset"` or `"hang:s=2"`, and None for a good answer.
+
+        Raises:
+            ValueError: If there is no such fault.
+        """
+        self._plan.put_in_line([(fault and parse_fault(fault, tuple(FAULTS))) or None for fault in faults])
 
     def start(self) -> Simulator:
         """Listen, in a thread of its own; does nothing when it already does.
@@ -107,55 +150,135 @@ class Simulator:
         Raises:
             OSError: If the port is taken.
         """
-        if self._server is None:
-            self._workshop.open()
-            self._server = _Server(self._address, self._answer)
-            self._thread = threading.Thread(
-                target=self._server.serve_forever, args=(0.05,), name="sdclient-simulator", daemon=True
-            )
-            self._thread.start()
+        with self._life:
+            if self._over.is_set():
+                self._address = self._asked_address
+                self._over.clear()
+                try:
+                    self._open()
+                except BaseException:
+                    self._over.set()
+                    raise
         return self
 
     def stop(self) -> None:
         """Stop listening and drop every connection, also those that wait for an image; then it may be started again."""
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
-            return
-        self._server = self._thread = None
-        self._workshop.close()
-        server.shutdown()
-        server.drop_connections()
-        server.server_close()
-        thread.join(_JOIN_TIMEOUT_S)
+        self._over.set()
+        with self._life:
+            self._shut()
+
+    def restart(self, down_s: float = 0.0, *, options: Mapping[str, object] | None = None) -> None:
+        """Do what a crash and a new start look like from outside: everybody is dropped, the queue is forgotten.
+
+        Args:
+            down_s: Seconds during which connections are refused.
+            options: Settings that differ afterwards from those it was made with; None keeps everything as it is.
+        """
+        with self._life:
+            if self._over.is_set():
+                return
+            self._shut()
+            self._leaked.clear()
+            if options is not None:
+                self._setup = replace(self._setup, options={**self._setup.options, **options})
+                self._dialect = _DIALECTS[self.dialect](self._setup, self._workshop)
+            # Stopping must not wait for the end of the outage.
+            if not self._over.wait(down_s):
+                self._open()
 
     def serve_forever(self) -> None:
         """Start, and return only when another thread stops the server or Ctrl-C ends it."""
         self.start()
-        thread = self._thread
         try:
-            # A join without a limit cannot be interrupted by Ctrl-C on Windows.
-            while thread is not None and thread.is_alive():
-                thread.join(0.5)
+            # A wait without a limit cannot be interrupted by Ctrl-C on Windows.
+            while not self._over.wait(0.5):
+                pass
         finally:
             self.stop()
 
-    def _answer(self, call: Call) -> Reply | None:
-        """Answer one call and log it; None says that the connection is to be dropped without an answer."""
+    def _open(self) -> None:
+        self._workshop.open()
+        server = SocketServer(self._address, self._answer, self._ignore)
+        host, port = server.server_address[:2]
+        self._address = (host.decode() if isinstance(host, bytes) else str(host), int(port))
+        self._starts += 1
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sdclient-simulator", daemon=True)
+        self._server, self._thread = server, thread
+        thread.start()
+
+    def _shut(self) -> None:
+        server, thread = self._server, self._thread
+        self._server = self._thread = None
+        if server is None or thread is None:
+            return
+        self._workshop.close()
+        server.shutdown()
+        server.server_close()
+        server.drop_connections()
+        thread.join(_JOIN_TIMEOUT_S)
+
+    # --- one call --------------------------------------------------------------------------------------------------------------
+
+    def _answer(self, call: Call) -> Answer:
+        """Answer one call and log it."""
         if call.path == LOG_PATH:
-            return json_reply(self._exchanges.summary())
-        started_s = time.monotonic()
-        reply: Reply | None
+            return Answer(json_reply(self._exchanges.summary()))
+        if call.path == STATUS_PATH:
+            return Answer(json_reply(self._status()))
+        fault = self._plan.next_for(call)
+        reply = self._reply(call, fault)
+        name = "" if fault is None else fault.name
+        self._note(call, 0 if reply is None or name in _UNANSWERED else reply.status, name)
+        if fault is not None:
+            self._suffer(fault)
+        return Answer(reply, fault)
+
+    def _ignore(self, call: Call) -> None:
+        """Log a request that came on a connection which was about to be closed."""
+        self._note(call, 0, "close-next")
+
+    def _note(self, call: Call, status: int, fault: str) -> None:
+        exchange = Exchange(call.method, call.path, status, _body(call), call.arrived_s, time.monotonic(), fault)
+        self._exchanges.append(exchange, len(call.raw))
+
+    def _reply(self, call: Call, fault: Fault | None) -> Reply | None:
+        """Let the dialect answer, or the fault; None says that the connection is to be dropped without an answer."""
         try:
+            if fault is not None and fault.name in INSTEAD:
+                return INSTEAD[fault.name](self._dialect, fault)
             reply = self._dialect.answer(call)
-        except WorkshopClosedError:
-            reply = None
+            damage = None if fault is None else DAMAGES.get(fault.name)
+            return reply if damage is None or fault is None else damage(reply, self._dialect, fault)
+        except (WorkshopClosedError, DroppedError):
+            return None
         except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer and the log the traceback
             _log.exception("simulator: %s %s failed inside the simulator", call.method, call.path)
-            reply = Reply(500, b"the simulator itself failed; see its log\n", "text/plain")
-        status = 0 if reply is None else reply.status
-        exchange = Exchange(call.method, call.path, status, _body(call), started_s, time.monotonic())
-        self._exchanges.append(exchange, len(call.raw))
-        return reply
+            return Reply(500, b"the simulator itself failed; see its log\n", "text/plain")
+
+    def _suffer(self, fault: Fault) -> None:
+        """Do to the whole server what a fault does to it."""
+        if fault.name == "leak":
+            # Random bytes, written: pages that are only reserved would not show in the size of the process.
+            page = _random_page()
+            self._leaked.append(page * int((fault.megabytes or _LEAK_MB) * 1024 * 1024 / len(page)))
+        if fault.name == "restart" or len(self._leaked) >= _LEAKS_SURVIVED:
+            down_s = _DOWN_S if fault.seconds is None else fault.seconds
+            # In a thread of its own: this one belongs to a connection that is about to be dropped.
+            threading.Thread(target=self.restart, args=(down_s,), name="simulator-restart", daemon=True).start()
+
+    def _status(self) -> dict[str, JsonValue]:
+        """Tell other processes about the simulator itself."""
+        return {
+            "dialect": self.dialect,
+            "starts": self._starts,
+            "uptime_s": round(time.monotonic() - self._workshop.opened_s, 3),
+            "faults": self._exchanges.faults(),
+        }
+
+
+def _random_page() -> bytes:
+    """Give 64 KiB that no system can share or compress away."""
+    return os.urandom(64 * 1024)
 
 
 def _body(call: Call) -> JsonValue:
@@ -163,109 +286,3 @@ def _body(call: Call) -> JsonValue:
         return call.json() if call.raw else None
     except (ValueError, RecursionError):
         return None
-
-
-class _Server(ThreadingHTTPServer):
-    """Threads per connection, and a list of connections so that stopping really ends them."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], answer: Callable[[Call], Reply | None]) -> None:
-        self.answer = answer
-        self._open: set[socket.socket | tuple[bytes, socket.socket]] = set()
-        self._lock = threading.Lock()
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        # http.server asks the resolver for the machine's name here, which can take seconds; nobody needs it.
-        super(ThreadingHTTPServer, self).server_bind()
-        host, port = self.server_address[:2]
-        self.server_name, self.server_port = str(host), int(port)
-
-    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
-        # Noted before its thread starts: a connection that nobody has looked at yet must be dropped too.
-        with self._lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        with self._lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def drop_connections(self) -> None:
-        """End every open connection, so that no thread goes on answering for a stopped server."""
-        with self._lock:
-            for connection in self._open:
-                if isinstance(connection, socket.socket):
-                    with suppress(OSError):  # already closed by the other side
-                        connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class names them
-        """Clients that go away are everyday life; anything else is logged, never printed."""
-        _log.debug("simulator: a connection ended early", exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Reads one request after the other from a connection and writes the answers."""
-
-    protocol_version = "HTTP/1.1"
-    # Without this, headers and body leave in two packets and the second waits for a delayed acknowledgement.
-    disable_nagle_algorithm = True
-    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride] - only this server makes this handler
-
-    def version_string(self) -> str:
-        return _SERVER_NAME
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
-        _log.debug(format, *args)
-
-    def _serve(self) -> None:
-        raw = self._read_body()
-        if raw is None:
-            self.close_connection = True
-            return
-        parts = urlsplit(self.path)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(Call(self.command, parts.path, query, headers, raw))
-        if reply is None:
-            self.close_connection = True
-        else:
-            self._write(reply)
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - names of http.server
-
-    def _read_body(self) -> bytes | None:
-        """Read the whole body, or answer why not; None ends the connection."""
-        if "transfer-encoding" in self.headers:
-            self._write(_plain(411, "send a Content-Length"))
-            return None
-        text = self.headers.get("content-length") or "0"
-        if not text.isascii() or not text.isdigit():
-            self._write(_plain(400, "bad Content-Length"))
-            return None
-        length = int(text)
-        if length > _BODY_LIMIT_BYTES:
-            self._write(_plain(413, f"body larger than {_BODY_LIMIT_BYTES} bytes"))
-            return None
-        raw = self.rfile.read(length)
-        return raw if len(raw) == length else None
-
-    def _write(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.payload)))
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(reply.payload)
-
-
-def _plain(status: int, text: str) -> Reply:
-    return Reply(status, json.dumps({"detail": text}).encode(), headers={"Connection": "close"})

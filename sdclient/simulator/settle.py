@@ -1,4 +1,4 @@
-"""A1111's txt2img and img2img, first half: everything about a request that is decided before the first step."""
+"""The web UI's txt2img and img2img, first half: everything about a request that is decided before the first step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 from sdclient.simulator.catalogue import Checkpoint, Install
 from sdclient.simulator.facts import JsonObject, JsonValue, a1111_fields, array_at, load
 from sdclient.simulator.painter import Brief
-from sdclient.simulator.pictures import read_picture
 from sdclient.simulator.scripts import Effects, Selected, always_on, select_script
+from sdclient.simulator.studio import Studio
 
 __all__ = ["ServerFaultError", "Settled", "integer", "number", "settle", "text"]
 
@@ -44,6 +44,7 @@ _HIRES_FIELDS = frozenset(
 _DIGEST_OPTIONS = (
     *("CLIP_stop_at_last_layers", "sd_vae", "eta_noise_seed_delta", "img2img_color_correction"),
     *("hires_fix_refiner_pass", "img2img_fix_steps", "initial_noise_multiplier", "randn_source"),
+    *("forge_additional_modules", "forge_unet_storage_dtype"),
 )
 
 
@@ -84,7 +85,7 @@ class Settled:
         size_px: Width and height of the result.
         inits: Init images as sent, empty in txt2img.
         sampler: The sampler used, which may not be the one asked for.
-        schedule: Label of the schedule used.
+        schedule: Label of the schedule used, or None where the program knows none.
         checkpoint: The model used, or None where nothing is installed.
         refiner: The refiner used, or None.
         hires: The second pass, or None.
@@ -97,7 +98,7 @@ class Settled:
     size_px: tuple[int, int]
     inits: tuple[Image.Image, ...]
     sampler: str
-    schedule: str
+    schedule: str | None
     checkpoint: Checkpoint | None
     refiner: Checkpoint | None
     hires: Hires | None
@@ -131,26 +132,29 @@ class Settled:
         return json.dumps([self.sampler, self.schedule, kept, options, self.effects.digest, script])
 
 
-def settle(install: Install, values: JsonObject, options: JsonObject) -> Settled:
+def settle(install: Install, values: JsonObject, options: JsonObject, studio: Studio) -> Settled:
     """Decide everything that the real server decides before it paints.
 
     Args:
         install: What is installed.
         values: The request with defaults filled in; `init_images` is there only in img2img.
         options: Server options in force, overrides included.
+        studio: Reads the images.
 
     Raises:
         ServerFaultError: Where the real server raises an exception.
         PictureError: If an image in the request cannot be decoded.
+        HttpError: If this program refuses the sampler.
     """
     _refuse_nulls(values)
-    inits = tuple(read_picture(text(item)) for item in _items(values.get("init_images")))
+    inits = tuple(studio.read(text(item)) for item in _items(values.get("init_images")))
     if len(inits) > integer(values["batch_size"]):
         raise ServerFaultError(
             "RuntimeError", f"bad number of images passed: {len(inits)}; expecting {values['batch_size']}"
         )
     first = inits[0] if inits else None
-    effects = always_on(install, _script_args(values), first, options)
+    asked_px = (integer(values["width"]), integer(values["height"]))
+    effects = always_on(install, _script_args(values), first, options, studio, asked_px)
     selected = _selected(install, values, first)
     size, hires = _size(install, values, effects, selected)
     if size[0] * size[1] * integer(values["batch_size"]) > _MOST_PIXELS:
@@ -158,7 +162,7 @@ def settle(install: Install, values: JsonObject, options: JsonObject) -> Settled
             "OutOfMemoryError", "CUDA out of memory. Tried to allocate more than the simulator holds"
         )
     asked, schedule = values["sampler_name"] or values["sampler_index"], values["scheduler"]
-    sampler, label = install.split_sampler(text(asked), schedule if isinstance(schedule, str) else None)
+    sampler, label = install.choose_sampler(text(asked), schedule if isinstance(schedule, str) else None)
     checkpoint = install.checkpoint(text(options["sd_model_checkpoint"]))
     refiner = _checkpoint_or_fault(install, values["refiner_checkpoint"])
     if values["refiner_switch_at"] is None or number(values["refiner_switch_at"]) >= 1:

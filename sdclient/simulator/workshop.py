@@ -33,6 +33,7 @@ class Job:
 
     Attributes:
         preview: The last thing worth showing as base64, or None.
+        era: How often the workshop had been closed when this job came.
     """
 
     def __init__(self, task_id: str, kind: str) -> None:
@@ -42,18 +43,28 @@ class Job:
         self.started_at = time.time()
         self.job_count = -1
         self.job_no = 0
-        self.sampling_step = 0
         self.sampling_steps = 0
         self.interrupted = False
         self.skipped = False
         self.preview: str | None = None
+        self.era = 0
         self._hurry = threading.Event()
+        self._step = 0
+        self._booked_from_s = 0.0
+        self._booked_s = 0.0
+
+    @property
+    def sampling_step(self) -> int:
+        """Steps done of the current image."""
+        return round(self._booked_share() * self.sampling_steps) if self._booked_s else self._step
 
     @property
     def progress(self) -> float:
         """How much of the request is done, 0 to 1."""
         if self.job_count <= 0:
             return 0.0
+        if self._booked_s:
+            return self._booked_share()
         step = self.sampling_step / self.sampling_steps if self.sampling_steps else 0.0
         return min(1.0, (self.job_no + step) / self.job_count)
 
@@ -82,15 +93,42 @@ class Job:
             The part of the steps that was done before an interruption, 0 to 1.
         """
         ticks = min(steps, _MOST_TICKS)
-        self.sampling_steps, self.sampling_step = steps, 0
+        self.sampling_steps, self._step = steps, 0
+        begun_s = time.monotonic()
         for tick in range(1, ticks + 1):
-            if self._hurry.wait(delay_s / ticks) if delay_s > 0 else self._hurry.is_set():
+            # Each tick has its own moment, so that waits which last a little longer do not add up.
+            left_s = begun_s + delay_s * tick / ticks - time.monotonic()
+            if self._hurry.wait(left_s) if left_s > 0 else self._hurry.is_set():
                 break
-            self.sampling_step = steps * tick // ticks
+            self._step = steps * tick // ticks
         if self.skipped and not self.interrupted:
             self.skipped = False
             self._hurry.clear()
-        return self.sampling_step / steps
+        return self._step / steps
+
+    def book(self, steps: int, delay_s: float) -> None:
+        """Put `delay_s` on the bill of this job, to be waited for by `settle_up` at its end."""
+        self.sampling_steps = steps
+        self._booked_s += delay_s
+
+    def start_booking(self, from_s: float) -> None:
+        """Count what is booked from this moment on the monotonic clock."""
+        self._booked_from_s = from_s
+
+    def settle_up(self) -> float:
+        """Wait for what was booked, unless the job is interrupted or skipped.
+
+        Returns:
+            The moment at which the job ended on its bill: its due time, or now if that was cut short.
+        """
+        due_s = self._booked_from_s + self._booked_s
+        left_s = due_s - time.monotonic()
+        if left_s > 0:
+            self._hurry.wait(left_s)
+        return min(due_s, time.monotonic())
+
+    def _booked_share(self) -> float:
+        return min(1.0, max(0.0, (time.monotonic() - self._booked_from_s) / self._booked_s))
 
     def interrupt(self) -> None:
         """End the whole job soon, with what there is."""
@@ -108,15 +146,24 @@ class Workshop:
 
     Args:
         delay_s: Extra seconds spent on every generated image.
+        punctual: Let the server's own work count as part of the delay, so that a reply is ready exactly `delay_s` per
+            image after its request had arrived, or after the job before it had ended.
+
+    Attributes:
+        opened_s: Since when it takes work, on the monotonic clock.
     """
 
-    def __init__(self, delay_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float = 0.0, *, punctual: bool = False) -> None:
         self.delay_s = delay_s
+        self._punctual = punctual
+        self._free_since_s = 0.0
+        self.opened_s = time.monotonic()
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._finished: deque[str] = deque(maxlen=_REMEMBERED_TASKS)
         self._current: Job | None = None
         self._closed = False
+        self._era = 0
 
     @property
     def current(self) -> Job | None:
@@ -136,23 +183,31 @@ class Workshop:
             return list(self._finished)
 
     @contextmanager
-    def turn(self, task_id: str, kind: str) -> Generator[Job, None, None]:
-        """Wait in line, then hold the GPU for the length of the block.
+    def turn(self, task_id: str, kind: str, arrived_s: float | None = None) -> Generator[Job, None, None]:
+        """Wait in line, then hold the GPU for the length of the block, and for what is left of the delay if punctual.
+
+        Args:
+            task_id: Name under which the progress of this one request can be asked for.
+            kind: What is being done.
+            arrived_s: When the request was there, on the monotonic clock; None for now.
 
         Raises:
             WorkshopClosedError: If the simulator is stopped meanwhile.
         """
         job = Job(task_id, kind)
         with self._changed:
+            job.era = self._era
             self._waiting.append(job)
-            self._changed.wait_for(lambda: self._closed or self._is_next(job))
+            self._changed.wait_for(lambda: self._is_stale(job) or self._is_next(job))
             self._waiting.remove(job)
-            if self._closed:
-                raise WorkshopClosedError(task_id)
+            self._check_open(job)
             self._current = job
         job.started_s = time.monotonic()
+        job.start_booking(max(self._free_since_s, job.started_s if arrived_s is None else arrived_s))
         try:
             yield job
+            self._free_since_s = job.settle_up()
+            self._check_open(job)
         finally:
             with self._changed:
                 self._current = None
@@ -165,23 +220,43 @@ class Workshop:
         Raises:
             WorkshopClosedError: If the simulator is stopped meanwhile.
         """
-        done = job.expose(steps, self.delay_s * images)
-        if self._closed:
-            raise WorkshopClosedError(job.task_id)
+        if self._punctual:
+            job.book(steps, self.delay_s * images)
+            done = 1.0
+        else:
+            done = job.expose(steps, self.delay_s * images)
+        self._check_open(job)
         return done
 
     def open(self) -> None:
-        """Take work (again)."""
+        """Take work (again); nothing is remembered of what was finished before."""
         with self._changed:
             self._closed = False
+            self._finished.clear()
+            self.opened_s = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait, beside the one being worked on."""
+        with self._changed:
+            return len(self._waiting)
 
     def close(self) -> None:
         """Send everybody home: waiting jobs end now, the running one at its next step."""
         with self._changed:
             self._closed = True
+            self._era += 1
             if self._current is not None:
                 self._current.interrupt()
             self._changed.notify_all()
+
+    def _is_stale(self, job: Job) -> bool:
+        """Tell whether the server was closed since this job came, even if it is open again."""
+        return self._closed or job.era != self._era
+
+    def _check_open(self, job: Job) -> None:
+        if self._is_stale(job):
+            raise WorkshopClosedError(job.task_id)
 
     def _is_next(self, job: Job) -> bool:
         return self._current is None and self._waiting[0] is job

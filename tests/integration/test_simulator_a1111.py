@@ -639,7 +639,7 @@ def test_init_images_are_echoed_only_on_request(server: Simulator) -> None:
     [
         ({"script_name": "nobody"}, "Script 'nobody' not found"),
         ({"script_name": "Ultimate SD upscale"}, "Script 'Ultimate SD upscale' not found"),
-        ({"alwayson_scripts": {"ADetailer": {"args": []}}}, "Script 'ADetailer' not found"),
+        ({"alwayson_scripts": {"AnimateDiff": {"args": []}}}, "Script 'AnimateDiff' not found"),
     ],
     ids=str,
 )
@@ -731,10 +731,12 @@ def test_a_fourth_control_unit_is_lost_and_maps_can_be_switched_off(server: Simu
 @pytest.mark.parametrize(
     ("args", "size", "ran"),
     [
-        ([True, "MultiDiffusion", False, True, 1024, 1024, 64, 64, 16, 4, "None"], (96, 80), True),
-        ([True, "MultiDiffusion", False, True, 1024, 1024, 64, 64, 16, 4, "4x-UltraSharp", 2], (192, 160), True),
-        ([True, "MultiDiffusion", False, False], (64, 64), True),
-        ([True, "MultiDiffusion", False, True, 1024, 1024, 64, 64, 16, 4, "nobody"], (64, 64), False),
+        ([True, "MultiDiffusion", False, True, 1024, 1024, 16, 16, 8, 4, "None"], (96, 80), False),
+        ([True, "MultiDiffusion", False, True, 1024, 1024, 16, 16, 8, 4, "4x-UltraSharp", 2], (192, 160), True),
+        ([True, "MultiDiffusion", False, True, 1024, 1024, 96, 96, 8, 4, "4x-UltraSharp", 2], (192, 160), False),
+        ([True, "MultiDiffusion", False, True, 1024, 1024, 96, 96, 8, 4, "None", 2, True], (96, 80), True),
+        ([True, "MultiDiffusion", False, False], (64, 64), False),
+        ([True, "MultiDiffusion", False, True, 1024, 1024, 16, 16, 8, 4, "nobody"], (64, 64), False),
         ([False], (64, 64), False),
     ],
     ids=str,
@@ -872,7 +874,7 @@ def test_extras_that_cannot_work_are_a_500(server: Simulator, change: dict[str, 
 @pytest.mark.parametrize(
     ("route", "body", "code"),
     [
-        ("extra-single-image", {"upscaling_resize": 9}, "value_error.number.not_le"),
+        ("extra-single-image", {"upscaling_resize": 0}, "value_error.number.not_gt"),
         ("extra-single-image", {"resize_mode": 2}, "value_error.const"),
         ("extra-single-image", {"upscaler_1": None}, "type_error.none.not_allowed"),
         ("extra-batch-images", {}, "value_error.missing"),

@@ -257,6 +257,15 @@ def test_a_fault_of_the_simulator_itself_is_told_apart_from_a_simulated_one(capl
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_port_that_is_taken_leaves_a_server_that_was_never_started() -> None:
+    with Simulator() as first:
+        second = Simulator(port=urlsplit(first.url).port or 0)
+        with pytest.raises(OSError, match="in use"):
+            second.start()
+        with pytest.raises(RuntimeError):
+            _ = second.url
+
+
 @pytest.mark.parametrize(
     ("dialect", "settings", "text"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from PIL import Image
@@ -123,3 +124,67 @@ def test_a_closed_workshop_can_be_opened_again() -> None:
 
     with workshop.turn("again", "test") as job:
         assert workshop.expose(job, 3) == 1.0
+
+
+def test_a_punctual_workshop_counts_its_own_work_as_part_of_the_delay() -> None:
+    workshop = Workshop(0.05, punctual=True)
+    arrived_s = time.monotonic() - 1.0
+
+    with workshop.turn("task", "test", arrived_s) as job:
+        workshop.expose(job, 10)
+    ended_s = time.monotonic()
+
+    assert ended_s - arrived_s < 1.0 + 0.05 + 0.04
+
+
+def test_a_punctual_workshop_adds_up_what_was_booked() -> None:
+    workshop = Workshop(0.02, punctual=True)
+    arrived_s = time.monotonic()
+
+    with workshop.turn("task", "test", arrived_s) as job:
+        job.job_count = 3
+        for _ in range(3):
+            workshop.expose(job, 10)
+        early = job.progress
+
+    assert early < 1
+    assert time.monotonic() - arrived_s >= 0.06
+
+
+def test_the_next_turn_of_a_punctual_workshop_begins_where_the_last_one_ended() -> None:
+    workshop = Workshop(0.03, punctual=True)
+    arrived_s = time.monotonic()
+
+    for _ in range(3):
+        # All came at once, so that the third is due after three delays.
+        with workshop.turn("task", "test", arrived_s) as job:
+            workshop.expose(job, 10)
+
+    assert time.monotonic() - arrived_s >= 0.09
+
+
+def test_jobs_from_before_a_restart_are_sent_home_after_it() -> None:
+    workshop, ended = Workshop(), list[str]()
+    begun, restarted = threading.Event(), threading.Event()
+
+    def work(name: str) -> None:
+        try:
+            with workshop.turn(name, "test"):
+                begun.set()
+                restarted.wait(60)
+            ended.append(f"{name} worked")
+        except WorkshopClosedError:
+            ended.append(f"{name} was sent home")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("first", "second")]
+    threads[0].start()
+    begun.wait(60)
+    threads[1].start()
+    wait_for_pending(workshop, 1)
+    workshop.close()
+    workshop.open()
+    restarted.set()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(ended) == ["first was sent home", "second was sent home"]
