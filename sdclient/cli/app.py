@@ -21,6 +21,7 @@ COMMANDS = {
         "upscale": "Draw over every image of a folder.",
         "segment": "Cut every object out of every image of a folder.",
         "replay": "Make an image again and compare, or say how two images' settings differ.",
+        "payload": "Check, show, import and freeze payload files.",
         "simulate": "Start a simulated server, to try things without a GPU.",
         "demo": "Run the whole chain once against a simulated server.",
     },

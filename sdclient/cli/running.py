@@ -25,6 +25,7 @@ from sdclient.client import Client
 from sdclient.lookahead import check_losses, disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
+from sdclient.steps.segment import SegmenterLane
 from sdclient.steps.generate import ServerLane
 
 _PATIENCE = 2
@@ -50,12 +51,12 @@ class Company:
 
     Attributes:
         urls: Servers, by address or name.
-        segmenter: The segmenter to cut with; None opens the plan's.
+        segmenter: The segmenter to cut with, open or to be opened; None opens the plan's.
         inputs: Where input roots lie on this machine.
     """
 
     urls: Sequence[str] = ()
-    segmenter: SegmentSettings | None = None
+    segmenter: SegmentSettings | SegmenterLane | None = None
     inputs: dict[str, Path] = field(default_factory=dict)
 
 

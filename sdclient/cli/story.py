@@ -24,6 +24,7 @@ from sdclient.recipes.story import (
     Manifest,
     SourceText,
     build_documents,
+    collect_extracts,
     collect_ideas,
     plan_story,
     read_manifest,
@@ -58,6 +59,7 @@ class Asked:
         api: How it is spoken to.
         count: Ideas for each section.
         style: Words for every prompt.
+        extracts: One image for every hundred words or so, instead.
         words_by_model: Let the model find words for each prompt.
         anew: Make new ideas where there are some.
     """
@@ -68,6 +70,7 @@ class Asked:
     api: Api
     count: int | None
     style: str
+    extracts: bool
     words_by_model: bool
     anew: bool
 
@@ -123,6 +126,7 @@ def _model_options(function: click.decorators.FC) -> click.decorators.FC:
 @options.urls
 @_model_options
 @click.option("--ideas", "count", type=click.IntRange(1, 50), metavar="N", help="Ideas a section. [default: 5]")
+@click.option("--extracts", is_flag=True, help="Instead: one image for every hundred words or so.")
 @click.option("--style", default=STYLE, show_default=True, metavar="WORDS", help="Added to every idea.")
 @click.option("--new-ideas", is_flag=True, help="Make new ideas, instead of using those in the folder.")
 @click.option("--ideas-only", is_flag=True, help="Make the ideas and stop: look at ideas.json, change it, go on.")
@@ -149,6 +153,7 @@ def command(
     sets: tuple[str, ...],
     run_seed: int | None,
     *,
+    extracts: bool,
     words_by_model: bool,
     new_ideas: bool,
     ideas_only: bool,
@@ -166,7 +171,7 @@ def command(
     if documents_only:
         end(_documents(Run.open(out), _stories_in(out, texts), formats, as_json=running["as_json"]))
         return
-    asked = Asked(base_url, model, key_env, api, count, style, words_by_model, new_ideas)
+    asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas)
     request = apply_sets(Txt2Img.load(payload), sets)
     sources = _read_all(texts)
     run = Run(out, run_seed=run_seed)
@@ -221,9 +226,15 @@ def _new_ideas(source: SourceText, asked: Asked) -> Manifest:
     if not asked.wants_model:
         if asked.words_by_model:
             raise click.UsageError("--words-by-model needs --base-url or --model")
-        return collect_ideas(source, ExtractIdeas(), IdeaSettings(count, asked.style))
+        settings = IdeaSettings(count, asked.style)
+        return (
+            collect_extracts(source, None, settings)
+            if asked.extracts
+            else collect_ideas(source, ExtractIdeas(), settings)
+        )
     with EndpointIdeas(asked.endpoint(os.environ), sentences(source.text)) as model:
-        return collect_ideas(source, model, IdeaSettings(count, asked.style, model if asked.words_by_model else None))
+        settings = IdeaSettings(count, asked.style, model if asked.words_by_model else None)
+        return collect_extracts(source, model, settings) if asked.extracts else collect_ideas(source, model, settings)
 
 
 def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:

@@ -1,0 +1,68 @@
+"""Documents that a recipe writes beside a run's images: whole, and never over one that a person has changed.
+
+``.sdclient/documents/`` notes the hash of every document as written. A file with another hash is the work of a
+person: it keeps its content under a name of its own, and the new document takes the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdclient.batch.folder import RunFolder
+from sdclient.files import create_whole, resolve_inside, storage_errors, write_durable
+
+_NOTES = "documents"
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Where the documents of one run are put.
+
+    Attributes:
+        folder: The run.
+        remarks: A sentence for every changed document that was kept aside.
+    """
+
+    folder: RunFolder
+    remarks: list[str] = field(default_factory=list[str])
+
+    def put(self, place: str, data: bytes) -> Path:
+        """Write a document.
+
+        Args:
+            place: POSIX path relative to the output folder.
+            data: Its whole content.
+
+        Returns:
+            The path written.
+
+        Raises:
+            RunFolderError: If the place leads out of the output folder.
+            StorageError: If it cannot be written; what was there is unchanged then.
+        """
+        path = resolve_inside(self.folder.out, place)
+        notes = self.folder.state / _NOTES / hashlib.sha256(place.encode()).hexdigest()[:20]
+        with storage_errors("make the folder of", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            notes.mkdir(parents=True, exist_ok=True)
+            before = path.read_bytes() if path.is_file() else None
+        if before == data:
+            return path
+        if before is not None and not (notes / _digest(before)).exists():
+            self._keep(path, before)
+        # Noted before it is written: a program killed in between must not take its own document for a person's.
+        create_whole(notes / _digest(data), b"")
+        write_durable(path, data)
+        return path
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        number = 1
+        while not create_whole(kept := path.with_stem(f"{path.stem}~{number}"), data):
+            number += 1
+        self.remarks.append(f"{path.name} was changed by hand since it was made; that one is kept as {kept.name}")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,151 @@
+"""The grids of interleave: all images of a chapter and style on one sheet, built from the records of the run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from sdclient.batch.commit import locate
+from sdclient.errors import RunFolderError
+from sdclient.files import safe_name
+from sdclient.images import open_rgb
+from sdclient.recipes.documents import Shelf
+from sdclient.recipes.interleave.config import GenerationConfig
+from sdclient.recipes.interleave.plan import Frame, InterleavePlan
+from sdclient.run import Run
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_SIDE_PX = 8192
+_SOURCES = "sdclient_sources"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltGrids:
+    """What was built.
+
+    Attributes:
+        grids: The grids that are there now.
+        missing: A sentence for every grid that waits for images.
+        remarks: A sentence for everything else people should know.
+    """
+
+    grids: tuple[Path, ...]
+    missing: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def build_grids(run: Run, plan: InterleavePlan, generation: GenerationConfig) -> BuiltGrids:
+    """Build every grid whose images are all there, and put images that were handed on unchanged beside the others.
+
+    Again, it builds only what has changed.
+
+    Raises:
+        StorageError: If the folder cannot be written.
+    """
+    shelf = Shelf(run.folder)
+    done = run.folder.read_done()
+    if generation.save_individual:
+        _put_copies(run, plan, shelf, done)
+    grids: list[Path] = []
+    missing: list[str] = []
+    for (chapter, tag), frames in _sheets(plan.frames, all_chapters=generation.grid_all_chapters).items():
+        absent = sum(frame.job not in done for frame in frames)
+        if absent:
+            missing.append(f"{tag} grid-{chapter}: {absent} of {len(frames)} images are still missing")
+            continue
+        place = f"{plan.folder}/{safe_name(f'{tag} grid-{chapter}')}.png"
+        try:
+            grids.append(_put_grid(run, shelf, place, frames))
+        except RunFolderError as exc:
+            missing.append(f"{tag} grid-{chapter}: {exc}")
+    return BuiltGrids(tuple(grids), tuple(missing), tuple(shelf.remarks))
+
+
+def _sheets(frames: Sequence[Frame], *, all_chapters: bool) -> dict[tuple[int, str], list[Frame]]:
+    sheets: dict[tuple[int, str], list[Frame]] = {}
+    for frame in frames:
+        sheets.setdefault((frame.chapter, frame.tag), []).append(frame)
+    if all_chapters:
+        return {
+            (chapter, tag): [frame for frame in frames if frame.tag == tag and frame.chapter <= chapter]
+            for chapter, tag in sheets
+        }
+    return sheets
+
+
+def _image_path(run: Run, job: str) -> Path:
+    return locate(run.folder, run.folder.record(job), 0)
+
+
+def _put_copies(run: Run, plan: InterleavePlan, shelf: Shelf, done: set[str]) -> None:
+    for frame in plan.frames:
+        if frame.is_copy and frame.job in done:
+            path = _image_path(run, frame.job)
+            shelf.put(str(PurePosixPath(plan.images) / f"{frame.name}_1{path.suffix}"), path.read_bytes())
+
+
+def _put_grid(run: Run, shelf: Shelf, place: str, frames: Sequence[Frame]) -> Path:
+    records = [run.folder.record(frame.job) for frame in frames]
+    sources = hashlib.sha256(" ".join(record.files[0].sha256 for record in records).encode()).hexdigest()
+    path = run.folder.out / place
+    if _sources_of(path) == sources:
+        return path
+    images = [locate(run.folder, record, 0).read_bytes() for record in records]
+    return shelf.put(place, _png(draw_grid(images), sources))
+
+
+def _sources_of(path: Path) -> str | None:
+    """Return from what a grid was built, by what it says itself; None where it says nothing."""
+    from PIL import Image
+
+    try:
+        image = Image.open(path)
+        with image:
+            return str(image.info.get(_SOURCES))
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def draw_grid(images: Sequence[bytes], *, max_side_px: int = MAX_SIDE_PX) -> Image.Image:
+    """Draw images on one sheet, row by row, on black; no row is left empty.
+
+    Args:
+        images: Image files, one at least. All cells are as large as the first; others are fitted in, never stretched.
+        max_side_px: Where the sheet would be larger, its cells are made smaller.
+
+    Returns:
+        An RGB image of ceil(sqrt(n)) columns.
+
+    Raises:
+        CodecError: If one of them is no image.
+    """
+    from PIL import Image, ImageOps
+
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    first = open_rgb(images[0])
+    scale = min(1.0, max_side_px / (columns * first.width), max_side_px / (rows * first.height))
+    cell = max(1, int(first.width * scale)), max(1, int(first.height * scale))
+    sheet = Image.new("RGB", (columns * cell[0], rows * cell[1]))
+    for index, data in enumerate(images):
+        image = first if index == 0 else open_rgb(data)
+        fitted = image if image.size == cell else ImageOps.pad(image, cell)
+        sheet.paste(fitted, (index % columns * cell[0], index // columns * cell[1]))
+    return sheet
+
+
+def _png(image: Image.Image, sources: str) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    notes = PngInfo()
+    notes.add_text(_SOURCES, sources)
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=notes)
+    return file.getvalue()

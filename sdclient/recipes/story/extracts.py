@@ -1,0 +1,84 @@
+"""The other way to illustrate a text: one image for every hundred words or so, from its beginning to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sdclient.recipes.story.answers import Look, different
+from sdclient.recipes.story.extract import ExtractIdeas, key_sentences
+from sdclient.recipes.story.ideas import IdeaSettings, prompt_of
+from sdclient.recipes.story.manifest import Idea, Manifest, SectionIdeas
+from sdclient.recipes.story.text import SourceText, thirds
+
+EXTRACT_WORDS = 100
+_CHARS_PER_WORD = 6
+"""For scripts without blanks between words."""
+
+
+class Reader(Protocol):
+    """Whoever sees an image in an extract."""
+
+    @property
+    def name(self) -> str:
+        """What the manifest calls the source."""
+        ...
+
+    def look(self, extract: str) -> Look:
+        """Return what is to be seen and in which style; either may be empty."""
+        ...
+
+
+def pack(sentences: Sequence[str]) -> list[list[str]]:
+    """Pack sentences, in order, into extracts of more than a hundred words; a short rest joins the one before."""
+    packed: list[list[str]] = [[]]
+    for sentence in sentences:
+        packed[-1].append(sentence)
+        if _size(packed[-1]) > EXTRACT_WORDS:
+            packed.append([])
+    if len(packed) > 1 and _size(packed[-1]) <= EXTRACT_WORDS / 2:
+        rest = packed.pop()
+        packed[-1] += rest
+    return packed
+
+
+def _size(sentences: Sequence[str]) -> int:
+    return sum(max(len(one.split()), len(one) // _CHARS_PER_WORD) for one in sentences)
+
+
+def collect_extracts(source: SourceText, reader: Reader | None, settings: IdeaSettings) -> Manifest:
+    """See an image in every extract of a text.
+
+    An extract in which nobody sees one is not left out: its key sentence stands in, and the manifest says so.
+
+    Args:
+        source: The text.
+        reader: Whoever sees the images; None takes each extract's key sentence.
+        settings: The style; how many ideas there are follows from the text.
+
+    Raises:
+        TransportError: If a language model is asked and cannot be reached.
+        ServerError: If it refuses.
+    """
+    taken: list[str] = []
+    sections: list[SectionIdeas] = []
+    for section, sentences in thirds(source.text).items():
+        ideas: list[Idea] = []
+        for extract in pack(sentences):
+            idea = _idea(section, extract, reader, taken, settings)
+            taken.append(idea.idea)
+            ideas.append(idea)
+        sections.append(SectionIdeas(section=section, ideas=tuple(ideas)))
+    name = ExtractIdeas().name if reader is None else reader.name
+    return Manifest(title=source.title, text_sha256=source.sha256, source=name, sections=tuple(sections))
+
+
+def _idea(
+    section: str, extract: Sequence[str], reader: Reader | None, taken: Sequence[str], settings: IdeaSettings
+) -> Idea:
+    seen = reader.look(" ".join(extract)) if reader is not None else Look("", "")
+    fresh = different([seen.content], taken)
+    if reader is not None and fresh:
+        return Idea(idea=fresh[0], prompt=prompt_of(fresh[0], seen.style, settings.style), origin=reader.name)
+    (idea,) = ExtractIdeas().ideas(section, key_sentences(extract, 1), 1, taken)
+    return Idea(idea=idea, prompt=prompt_of(idea, "", settings.style), origin=ExtractIdeas().name)
