@@ -1,0 +1,179 @@
+"""Makes an image again, by the request that made it, and says whether it came out the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from sdclient.batch.lane import Task
+from sdclient.batch.plan import FileInput, OutputInput
+from sdclient.batch.publish import locate
+from sdclient.batch.record import Outcome
+from sdclient.client import Client
+from sdclient.errors import ConfigurationError
+from sdclient.files import resolve_inside
+from sdclient.infotext import Infotext
+from sdclient.provenance.difference import Difference, compare_values
+from sdclient.provenance.origin import Origin, RunOrigin, required_request
+from sdclient.provenance.pixels import PixelComparison, compare_pixels
+from sdclient.schemas import Txt2Img
+from sdclient.steps.generate import ServerLane
+
+# The settings of a `parameters` text that a request takes over, by the request's field.
+_FIELDS = {"sampler_name": "Sampler", "scheduler": "Schedule type", "model": "Model"}
+_TOLD = frozenset({*_FIELDS.values(), "Steps", "CFG scale", "Seed", "Size", "Clip skip", "Model hash", "Version"})
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """An image made again.
+
+    Attributes:
+        data: The new image file.
+        pixels: How it compares with the old one.
+        sent: What was sent otherwise than the first time; empty where that is not known.
+        notes: What may explain a difference, in sentences.
+    """
+
+    data: bytes
+    pixels: PixelComparison
+    sent: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+
+def recorded_server(origin: Origin) -> str | None:
+    """Return the name of the server that made an image, as its run knew it; None where that is not known."""
+    server = origin.run.record.facts.get("server") if origin.run is not None else None
+    return server if isinstance(server, str) and server else None
+
+
+def replay(origin: Origin, client: Client, *, inputs: Path | None = None) -> Replayed:
+    """Make an image again.
+
+    Args:
+        origin: The image, as `find_origin` found it.
+        client: The server.
+        inputs: The folder with the input images, where it is not where the plan says.
+
+    Raises:
+        ConfigurationError: If nothing tells how the image was made, or it needs an input that is not known.
+        RunFolderError: If its input is gone.
+        LossError: If this server cannot do what the request asks.
+        TransportError: If no whole answer came.
+        ServerError: If the answer is not what was asked for.
+    """
+    required_request(origin)
+    if origin.run is not None:
+        return _replay_job(origin, origin.run, client, inputs)
+    return _replay_text(origin, client)
+
+
+def _replay_job(origin: Origin, run: RunOrigin, client: Client, inputs: Path | None) -> Replayed:
+    path = _input(run, inputs)
+    seed = run.record.facts.get("seed")
+    with tempfile.TemporaryDirectory(prefix="sdclient-replay-") as temporary:
+        folder = Path(temporary)
+        (folder / "out").mkdir()
+        (folder / "part").mkdir()
+        spec = run.folder.read_plan().specs[run.job.spec]
+        # Another output folder: the image that is there must not stand in its own copy's way.
+        task = Task(run.job, spec, run.record.epoch, seed if isinstance(seed, int) else 0, path, folder / "out")
+        outcome = ServerLane(client).prepare(task).execute().finish(folder / "part")
+        data = (folder / "part" / outcome.files[run.index].name).read_bytes()
+    notes = _notes(origin, run, client, outcome)
+    return Replayed(data, compare_pixels(origin.data, data), _sent(run, outcome), tuple(notes))
+
+
+def _input(run: RunOrigin, inputs: Path | None) -> Path | None:
+    source = run.job.input
+    if isinstance(source, OutputInput):
+        return locate(run.folder, run.folder.record(source.job), source.index)
+    if not isinstance(source, FileInput):
+        return None
+    root = inputs or Path(os.path.normpath(run.folder.out / source.root))
+    path = resolve_inside(root, source.path)
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: the image this one was drawn over is not there; say where with --in FOLDER")
+    return path
+
+
+def _sent(run: RunOrigin, outcome: Outcome) -> tuple[Difference, ...]:
+    before, now = run.record.facts.get("request"), outcome.record.get("request")
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return ()
+    return compare_values(before, now)
+
+
+def _notes(origin: Origin, run: RunOrigin, client: Client, outcome: Outcome) -> list[str]:
+    facts = run.record.facts
+    notes: list[str] = []
+    if origin.is_changed:
+        notes.append("the file is not the one its run committed: it was changed since")
+    if facts.get("dialect") != client.dialect:
+        notes.append(f"made on {facts.get('dialect')}, and now on {client.dialect}: other programs draw other pixels")
+    notes += _other_input(facts, outcome)
+    notes += _new_losses(facts, outcome)
+    return notes
+
+
+def _new_losses(facts: Mapping[str, JsonValue], outcome: Outcome) -> list[str]:
+    before, now = facts.get("losses"), outcome.record.get("losses")
+    known = before if isinstance(before, list) else []
+    fresh = [loss for loss in now if loss not in known] if isinstance(now, list) else []
+    return [
+        f"not done as asked here, and it was then: {loss.get('message')}" for loss in fresh if isinstance(loss, dict)
+    ]
+
+
+def _other_input(facts: Mapping[str, JsonValue], outcome: Outcome) -> list[str]:
+    before, now = facts.get("input_sha256"), outcome.record.get("input_sha256")
+    return ["the image it was drawn over is another one now"] if before and now and before != now else []
+
+
+def _replay_text(origin: Origin, client: Client) -> Replayed:
+    info = origin.infotext
+    if info is None:
+        raise ConfigurationError(f"{origin.path}: nothing tells how it was made")
+    request, notes = request_of(info)
+    result = client.txt2img(request)
+    return Replayed(result.image.data, compare_pixels(origin.data, result.image.data), (), tuple(notes))
+
+
+def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
+    """Return the request that a `parameters` text tells of, as far as it does.
+
+    Returns:
+        The request, and sentences about what it cannot take over.
+
+    Raises:
+        ConfigurationError: If the image was drawn over another one, which the text does not hold.
+        PayloadError: If a setting is out of range.
+    """
+    if "Denoising strength" in info.fields and not any(name.startswith("Hires") for name in info.fields):
+        raise ConfigurationError(
+            "this image was drawn over another one, and its metadata does not hold that one; "
+            "replay it inside its run folder"
+        )
+    values: dict[str, object] = {
+        "prompt": info.prompt,
+        "negative_prompt": info.negative_prompt,
+        "steps": info.get_int("Steps"),
+        "cfg_scale": info.get_float("CFG scale"),
+        "seed": info.get_int("Seed"),
+        "clip_skip": info.get_int("Clip skip"),
+        "inherit": True if "Model" not in info.fields else None,
+        **{field: info.fields.get(name) for field, name in _FIELDS.items()},
+    }
+    if info.size is not None:
+        values |= {"width": info.size[0], "height": info.size[1]}
+    request = Txt2Img().replace(**{name: value for name, value in values.items() if value is not None})
+    left = [name for name in info.fields if name not in _TOLD]
+    notes = ["made from the file's own metadata, which says less than the request did"]
+    if left:
+        notes.append(f"not taken over: {', '.join(left[:12])}")
+    return request, notes

@@ -1,0 +1,226 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  let data = JSON.parse($("data").textContent);
+  const storeKey = "sdclient-marks-" + data.run;
+  const marks = (() => { try { return JSON.parse(localStorage.getItem(storeKey)) || {}; } catch { return {}; } })();
+  let open = -1, opener = null;
+
+  const text = (index) => data.texts[index] || "";
+  const href = (place) => "./" + place.split("/").map(encodeURIComponent).join("/");
+  const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : "'" + word.replaceAll("'", "'\"'\"'") + "'");
+  const element = (name, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  };
+  const cardOf = (n) => document.querySelector(`.card[data-n="${n}"]`);
+
+  // Marks
+
+  function showMark(n) {
+    const card = cardOf(n), mark = marks[data.cards[n].key];
+    if (!card) return;
+    if (mark) card.dataset.mark = mark; else delete card.dataset.mark;
+    card.querySelector(".mark").textContent = mark === "keep" ? "kept" : mark === "reject" ? "rejected" : "";
+  }
+  function setMark(n, mark) {
+    const key = data.cards[n].key;
+    if (marks[key] === mark) delete marks[key]; else marks[key] = mark;
+    try { localStorage.setItem(storeKey, JSON.stringify(marks)); } catch { /* private windows keep nothing */ }
+    showMark(n);
+    pressed();
+    count();
+  }
+  function pressed() {
+    if (open < 0) return;
+    const mark = marks[data.cards[open].key];
+    $("keep").setAttribute("aria-pressed", String(mark === "keep"));
+    $("reject").setAttribute("aria-pressed", String(mark === "reject"));
+  }
+  const cell = (word) => {
+    const harmless = /^['\s]*[=+\-@\t]/.test(word) ? "'" + word : word;
+    return /[",\n\r]/.test(harmless) ? '"' + harmless.replaceAll('"', '""') + '"' : harmless;
+  };
+  function save(name, lines) {
+    const link = element("a", { download: name, href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })) });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+  const marked = (which) => data.cards.filter((card) => marks[card.key] && (!which || marks[card.key] === which));
+  $("export").onclick = () => save("marks.csv", ["image,mark", ...marked().map((card) => `${cell(card.place)},${marks[card.key]}`)]);
+  $("rejected").onclick = () => save("rejected.csv", ["image,mark", ...marked("reject").map((card) => `${cell(card.place)},reject`)]);
+
+  // Finding
+
+  function visible(n) {
+    const card = data.cards[n], mark = marks[card.key] || "none", wanted = $("which").value, kind = $("kind").value;
+    if ((wanted && wanted !== mark) || (kind && kind !== card.kind)) return false;
+    const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const hay = () => (card.place + " " + text(card.prompt) + " " + Object.values(card.columns || {}).join(" ")).toLowerCase();
+    return !words.length || words.every((word) => hay().includes(word));
+  }
+  function filter() {
+    for (const card of document.querySelectorAll(".card")) card.hidden = !visible(Number(card.dataset.n));
+    for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector(".card:not([hidden])");
+    count();
+  }
+  function count() {
+    const shown = document.querySelectorAll(".card:not([hidden])").length;
+    const all = Object.values(marks);
+    const kept = all.filter((mark) => mark === "keep").length;
+    $("shown").textContent = `${shown} of ${data.cards.length} shown · ${kept} kept · ${all.length - kept} rejected`;
+  }
+  let waiting = 0;
+  $("find").oninput = () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); };
+  $("which").onchange = $("kind").onchange = filter;
+
+  // One image
+
+  function fill(n) {
+    open = n;
+    const card = data.cards[n], list = order();
+    $("sheet-name").replaceChildren(element("bdi", {}, card.name));
+    $("sheet-at").textContent = `${list.indexOf(n) + 1} of ${list.length}`;
+    const pile = $("pile");
+    pile.className = "pile";
+    pile.replaceChildren();
+    if (card.state === "gone") pile.append(element("p", { className: "warn" }, "The file is gone."));
+    else pile.append(element("img", { className: "after", src: card.url || href(card.place), alt: card.name }));
+    const before = card.before;
+    $("slide").hidden = !before;
+    if (before) {
+      pile.append(
+        element("img", { className: "before", src: before.url || href(before.path), alt: "what it was drawn over" }),
+        element("span", { className: "divide" }), element("span", { className: "tag left" }, "before"), element("span", { className: "tag right" }, "after"));
+      slide();
+    }
+    $("side").replaceChildren(...about(card));
+    $("side").scrollTop = 0;
+    pressed();
+  }
+  function slide() { $("pile").style.setProperty("--cut", $("cut").value + "%"); }
+  $("cut").oninput = slide;
+
+  function about(card) {
+    const parts = [];
+    const words = (title, content) => content && parts.push(element("h3", {}, title), element("p", { className: "text", dir: "auto", tabIndex: 0 }, content));
+    if (card.cutouts) parts.push(cutouts(card));
+    words("Prompt", text(card.prompt));
+    if (card.replay) parts.push(...replay(card));
+    words("Negative prompt", text(card.negative));
+    const list = element("dl");
+    const size = card.width ? `${card.width} × ${card.height}` : "";
+    const facts = { ...card.facts, server: text(card.server), size, kind: card.kind, losses: card.losses || "", file: card.place, "drawn over": card.over || "", ...card.columns };
+    for (const [name, value] of Object.entries(facts)) if (value !== "") list.append(element("dt", {}, name), element("dd", { dir: "auto" }, String(value)));
+    parts.push(element("h3", {}, "Facts"), list);
+    for (const change of card.changed || []) parts.push(element("p", { className: "warn" }, change));
+    if (card.state === "changed") parts.push(element("p", { className: "warn" }, "This is not the file that was committed: it was changed or replaced by hand."));
+    return parts;
+  }
+  function replay(card) {
+    const command = "sdclient replay " + quoted(card.place.startsWith("-") ? "./" + card.place : card.place);
+    const code = element("code", { dir: "ltr" }, command);
+    const button = element("button", { type: "button" }, "Copy");
+    button.onclick = async () => {
+      try { await navigator.clipboard.writeText(command); button.textContent = "Copied"; }
+      catch { getSelection().selectAllChildren(code); button.textContent = "Selected: press Ctrl-C or ⌘C"; }
+    };
+    return [element("h3", {}, "Make it again"), element("p", { className: "soft" }, "In the run's own folder:"), code, button];
+  }
+  function cutouts(card) {
+    const names = card.cutouts.names;
+    const set = element("fieldset", { className: "cuts" }, element("legend", {}, `${names.length} cut-outs, shown over the image`));
+    const boxes = names.map((name, index) => {
+      const box = element("input", { type: "checkbox" });
+      box.onchange = () => toggle(card, index, box.checked);
+      set.append(element("label", {}, box, String(index + 1)));
+      return box;
+    });
+    const all = element("button", { type: "button" }, "All or none");
+    all.onclick = () => {
+      const on = boxes.some((box) => !box.checked);
+      boxes.forEach((box) => { if (box.checked !== on) { box.checked = on; box.onchange(); } });
+    };
+    set.append(all);
+    return set;
+  }
+  function toggle(card, index, on) {
+    const pile = $("pile"), id = "cutout-" + index;
+    if (on) pile.append(element("img", { id, className: "cutout", src: href(card.cutouts.folder + card.cutouts.names[index]), alt: "cut-out " + (index + 1) }));
+    else $(id)?.remove();
+    pile.classList.toggle("dim", Boolean(pile.querySelector(".cutout")));
+  }
+
+  const order = () => [...document.querySelectorAll(".card:not([hidden])")].map((card) => Number(card.dataset.n));
+  function step(by) {
+    const list = order(), at = list.indexOf(open) + by;
+    if (at >= 0 && at < list.length) fill(list[at]);
+  }
+  $("previous").onclick = () => step(-1);
+  $("next").onclick = () => step(1);
+  $("close").onclick = () => $("sheet").close();
+  $("keep").onclick = () => setMark(open, "keep");
+  $("reject").onclick = () => setMark(open, "reject");
+  $("sheet").onclose = () => { const n = open; open = -1; (cardOf(n)?.querySelector("a") || opener)?.focus(); };
+  $("groups").onclick = (event) => {
+    const card = event.target.closest(".card");
+    if (!card || !event.target.closest("a") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    opener = event.target.closest("a");
+    fill(Number(card.dataset.n));
+    $("sheet").showModal();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const focused = event.target.closest?.(".card");
+    const n = open >= 0 ? open : focused ? Number(focused.dataset.n) : -1;
+    if (n < 0) return;
+    if (event.key === "k" || event.key === "K") setMark(n, "keep");
+    else if (event.key === "r" || event.key === "R") setMark(n, "reject");
+    else if (open >= 0 && event.key === "ArrowLeft") step(-1);
+    else if (open >= 0 && event.key === "ArrowRight") step(1);
+    else return;
+    event.preventDefault();
+  });
+  // A thumbnail that was not copied along: the image itself stands in.
+  document.addEventListener("error", (event) => {
+    const link = event.target.tagName === "IMG" && event.target.closest(".card a");
+    if (link && !event.target.dataset.again) { event.target.dataset.again = "yes"; event.target.src = link.getAttribute("href"); }
+  }, true);
+
+  // Live: ask the server this page comes from, and change only what has changed.
+
+  function merge(fresh) {
+    for (const part of fresh.querySelectorAll("[data-part]")) {
+      const mine = $(part.id);
+      if (mine && mine.innerHTML !== part.innerHTML) mine.replaceChildren(...part.childNodes);
+    }
+    const groups = $("groups"), scroll = window.scrollY, focus = document.activeElement?.closest?.(".card")?.id;
+    const closed = new Set([...groups.querySelectorAll(".group:not([open])")].map((group) => group.dataset.folder));
+    groups.replaceChildren(...fresh.getElementById("groups").childNodes);
+    for (const group of groups.querySelectorAll(".group")) if (closed.has(group.dataset.folder)) group.open = false;
+    const key = open >= 0 ? data.cards[open].key : "";
+    data = JSON.parse(fresh.getElementById("data").textContent);
+    if (key) open = data.cards.findIndex((card) => card.key === key);
+    data.cards.forEach((_, n) => showMark(n));
+    filter();
+    if (focus) $(focus)?.querySelector("a")?.focus({ preventScroll: true });
+    window.scrollTo({ top: scroll, behavior: "instant" });
+  }
+  async function look(version) {
+    let next = version;
+    try {
+      const state = await (await fetch("state.json", { cache: "no-store" })).json();
+      if (version && state.version !== version) {
+        merge(new DOMParser().parseFromString(await (await fetch("./", { cache: "no-store" })).text(), "text/html"));
+      }
+      next = state.version;
+      if ($("live")) $("live").textContent = "live";
+    } catch { if ($("live")) $("live").textContent = "not connected; the page shows what was known last"; }
+    setTimeout(look, 3000, next);
+  }
+  data.cards.forEach((card, n) => { if (marks[card.key]) showMark(n); });
+  count();
+  if (document.body.dataset.live) look(data.version);
+})();

@@ -1,0 +1,162 @@
+"""How long a report takes, and how large its page is: ``python tests/bench/bench_report.py [--attempts N --images N]``.
+
+A run folder is made with real records, claims, rows and small real images; no job is executed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime as dt
+import hashlib
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from PIL import Image
+from pydantic import JsonValue
+
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.log import ATTEMPT_COLUMNS
+from sdclient.batch.plan import Job, make_job, spec_id
+from sdclient.batch.record import OutFile, Record
+from sdclient.files import format_row
+from sdclient.report.thumbs import make_thumb, thumb_path
+from sdclient.report.write import write_report
+
+BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+PROMPTS = 40
+TOKENS = ("a" * 32, "b" * 32)
+
+
+def make_run(out: Path, attempts: int, images: int) -> RunFolder:
+    """Make a run folder with ``images`` done jobs and as many failed tries as make ``attempts`` in all."""
+    folder = RunFolder.create(out, run_seed=7)
+    spec: dict[str, JsonValue] = {"request": {"prompt": "a fox", "steps": 30, "width": 1024, "height": 1024}}
+    jobs = [
+        make_job(
+            "txt2img",
+            f"group{number // 100:02d}/img_{number:05d}",
+            spec,
+            changes={"prompt": f"a red fox number {number % PROMPTS}, in the snow, extremely detailed, 4k"},
+            columns={"nation": f"n{number % 10}", "category": f"c{number % 4}"},
+        )
+        for number in range(images)
+    ]
+    folder.add(jobs, {spec_id(spec): spec})
+    for number, job in enumerate(jobs):
+        _commit(folder, job, number)
+    _write_logs(folder, jobs, attempts)
+    return folder
+
+
+def _commit(folder: RunFolder, job: Job, number: int) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (number % 256, number // 256 % 256, 90)).save(file, "PNG")
+    data = file.getvalue()
+    place = f"{job.place}_1.png"
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = folder.out / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    facts: dict[str, JsonValue] = {"width_px": 64, "height_px": 64, "pixels_sha256": sha256, "seed": number}
+    body = {f"setting_{key}": key for key in range(80)}
+    rest: dict[str, JsonValue] = {
+        "seed": number,
+        "request": cast("JsonValue", body),
+        "losses": [{"field": "clip_skip", "kind": "dropped", "severity": "note", "message": "not known here"}],
+        "changed": [],
+        "kind": job.kind,
+        "place": job.place,
+        "server": f"server{number % 2}",
+        "dialect": "a1111",
+        "started": _moment(number * 12),
+        "execute_s": 11.5,
+    }
+    record = Record(job.id, 1, TOKENS[number % 2], (OutFile(path.name, place, sha256, len(data), facts),), rest)
+    done = folder.done_folder(job.id)
+    done.mkdir(parents=True)
+    (done / "record.json").write_bytes(record.to_bytes())
+    thumb = thumb_path(folder.state, sha256)
+    thumb.parent.mkdir(parents=True, exist_ok=True)
+    thumb.write_bytes(make_thumb(data))
+
+
+def _moment(seconds: float) -> str:
+    return (BEGAN + dt.timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def _write_logs(folder: RunFolder, jobs: list[Job], attempts: int) -> None:
+    rows: dict[str, list[dict[str, str]]] = {token: [] for token in TOKENS}
+    for number in range(attempts):
+        job = jobs[number % len(jobs)]
+        is_done = number < len(jobs)
+        rows[TOKENS[number % 2]].append(_row(job, number, is_done=is_done))
+    for token, made in rows.items():
+        lines = [format_row(ATTEMPT_COLUMNS)]
+        lines += [format_row([cells.get(name, "") for name in ATTEMPT_COLUMNS]) for cells in made]
+        (folder.state / "log" / f"{token}.csv").write_bytes(b"".join(lines))
+
+
+def _row(job: Job, number: int, *, is_done: bool) -> dict[str, str]:
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "place": job.place,
+        "status": "done" if is_done else "failed",
+        "files": f"{job.place}_1.png" if is_done else "",
+        "attempt": "1" if is_done else str(2 + number // 1000),
+        "server": f"server{number % 2}",
+        "dialect": "a1111",
+        "worker": TOKENS[number % 2][:8],
+        "started": _moment(number * 12),
+        "wall_s": "12.0",
+        "execute_s": "11.5",
+        "finish_s": "0.2",
+        "client_cpu_percent_mean": f"{10 + number % 30}",
+        "client_cpu_percent_max": f"{20 + number % 50}",
+        "client_ram_used_mb_mean": "8000",
+        "client_ram_used_mb_max": "8100",
+        "energy_wh": f"{0.5 + number % 7 / 10:.2f}",
+        "energy_source": "nvml",
+        "error": "" if is_done else "ServerFaultError",
+        "message": "" if is_done else f"POST http://server/txt2img: status 500, out of memory at {number}",
+    }
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Return the seconds something takes."""
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Make a run, report it twice, and write the figures as one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--attempts", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=1_000)
+    parser.add_argument("--keep", type=Path, help="make the run here and keep it")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = make_run(given.keep or Path(temporary) / "run", given.attempts, given.images)
+        first_s = timed(lambda: write_report(RunFolder.open(folder.out)))
+        again_s = timed(lambda: write_report(RunFolder.open(folder.out)))
+        figures = {
+            "attempts": given.attempts,
+            "images": given.images,
+            "first_s": round(first_s, 2),
+            "again_s": round(again_s, 2),
+            "page_bytes": (folder.out / "report.html").stat().st_size,
+            "rows": sum(1 for _ in csv.reader((folder.out / "attempts.csv").open(encoding="utf-8"))) - 1,
+        }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()

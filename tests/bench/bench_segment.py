@@ -1,0 +1,254 @@
+"""How our mask generator and PNG writer compare: ``python tests/bench/bench_segment.py [--sizes 512,1024,2048 --json]``.
+
+* masks: `MaskGenerator` against segment-anything's `SamAutomaticMaskGenerator`, on a real-size ViT-B with seeded weights,
+  the IoU threshold set so that 30 % of the masks pass; time, peak memory above the model, and whether the masks are equal;
+* cutouts: 60 full-canvas PNGs of a 2048 x 2048 image against the plain way (Pillow, one RGBA array and `save` per mask).
+
+Every figure comes from a process of its own, so that none profits from what another has warmed up or left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+
+SHARE_THAT_PASSES = 0.3
+OBJECTS = 60
+CANVAS_PX = 2048
+_SAMPLE_S = 0.01
+
+Result = dict[str, Any]
+
+
+def make_image(side_px: int) -> np.ndarray:
+    """Return a square image of soft blobs with fine noise, the same each time."""
+    rng = np.random.default_rng(1)
+    blobs = cv2.resize(
+        rng.integers(0, 256, (9, 9, 3)).astype(np.uint8), (side_px, side_px), interpolation=cv2.INTER_CUBIC
+    )
+    return np.clip(blobs.astype(int) + rng.integers(-3, 4, blobs.shape), 0, 255).astype(np.uint8)
+
+
+def measure(work: Callable[[], object]) -> tuple[object, float, float]:
+    """Return what `work` returns, its seconds, and how many MB more than before it needed at its peak."""
+    process = psutil.Process()
+    before = peak = process.memory_info().rss
+    is_done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not is_done.wait(_SAMPLE_S):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    try:
+        result = work()
+    finally:
+        elapsed_s = time.perf_counter() - began
+        is_done.set()
+        watcher.join()
+    return result, elapsed_s, (peak - before) / 1e6
+
+
+# Masks
+
+
+def open_sam(device: str) -> Any:
+    import torch
+    from segment_anything import sam_model_registry
+
+    torch.manual_seed(0)
+    return sam_model_registry["vit_b"]().to(device).eval()
+
+
+def iou_threshold(side_px: int, points_per_side: int, device: str) -> Result:
+    """Return the predicted IoU that `SHARE_THAT_PASSES` of the masks exceed."""
+    import torch
+    from segment_anything import SamPredictor
+    from segment_anything.utils.amg import build_point_grid
+
+    sam = open_sam(device)
+    predictor = SamPredictor(sam)
+    predictor.set_image(make_image(side_px))
+    points = predictor.transform.apply_coords(build_point_grid(points_per_side) * side_px, (side_px, side_px))
+    ious = []
+    with torch.no_grad():
+        for start in range(0, len(points), 16):
+            some = torch.as_tensor(points[start : start + 16], dtype=torch.float, device=device)[:, None]
+            labels = torch.ones(some.shape[:2], dtype=torch.int, device=device)
+            sparse, dense = sam.prompt_encoder(points=(some, labels), boxes=None, masks=None)
+            ious.append(
+                sam.mask_decoder(
+                    predictor.features, sam.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output=True
+                )[1].cpu()
+            )
+    return {"threshold": float(torch.cat(ious).quantile(1 - SHARE_THAT_PASSES))}
+
+
+def generate_masks(who: str, side_px: int, points_per_side: int, device: str, threshold: float) -> Result:
+    """Let one of the generators find the masks of an image."""
+    from segment_anything import SamAutomaticMaskGenerator
+
+    from sdclient.segment import MaskGenerator
+
+    options: dict[str, Any] = {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": threshold,
+        "stability_score_thresh": 0.0,
+        "box_nms_thresh": 1.0,
+    }
+    sam, image = open_sam(device), make_image(side_px)
+    if who == "ours":
+        found, elapsed_s, peak_mb = measure(lambda: MaskGenerator(sam, **options).generate(image))
+        rows = [(one.rle, one.predicted_iou, one.stability_score, list(one.bbox_xywh)) for one in found]
+    else:
+        theirs = SamAutomaticMaskGenerator(sam, output_mode="uncompressed_rle", **options)
+        found, elapsed_s, peak_mb = measure(lambda: theirs.generate(image))
+        rows = [(one["segmentation"], one["predicted_iou"], one["stability_score"], one["bbox"]) for one in found]
+    digest = hashlib.sha256(json.dumps(rows, default=float).encode()).hexdigest()
+    return {"masks": len(rows), "elapsed_s": elapsed_s, "peak_mb": peak_mb, "digest": digest}
+
+
+def compare_masks(side_px: int, points_per_side: int, device: str) -> Result:
+    """Compare both generators on one size of image."""
+    shared = {"side_px": side_px, "points_per_side": points_per_side, "device": device}
+    threshold = in_child("iou_threshold", shared)["threshold"]
+    ours, theirs = (
+        in_child("generate_masks", {**shared, "who": who, "threshold": threshold}) for who in ("ours", "theirs")
+    )
+    return {
+        "what": f"masks, {side_px} x {side_px} px, {points_per_side} x {points_per_side} points, {device}",
+        "ours": ours,
+        "theirs": theirs,
+        "time_ratio": ours["elapsed_s"] / theirs["elapsed_s"],
+        "memory_ratio": ours["peak_mb"] / theirs["peak_mb"],
+        "same": ours["digest"] == theirs["digest"],
+    }
+
+
+# Cut-outs
+
+
+def make_masks() -> list[np.ndarray]:
+    """Return ellipses of many sizes, some of which reach the edge."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:CANVAS_PX, :CANVAS_PX]
+    masks: list[np.ndarray] = []
+    while len(masks) < OBJECTS:
+        radius, flat = rng.integers(60, 400), rng.uniform(0.5, 1.5)
+        x, y = rng.integers(0, CANVAS_PX, 2)
+        masks.append((columns - x) ** 2 + ((rows - y) * flat) ** 2 < radius**2)
+    return masks
+
+
+def encode_all(who: str) -> Result:
+    """Encode all cut-outs one way; the digest is of the pixels that Pillow reads back."""
+    from PIL import Image
+
+    from sdclient.segment import SegmentedObject, encode_cutout
+
+    image = make_image(CANVAS_PX)
+    objects = [SegmentedObject.from_mask(mask, score=1.0) for mask in make_masks()]
+
+    def plain(item: SegmentedObject) -> bytes:
+        mask = item.mask_hw
+        rgba = np.zeros((CANVAS_PX, CANVAS_PX, 4), np.uint8)
+        rgba[mask, :3] = image[mask]
+        rgba[mask, 3] = 255
+        file = io.BytesIO()
+        Image.fromarray(rgba).save(file, "PNG")
+        return file.getvalue()
+
+    encode: Callable[[SegmentedObject], bytes] = plain if who == "theirs" else lambda item: encode_cutout(image, item)
+    digest = hashlib.sha256()
+    elapsed_s, size_bytes = 0.0, 0
+    for item in objects:
+        began = time.perf_counter()
+        data = encode(item)
+        elapsed_s += time.perf_counter() - began
+        size_bytes += len(data)
+        digest.update(np.asarray(Image.open(io.BytesIO(data))).tobytes())
+    return {"elapsed_s": elapsed_s, "size_mb": size_bytes / 1e6, "digest": digest.hexdigest()}
+
+
+def compare_cutouts() -> Result:
+    """Compare both ways of writing cut-outs."""
+    ours, theirs = (in_child("encode_all", {"who": who}) for who in ("ours", "theirs"))
+    return {
+        "what": f"cutouts, {OBJECTS} objects, {CANVAS_PX} x {CANVAS_PX} px",
+        "ours": ours,
+        "theirs": theirs,
+        "time_ratio": ours["elapsed_s"] / theirs["elapsed_s"],
+        "size_ratio": ours["size_mb"] / theirs["size_mb"],
+        "same": ours["digest"] == theirs["digest"],
+    }
+
+
+# Processes
+
+
+def in_child(task: str, arguments: Mapping[str, object]) -> Result:
+    """Run one of this file's functions in a fresh process."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", task, json.dumps(arguments)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: Result = json.loads(ended.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    """Compare, and print a line or a JSON object for each comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="512,1024,2048", help="sides of the images for the masks; empty for none")
+    parser.add_argument("--points-per-side", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        task, arguments = args.child
+        tasks = {one.__name__: one for one in (iou_threshold, generate_masks, encode_all)}
+        say(json.dumps(tasks[task](**json.loads(arguments))))
+        return
+    show(compare_cutouts(), as_json=args.json)
+    for side in filter(None, args.sizes.split(",")):
+        show(compare_masks(int(side), args.points_per_side, args.device), as_json=args.json)
+
+
+def show(result: Result, *, as_json: bool) -> None:
+    """Print one comparison."""
+    if as_json:
+        say(json.dumps(result))
+        return
+    ours, theirs = result["ours"], result["theirs"]
+    parts = [f"time {ours['elapsed_s']:.2f} s against {theirs['elapsed_s']:.2f} s: {result['time_ratio']:.2f}"]
+    if "memory_ratio" in result:
+        parts.append(
+            f"memory {ours['peak_mb']:.0f} MB against {theirs['peak_mb']:.0f} MB: {result['memory_ratio']:.2f}"
+        )
+    if "size_ratio" in result:
+        parts.append(f"size {ours['size_mb']:.1f} MB against {theirs['size_mb']:.1f} MB: {result['size_ratio']:.2f}")
+    say(f"{result['what']}: {'; '.join(parts)}; {'the same' if result['same'] else 'NOT THE SAME'}")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

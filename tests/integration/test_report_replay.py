@@ -1,0 +1,129 @@
+"""Making images again on a real server: equal where the request is the same, measured where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sdclient.client import Client
+from sdclient.errors import ConfigurationError
+from sdclient.provenance import find_origin, replay
+from sdclient.run import Run
+from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+
+REQUEST = Txt2Img(steps=3, width=128, height=128, inherit=True)
+
+
+@pytest.fixture
+def made(tmp_path: Path, draw_things: Simulator) -> Path:
+    """A run with one generated image, and one drawn over a file."""
+    run = Run(tmp_path / "OUT", run_seed=7)
+    run.add(["a red fox"], REQUEST, into="made").start(draw_things.url)
+    (tmp_path / "IN").mkdir()
+    source = next((tmp_path / "OUT" / "made").glob("*.png"))
+    (tmp_path / "IN" / "fox.png").write_bytes(source.read_bytes())
+    run.add_folder(tmp_path / "IN", Img2Img(prompt="x", steps=3, denoising_strength=0.5, inherit=True), into="baked")
+    run.start(draw_things.url)
+    return tmp_path / "OUT"
+
+
+def image_of(out: Path, folder: str) -> Path:
+    [path] = (out / folder).glob("*.png")
+    return path
+
+
+@pytest.mark.parametrize("folder", ["made", "baked"])
+def test_the_same_request_makes_the_same_pixels(made: Path, draw_things: Simulator, folder: str) -> None:
+    result = replay(find_origin(image_of(made, folder)), Client(draw_things.url))
+
+    assert result.pixels.is_equal
+    assert result.sent == ()
+    assert result.notes == ()
+
+
+def test_nothing_in_the_run_folder_is_touched(made: Path, draw_things: Simulator) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in made.rglob("*"))
+
+    replay(find_origin(image_of(made, "made")), Client(draw_things.url))
+
+    assert sorted((path, path.stat().st_mtime_ns) for path in made.rglob("*")) == before
+
+
+def test_an_input_that_was_replaced_is_told(made: Path, draw_things: Simulator) -> None:
+    source = made.parent / "IN" / "fox.png"
+    source.write_bytes(image_of(made, "baked").read_bytes())
+
+    result = replay(find_origin(image_of(made, "baked")), Client(draw_things.url))
+
+    assert not result.pixels.is_equal
+    assert "the image it was drawn over is another one now" in result.notes
+
+
+def test_an_input_that_moved_can_be_named(made: Path, draw_things: Simulator) -> None:
+    (made.parent / "IN").rename(made.parent / "MOVED")
+    origin = find_origin(image_of(made, "baked"))
+
+    with pytest.raises(ConfigurationError, match="say where with --in"):
+        replay(origin, Client(draw_things.url))
+    assert replay(origin, Client(draw_things.url), inputs=made.parent / "MOVED").pixels.is_equal
+
+
+def test_an_image_outside_its_run_is_made_by_its_own_metadata(
+    made: Path, draw_things: Simulator, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(image_of(made, "made").read_bytes())
+
+    result = replay(find_origin(copy), Client(draw_things.url))
+
+    assert result.pixels.size_b == (128, 128)
+    assert result.notes[0].startswith("made from the file's own metadata")
+
+
+def test_another_program_is_named_as_the_reason(made: Path, a1111: Simulator) -> None:
+    result = replay(find_origin(image_of(made, "made")), Client(a1111.url))
+
+    assert any("made on drawthings, and now on a1111" in note for note in result.notes)
+    assert result.sent != ()
+
+
+def test_the_command_asks_the_server_that_made_the_image(made: Path, cli: CommandLine) -> None:
+    image = image_of(made, "made")
+
+    ended = cli("replay", str(image), "-o", "again.png")
+
+    assert (ended.code, ended.stdout.strip()) == (0, f"{image}: the pixels are equal")
+    assert (cli.folder / "again.png").is_file()
+
+
+def test_the_command_ends_with_1_where_the_pixels_differ(made: Path, cli: CommandLine) -> None:
+    source = made.parent / "IN" / "fox.png"
+    source.write_bytes(image_of(made, "baked").read_bytes())
+
+    ended = cli("replay", str(image_of(made, "baked")), "--json")
+
+    told = json.loads(ended.stdout)
+    assert (ended.code, told["equal"]) == (1, False)
+    assert told["differing_percent"] > 0
+
+
+def test_the_command_compares_settings(made: Path, cli: CommandLine) -> None:
+    ended = cli("replay", "--diff", str(image_of(made, "made")), str(image_of(made, "baked")))
+    as_json = cli("replay", "--json", "--diff", str(image_of(made, "made")), str(image_of(made, "baked")))
+
+    assert ended.code == 0
+    assert "compared: the requests as sent" in ended.stdout
+    assert {"field": "(kind)", "a": "txt2img", "b": "img2img"} in json.loads(as_json.stdout)["differences"]
+
+
+@pytest.mark.parametrize(
+    "args", [("--diff", "{image}"), ("{image}", "{image}"), ("{image}", "-o", "{image}")], ids=["one", "two", "there"]
+)
+def test_the_command_refuses_what_makes_no_sense(made: Path, cli: CommandLine, args: tuple[str, ...]) -> None:
+    image = str(image_of(made, "made"))
+
+    assert cli("replay", *(arg.format(image=image) for arg in args)).code == 2
