@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,13 @@ import click
 from sdclient.cli.talk import duration, emit, is_watched, say
 from sdclient.client import Client, Result, StepProgress
 from sdclient.dialects.losses import refuse
+from sdclient.errors import StorageError
+from sdclient.files import storage_errors
+from sdclient.images import EXTENSIONS, GeneratedImage
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.sets import apply_sets
+
+_TRIAL_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,7 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
     if len(urls) > 1:
         raise click.UsageError("one image goes to one server: give --url once")
     request = apply_sets(one.request, one.sets)
-    if one.output.exists() and not one.force:
-        raise click.UsageError(f"{one.output} is there already; name another file, or say --force")
+    _check_outputs(one, request.image_count)
     client = Client(urls[0] if urls else None, dialect=dialect)
     if not _accepts(client, request, one):
         return
@@ -71,14 +76,52 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
     _tell(one, result, time.monotonic() - began)
 
 
+def _outputs(one: OneImage, count: int) -> list[Path]:
+    """Return where each image goes."""
+    further = (one.output.with_stem(f"{one.output.stem}_{number}") for number in range(2, count + 1))
+    return [one.output, *further]
+
+
+def _check_outputs(one: OneImage, count: int) -> None:
+    """Look at the place to write before the GPU works for minutes: nothing of the user's is there, and it can be written."""
+    if one.output.suffix.lower() not in EXTENSIONS.values() and one.output.suffix.lower() != ".jpeg":
+        known = ", ".join(sorted(EXTENSIONS.values()))
+        raise click.UsageError(f"{one.output}: not the name of an image; end it in one of {known}")
+    for path in _outputs(one, count):
+        if path.exists() and not one.force:
+            raise click.UsageError(f"{path} is there already; name another file, or say --force")
+    if one.dry_run:
+        return
+    trial = one.output.with_name(f".{one.output.name}.trial")
+    with storage_errors("write into", one.output.parent):
+        one.output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            trial.write_bytes(b"\0" * _TRIAL_BYTES)
+        finally:
+            trial.unlink(missing_ok=True)
+
+
+def _save(images: Sequence[GeneratedImage], paths: Sequence[Path]) -> list[Path]:
+    """Save the images; where that fails now, they are kept in the folder for temporary files, which is told."""
+    try:
+        return [image.save(path) for image, path in zip(images, paths, strict=True)]
+    except StorageError as exc:
+        kept = Path(tempfile.mkdtemp(prefix="sdclient-"))
+        saved = [image.save(kept / path.name) for image, path in zip(images, paths, strict=True)]
+        say(f"{exc}\nthe images were drawn and are kept here: {', '.join(map(str, saved))}")
+        raise
+
+
 def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
     """Say what would be lost; False where that was all that was asked."""
     losses = client.check(request)
     if one.dry_run and one.as_json:
         emit({"server": losses.server, "losses": [asdict(loss) for loss in losses.items]})
-    elif (losses or one.dry_run) and not one.as_json:
-        say(str(losses))
+        return False
+    # A refusal names its losses itself.
     refuse(losses.items, where=f"{losses.server} at {client.url}", strict=one.strict)
+    if (losses or one.dry_run) and not one.as_json:
+        say(str(losses))
     return not one.dry_run
 
 
@@ -108,10 +151,7 @@ def _step_text(step: StepProgress) -> str:
 
 
 def _tell(one: OneImage, result: Result, wall_s: float) -> None:
-    paths = [
-        image.save(one.output if number == 1 else one.output.with_stem(f"{one.output.stem}_{number}"))
-        for number, image in enumerate(result.images, start=1)
-    ]
+    paths = _save(result.images, _outputs(one, len(result.images)))
     if one.as_json:
         emit(
             {

@@ -18,15 +18,17 @@ from sdclient.dialects.base import (
     Route,
     ServerFacts,
 )
-from sdclient.dialects.detect import PROGRAMS, detect
+from sdclient.dialects.detect import SPOKEN, Ask, Detected, detect, detect_server
 from sdclient.dialects.losses import LOSS_COLUMNS, is_refused, loss_rows, refuse, sort_losses
 from sdclient.errors import ConfigurationError
 
 __all__ = [
     "DIALECTS",
     "LOSS_COLUMNS",
+    "Ask",
     "Call",
     "Compiled",
+    "Detected",
     "Dialect",
     "ErrorWords",
     "Expected",
@@ -37,6 +39,7 @@ __all__ = [
     "Route",
     "ServerFacts",
     "detect",
+    "detect_server",
     "dialect_named",
     "is_refused",
     "loss_rows",
@@ -44,11 +47,7 @@ __all__ = [
     "sort_losses",
 ]
 
-DIALECTS: Mapping[str, Dialect] = {
-    program.dialect.name: program.dialect
-    for program in sorted(PROGRAMS, key=lambda program: program.title)
-    if program.dialect is not None
-}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in sorted(SPOKEN, key=lambda one: one.name)}
 """Every dialect this version speaks, by its short name."""
 
 

@@ -14,6 +14,9 @@ __all__ = [
     "check_control_model",
     "check_model",
     "check_upscaler",
+    "close_hint",
+    "exact_control_model",
+    "listed",
     "model_stem",
     "put_sampler",
 ]
@@ -41,7 +44,7 @@ def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None
         return
     stems = {model_stem(title): title for title in known}
     close = difflib.get_close_matches(model_stem(name), list(stems), n=1)
-    hint = f"; did you mean {stems[close[0]]}?" if close else _hint(name, known)
+    hint = f"; did you mean {stems[close[0]]}?" if close else close_hint(name, known)
     draft.refuse(field, f"this server has no model {shown(name)}{hint}")
 
 
@@ -49,7 +52,7 @@ def check_upscaler(name: str, field: str, draft: Draft, facts: ServerFacts, also
     """Refuse an upscaler that is not installed."""
     known = None if facts.upscalers is None else (*facts.upscalers, *also)
     if known is not None and name not in known:
-        draft.refuse(field, f"this server has no upscaler {shown(name)}{_hint(name, known)}")
+        draft.refuse(field, f"this server has no upscaler {shown(name)}{close_hint(name, known)}")
 
 
 def check_control_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
@@ -58,7 +61,22 @@ def check_control_model(name: str, field: str, draft: Draft, facts: ServerFacts)
     if known is None or name.casefold() == "none":
         return
     if not any(name.casefold() in model.casefold() for model in known):
-        draft.refuse(field, f"this server has no ControlNet model {shown(name)}{_hint(name, known)}")
+        draft.refuse(field, f"this server has no ControlNet model {shown(name)}{close_hint(name, known)}")
+
+
+def exact_control_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> str:
+    """Return a ControlNet model as the server lists it, for one that takes nothing else."""
+    known = facts.controlnet_models
+    if name.casefold() == "none" or (known is not None and name in known):
+        return name
+    # The shortest name that holds the one asked for, as A1111's extension would choose.
+    found = sorted((model for model in known or () if name.casefold() in model.casefold()), key=len)
+    if found:
+        return found[0]
+    if known is None and not name.endswith("]"):
+        message = f"{draft.program} knows a ControlNet model by its whole name with the hash, which is not known here"
+        draft.lose(field, "approximated", "note", message)
+    return name
 
 
 def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts: ServerFacts) -> SamplerChoice | None:
@@ -72,7 +90,7 @@ def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts:
     if facts.schedulers == ():
         _put_fused(choice, sampler, draft, facts)
         return choice
-    name = _listed(choice.sampler, facts.samplers)
+    name = listed(choice.sampler, facts.samplers)
     if name is None:
         _refuse_sampler(sampler, choice, draft, facts)
         return None
@@ -86,7 +104,7 @@ def _known_schedule(schedule: str | None, draft: Draft) -> str | None:
     if schedule not in _NEAREST_SCHEDULE:
         return schedule
     near = _NEAREST_SCHEDULE[schedule]
-    message = f"A1111 has no {schedule} schedule; {near or 'its own choice'} is used"
+    message = f"{draft.program} has no {schedule} schedule; {near or 'its own choice'} is used"
     draft.lose("sampler_name", "approximated", "note" if near else "warning", message)
     return near
 
@@ -96,19 +114,22 @@ def _put_schedule(label: str, field: str, draft: Draft, facts: ServerFacts) -> N
         draft.drop(field, "this version has no schedules apart from its samplers; name both, as one")
         return
     known = facts.schedulers if facts.schedulers is not None else tuple(a1111_schedulers().values())
-    if _listed(label, known) is None and facts.schedulers is not None:
+    # A list may hold labels, names or both.
+    names = [name for name, its_label in a1111_schedulers().items() if its_label == label]
+    found = next((found for name in (label, *names) if (found := listed(name, known)) is not None), None)
+    if found is None and facts.schedulers is not None:
         # The server would take Automatic without a word.
-        draft.refuse(field, f"this server has no schedule {shown(label)}{_hint(label, known)}")
+        draft.refuse(field, f"this server has no schedule {shown(label)}{close_hint(label, known)}")
         return
-    draft.put("scheduler", _listed(label, known) or label, field)
+    draft.put("scheduler", found or label, field)
 
 
 def _put_fused(choice: SamplerChoice, asked: str, draft: Draft, facts: ServerFacts) -> None:
     """Write one label for both, as versions before 1.9 have it."""
     fused = choice.sampler if choice.schedule in (None, "Automatic") else f"{choice.sampler} {choice.schedule}"
-    name = _listed(fused, facts.samplers)
-    if name is None and _listed(choice.sampler, facts.samplers) is not None:
-        name = _listed(choice.sampler, facts.samplers)
+    name = listed(fused, facts.samplers)
+    if name is None and listed(choice.sampler, facts.samplers) is not None:
+        name = listed(choice.sampler, facts.samplers)
         message = f"this version has no {choice.schedule} schedule for it; {name} is used"
         draft.lose("scheduler", "approximated", "warning", message)
     if name is None:
@@ -118,14 +139,14 @@ def _put_fused(choice: SamplerChoice, asked: str, draft: Draft, facts: ServerFac
 
 
 def _refuse_sampler(asked: str, choice: SamplerChoice, draft: Draft, facts: ServerFacts) -> None:
-    message = f"this server has no sampler {shown(asked)}{_hint(choice.sampler, facts.samplers or ())}"
+    message = f"this server has no sampler {shown(asked)}{close_hint(choice.sampler, facts.samplers or ())}"
     # TCD is what bake payloads for Draw Things use, and no stock A1111 has it.
     if choice.sampler.casefold() == "tcd" and drawthings_sampler(asked, None).label:
         message += "; LCM with an LCM LoRA comes nearest"
     draft.refuse("sampler_name", message)
 
 
-def _listed(name: str, known: Sequence[str] | None) -> str | None:
+def listed(name: str, known: Sequence[str] | None) -> str | None:
     """Return ``name`` as the server spells it; itself where the list is not known, None where it is not in it."""
     if known is None:
         return name
@@ -133,5 +154,6 @@ def _listed(name: str, known: Sequence[str] | None) -> str | None:
     return name if name in known else next((item for item in known if item.casefold() == name.casefold()), None)
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
+def close_hint(name: str, known: Sequence[str]) -> str:
+    """Return the end of a message: close names, or else some of those there are."""
     return close_names(name, known) or (f"; it has {few_names(known)}" if known else "")

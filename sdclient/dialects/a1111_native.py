@@ -1,22 +1,24 @@
-"""``native["a1111"]``: keys in A1111's own spelling, checked against its table and merged into the body."""
+"""Native keys of A1111's family: in the server's own spelling, checked against its tables and merged into the body."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import cast
 
 from pydantic import JsonValue
 
+from sdclient.dialects.a1111_parts import CONTROL_TITLE
+from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
 from sdclient.dialects.draft import Draft, shown
-from sdclient.dialects.facts import a1111_fields, close_names
+from sdclient.dialects.facts import KeyTable, close_names
+from sdclient.dialects.tables import Kind, Script, adetailer_keys, body_keys, control_keys, scripts
 from sdclient.errors import PayloadError
 
-__all__ = ["put_native"]
+__all__ = ["REFUSED", "NativeTables", "check_args", "check_script", "put_native", "without"]
 
-_WHERE = "native.a1111"
-# Keys that the client itself needs, or that would take the answer away.
-_REFUSED: Mapping[str, str] = {
+REFUSED: Mapping[str, str] = {
     "force_task_id": "the client sets it, to follow the progress of this very call",
     "send_images": "without images there would be nothing to save",
     "init_images": "the image goes into init_image",
@@ -25,34 +27,77 @@ _REFUSED: Mapping[str, str] = {
     "latent_mask": "the server lists it and does not decode it",
     "comments": "the server resets it",
 }
+"""Keys that the client itself needs, that would take the answer away, or that do nothing over HTTP."""
+
+_MERGED = ("override_settings", "alwayson_scripts")
 
 
-def put_native(
-    native: Mapping[str, JsonValue], kind: Literal["txt2img", "img2img"], draft: Draft, facts: ServerFacts
-) -> None:
+@dataclass(frozen=True, slots=True)
+class NativeTables:
+    """What the native keys of one server and one kind of request are checked against.
+
+    Attributes:
+        where: How errors call the place, such as ``native.a1111``.
+        kind: The kind of request.
+        body: The keys of the body.
+        units: The keys of a ControlNet unit; None where the server has no such script.
+        scripts: The scripts with positional arguments, by lower-case title.
+        pads_args: Whether a list of arguments may be shorter than the script's.
+    """
+
+    where: str
+    kind: Kind
+    body: KeyTable
+    units: KeyTable | None
+    scripts: Mapping[str, Script]
+    pads_args: bool = False
+
+    @classmethod
+    def of(cls, dialect: str, kind: Kind, where: str = "") -> NativeTables:
+        """Return the tables of one of the family."""
+        if dialect == "forge":
+            return cls(where or "native.forge", kind, body_keys("forge", kind), control_keys("forge"), scripts("forge"))
+        if dialect == "sdnext":
+            return cls("native.sdnext", kind, body_keys("sdnext", kind), None, scripts("sdnext"), pads_args=True)
+        return cls("native.a1111", kind, body_keys("a1111", kind), control_keys("a1111"), scripts("a1111"))
+
+
+def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Draft, facts: ServerFacts) -> None:
     """Merge native keys into a body; ``override_settings`` and ``alwayson_scripts`` entry by entry.
 
     Raises:
-        PayloadError: If a key or value is none of A1111's, or a field of the request sets it, too.
+        PayloadError: If a key or value is none of the server's, or a field of the request sets it, too.
     """
-    table = a1111_fields(kind)
     for name, value in native.items():
-        where = f"{_WHERE}.{name[:60]}"
-        if name in _REFUSED:
-            raise PayloadError(f"{where}: cannot be set: {_REFUSED[name]}")
-        if name not in table:
-            # A1111 ignores unknown keys without a word, so it would not tell.
-            raise PayloadError(f"{where}: unknown key of {kind}{close_names(name, table.spellings)}")
-        problem = table[name].problem(value)
+        where = f"{tables.where}.{name[:60]}"
+        if name in REFUSED:
+            raise PayloadError(f"{where}: cannot be set: {REFUSED[name]}")
+        if name not in tables.body:
+            # These servers ignore unknown keys without a word, so they would not tell.
+            raise PayloadError(f"{where}: unknown key of {tables.kind}{close_names(name, tables.body.spellings)}")
+        problem = tables.body[name].problem(value)
         if problem is not None:
             raise PayloadError(f"{where}: must be {problem}, not {shown(value)}")
         if name == "override_settings":
             _put_options(_mapping(value), where, draft, facts)
         elif name == "alwayson_scripts":
-            _put_scripts(_mapping(value), where, draft, facts)
+            _put_scripts(_mapping(value), where, tables, draft, facts)
+        elif name in ("scheduler", "hr_scheduler") and facts.schedulers == ():
+            draft.drop(where, "this version has no schedules apart from its samplers")
         else:
             draft.claim_native(name, where)
             draft.values[name] = value
+    check_script(native, tables)
+
+
+def without(base: Mapping[str, JsonValue], own: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the native keys of ``base`` that ``own`` does not replace."""
+    kept = {name: value for name, value in base.items() if name not in own or name in _MERGED}
+    for name in _MERGED:
+        if name in kept and name in own:
+            decided = {key.casefold() for key in _mapping(own[name])}
+            kept[name] = {key: value for key, value in _mapping(kept[name]).items() if key.casefold() not in decided}
+    return kept
 
 
 def _put_options(options: Mapping[str, JsonValue], where: str, draft: Draft, facts: ServerFacts) -> None:
@@ -67,18 +112,80 @@ def _put_options(options: Mapping[str, JsonValue], where: str, draft: Draft, fac
         target[option] = value
 
 
-def _put_scripts(scripts: Mapping[str, JsonValue], where: str, draft: Draft, facts: ServerFacts) -> None:
+def _put_scripts(
+    given: Mapping[str, JsonValue], where: str, tables: NativeTables, draft: Draft, facts: ServerFacts
+) -> None:
     target = cast("dict[str, JsonValue]", draft.values.setdefault("alwayson_scripts", {}))
-    for title, value in scripts.items():
+    for title, value in given.items():
         inside = f"{where}.{title[:60]}"
-        if not isinstance(value, dict) or not isinstance(value.get("args"), list):
+        args = value.get("args") if isinstance(value, dict) else None
+        if not isinstance(args, list):
             raise PayloadError(f'{inside}: must be an object {{"args": […]}}, not {shown(value)}')
+        check_args(title.casefold(), args, f"{inside}.args", tables)
         draft.claim_native(f"alwayson_scripts.{title.casefold()}", inside)
         if facts.scripts is not None and title.casefold() not in facts.scripts:
             hint = close_names(title, facts.scripts)
             draft.refuse(inside, f"this server has no such script, and would refuse the whole request{hint}")
             continue
         target[title] = value
+
+
+def check_args(title: str, args: list[JsonValue], where: str, tables: NativeTables) -> None:
+    """Check the arguments of an always-on script that is known: the server swallows what goes wrong in one.
+
+    Raises:
+        PayloadError: If an argument is not what the script takes.
+    """
+    if title == CONTROL_TITLE.casefold() and tables.units is not None:
+        for number, unit in enumerate(args):
+            if isinstance(unit, dict):
+                _check_unit(unit, tables.units, f"{where}[{number}]")
+    elif title == ADETAILER_TITLE.casefold():
+        for number, unit in enumerate(args):
+            if isinstance(unit, dict):
+                _check_unit(unit, adetailer_keys(), f"{where}[{number}]")
+    elif title in tables.scripts:
+        _check_positions(tables.scripts[title], args, where)
+
+
+def _check_unit(unit: Mapping[str, JsonValue], keys: KeyTable, where: str) -> None:
+    seen: dict[str, str] = {}
+    for name, value in unit.items():
+        if name not in keys:
+            raise PayloadError(f"{where}.{name[:60]}: unknown key of a unit{close_names(name, keys.spellings)}")
+        # Both spellings are the same key, and the extension fails over two of them.
+        main = "mask" if name == "mask_image" and "mask" in keys else keys[name].name
+        if main in seen:
+            raise PayloadError(f"{where}: {name} and {seen[main]} are the same; keep one of the two")
+        seen[main] = name
+        problem = keys[name].problem(value)
+        if problem is not None:
+            raise PayloadError(f"{where}.{name[:60]}: must be {problem}, not {shown(value)}")
+
+
+def check_script(native: Mapping[str, JsonValue], tables: NativeTables) -> None:
+    """Check the arguments of the script that runs alone; too few or too many would shift those of the others.
+
+    Raises:
+        PayloadError: If there are too few or too many, or one is not what the script takes.
+    """
+    name, args = native.get("script_name"), native.get("script_args")
+    known = tables.scripts.get(name.casefold()) if isinstance(name, str) else None
+    if known is None or not isinstance(args, list):
+        return
+    where = f"{tables.where}.script_args"
+    if len(args) != known.most and not (tables.pads_args and len(args) < known.most):
+        raise PayloadError(f"{where}: {known.title} takes {known.most} arguments in all, not {len(args)}")
+    _check_positions(known, args, where)
+
+
+def _check_positions(known: Script, args: list[JsonValue], where: str) -> None:
+    if len(args) > known.most:
+        raise PayloadError(f"{where}: {known.title} takes at most {known.most} arguments, not {len(args)}")
+    for number, (key, value) in enumerate(zip(known.args.values(), args, strict=False)):
+        problem = key.problem(value)
+        if problem is not None:
+            raise PayloadError(f"{where}[{number}] ({key.name}): must be {problem}, not {shown(value)}")
 
 
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""The parts of a request in A1111's words: hires fix, refiner, LoRA tags, ControlNet units, tiling scripts."""
+"""The parts of a request in A1111's words: hires fix, refiner, LoRA tags, enlarging, ControlNet units."""
 
 from __future__ import annotations
 
@@ -10,20 +10,45 @@ from pydantic import JsonValue
 from sdclient.dialects.a1111_names import check_control_model, check_model, check_upscaler
 from sdclient.dialects.base import FollowUp, Route, ServerFacts
 from sdclient.dialects.draft import Draft, check_down_sampling, shown
-from sdclient.dialects.facts import ScriptName, latent_modes, script_args, script_title
+from sdclient.dialects.facts import latent_modes
 from sdclient.images import encode_base64
 from sdclient.schemas.generation import Img2Img, Request, Txt2Img
-from sdclient.schemas.parts import ControlNet, HiresFix, Lora, Tiles
+from sdclient.schemas.parts import ControlNet, HiresFix, Lora
 
-__all__ = ["follow_ups", "override", "put_controls", "put_hires", "put_loras", "put_refiner", "put_tiled"]
+__all__ = [
+    "CONTROL_TITLE",
+    "check_controls",
+    "control_unit",
+    "follow_ups",
+    "has_option",
+    "put_hires",
+    "put_loras",
+    "put_refiner",
+]
 
 PIXEL_UPSCALER = "Lanczos"
 """What enlarges between the passes unless asked otherwise: a plain pixel resize, as other servers do."""
+CONTROL_TITLE = "ControlNet"
+"""The title of the always-on script, in the extension and in Forge."""
 
-_LATENT_PX = 8
-_CONTROL_TITLE = "ControlNet"
-_CONTROL_OPTIONAL = ("resize_mode", "processor_res", "threshold_a", "threshold_b", "pixel_perfect", "hr_option")
+_CONTROL_OPTIONAL = (
+    "resize_mode",
+    "processor_res",
+    "threshold_a",
+    "threshold_b",
+    "pixel_perfect",
+    "hr_option",
+    "union_control_type",
+)
 _EXTRA_SINGLE_IMAGE = Route("POST", "/sdapi/v1/extra-single-image")
+
+
+def has_option(option: str, facts: ServerFacts) -> bool | None:
+    """Tell whether the server has an option; None where nothing of it is known."""
+    if facts.options is not None:
+        return option in facts.options
+    # Key sets name a version and no options: all that are used here are in every version that is spoken.
+    return True if facts.version is not None else None
 
 
 def put_refiner(request: Request, draft: Draft, facts: ServerFacts) -> None:
@@ -37,9 +62,10 @@ def put_refiner(request: Request, draft: Draft, facts: ServerFacts) -> None:
     if not isinstance(request, Txt2Img) or request.hires is None:
         return
     # An option that an old version does not know would end the request in a 500, so it must be seen first.
-    if facts.options is not None and "hires_fix_refiner_pass" in facts.options:
-        override(draft, "hires_fix_refiner_pass", "both passes", "refiner")
-    elif facts.options is not None:
+    known = has_option("hires_fix_refiner_pass", facts)
+    if known:
+        draft.override("hires_fix_refiner_pass", "both passes", "refiner")
+    elif known is False:
         message = "this version cannot say in which pass of the hires fix the refiner works"
         draft.lose("refiner", "approximated", "note", message)
     else:
@@ -92,34 +118,35 @@ def put_loras(request: Request, draft: Draft) -> None:
 
 def _lora_tag(lora: Lora, field: str, draft: Draft) -> str:
     if lora.mode != "all":
-        message = f"A1111 cannot give a LoRA to the {lora.mode} model alone; it is applied to all"
+        message = f"{draft.program} cannot give a LoRA to the {lora.mode} model alone; it is applied to all"
         draft.lose(f"{field}.mode", "approximated", "warning", message)
     name = PurePosixPath(lora.model.replace("\\", "/")).name
     stem = name.removesuffix(".safetensors").removesuffix(".pt").removesuffix(".ckpt")
     if any(character in stem for character in ":<>"):
-        draft.refuse(f"{field}.model", f"A1111 names a LoRA in the prompt, where {shown(stem)} cannot be written")
+        message = f"{draft.program} names a LoRA in the prompt, where {shown(stem)} cannot be written"
+        draft.refuse(f"{field}.model", message)
     return f"<lora:{stem}:{lora.weight:g}>"
 
 
-def put_controls(request: Request, draft: Draft, facts: ServerFacts) -> None:
-    """Write the ControlNet units, their detected maps switched off."""
+def check_controls(request: Request, draft: Draft, facts: ServerFacts) -> bool:
+    """Tell whether the server takes ControlNet units at all, and refuse those that it would not use."""
     if not request.controls:
-        return
-    if facts.scripts is not None and _CONTROL_TITLE.casefold() not in facts.scripts:
+        return False
+    if facts.scripts is not None and CONTROL_TITLE.casefold() not in facts.scripts:
         draft.refuse("controls", "this server has no ControlNet extension; install it, or leave controls out")
-        return
+        return False
     room = (facts.options or {}).get("control_net_unit_count", 3)
     if isinstance(room, int) and len(request.controls) > room:
         draft.refuse("controls", f"this server takes {room} ControlNet units, not {len(request.controls)}")
-    units: list[JsonValue] = [_unit(unit, f"controls[{n}]", draft) for n, unit in enumerate(request.controls)]
     for number, unit in enumerate(request.controls):
         check_control_model(unit.model, f"controls[{number}].model", draft, facts)
         if unit.image is None and not isinstance(request, Img2Img):
             draft.refuse(f"controls[{number}].image", "txt2img has no init image to steer by; give the unit an image")
-    add_script(draft, _CONTROL_TITLE, units, "controls")
+    return True
 
 
-def _unit(unit: ControlNet, field: str, draft: Draft) -> JsonValue:
+def control_unit(unit: ControlNet, field: str, draft: Draft) -> dict[str, JsonValue]:
+    """Return a unit by the extension's keys, its detected map switched off."""
     body: dict[str, JsonValue] = {
         # Off by default in the extension.
         "enabled": True,
@@ -138,81 +165,9 @@ def _unit(unit: ControlNet, field: str, draft: Draft) -> JsonValue:
             body[name] = value
     if unit.image is not None:
         body["image"] = encode_base64(unit.image)
+    if unit.mask is not None:
+        body["mask"] = encode_base64(unit.mask)
     if unit.module == "tile_resample" and unit.threshold_a is not None:
         # Out of range, the extension would take its default instead, without a word.
         check_down_sampling(unit.threshold_a, field, draft)
     return body
-
-
-def put_tiled(request: Request, draft: Draft, facts: ServerFacts) -> None:
-    """Write tiled diffusion and the tiled VAE as the always-on scripts of one extension."""
-    tiled = request.tiled
-    if tiled is None:
-        return
-    if tiled.diffusion is not None and _has_script("tiled_diffusion", "tiled.diffusion", draft, facts):
-        args = _diffusion_args(tiled.diffusion, is_img2img=isinstance(request, Img2Img), draft=draft)
-        add_script(draft, script_title("tiled_diffusion"), args, "tiled.diffusion")
-    if tiled.vae is not None and _has_script("tiled_vae", "tiled.vae", draft, facts):
-        add_script(draft, script_title("tiled_vae"), _vae_args(tiled.vae, draft), "tiled.vae")
-
-
-def _has_script(name: ScriptName, field: str, draft: Draft, facts: ServerFacts) -> bool:
-    title = script_title(name)
-    if facts.scripts is not None and title.casefold() not in facts.scripts:
-        # Naming a script that is not installed would end the whole request in a 422.
-        draft.drop(field, f"this server has no {title} extension; it works without tiles, and may run out of memory")
-        return False
-    return True
-
-
-def _diffusion_args(tiles: Tiles, *, is_img2img: bool, draft: Draft) -> list[JsonValue]:
-    args = dict(script_args("tiled_diffusion"))
-    args |= {
-        "enabled": True,
-        "method": "Mixture of Diffusers" if is_img2img else "MultiDiffusion",
-        # Else the canvas takes the init image's size whatever width and height say.
-        "keep_input_size": False,
-        "tile_width": _latent(tiles.width, "tiled.diffusion.width", draft, (16, 256)),
-        "tile_height": _latent(tiles.height, "tiled.diffusion.height", draft, (16, 256)),
-        "overlap": _latent(tiles.overlap, "tiled.diffusion.overlap", draft, (0, 256)),
-    }
-    return list(args.values())
-
-
-def _vae_args(tiles: Tiles, draft: Draft) -> list[JsonValue]:
-    if tiles.width != tiles.height:
-        message = f"the tiled VAE has square tiles: {tiles.width} pixels both ways"
-        draft.lose("tiled.vae.height", "approximated", "note", message)
-    if "overlap" in tiles.model_fields_set:
-        draft.drop("tiled.vae.overlap", "the tiled VAE chooses the overlap by itself", "note")
-    args = dict(script_args("tiled_vae"))
-    args |= {
-        "enabled": True,
-        # The encoder's tile counts in pixels, the decoder's in latent units.
-        "encoder_tile_size": max(256, tiles.width),
-        "decoder_tile_size": _latent(tiles.width, "tiled.vae.width", draft, (48, 512)),
-    }
-    return list(args.values())
-
-
-def _latent(pixels: int, field: str, draft: Draft, bounds: tuple[int, int]) -> int:
-    """Return pixels in latent units, within the extension's bounds."""
-    units = min(max(pixels // _LATENT_PX, bounds[0]), bounds[1])
-    if units * _LATENT_PX != pixels:
-        message = f"the extension works with {units * _LATENT_PX} pixels instead of {pixels}"
-        draft.lose(field, "approximated", "note", message)
-    return units
-
-
-def add_script(draft: Draft, title: str, args: list[JsonValue], field: str) -> None:
-    """Add an always-on script with its arguments."""
-    scripts = cast("dict[str, JsonValue]", draft.values.setdefault("alwayson_scripts", {}))
-    scripts[title] = {"args": args}
-    draft.asked[f"alwayson_scripts.{title.casefold()}"] = field
-
-
-def override(draft: Draft, option: str, value: JsonValue, field: str) -> None:
-    """Set a server option for this request alone."""
-    options = cast("dict[str, JsonValue]", draft.values.setdefault("override_settings", {}))
-    options[option] = value
-    draft.asked[f"override_settings.{option}"] = field

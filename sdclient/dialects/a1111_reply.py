@@ -37,7 +37,10 @@ def read_generation(body: object, compiled: Compiled) -> ReadReply:
     total = len(images)
     has_grid = type(first) is int and first == 1 and total > 1
     rest = images[1:] if has_grid else images
-    count = len(seeds) or compiled.expected.images or len(rest)
+    count = _count(len(seeds), len(rest), compiled)
+    if _is_redrawn_twice(compiled) and len(rest) > 1:
+        # Ultimate SD upscale gives the image before its seams were repaired, too; the last one is the result.
+        return ReadReply(images=rest[-1:], maps=rest[:-1], seeds=seeds[:1], info=info, applied=_applied(info))
     infotexts = _texts(info.get("infotexts"))
     # With a grid, the first infotext may be the grid's.
     if has_grid and len(infotexts) > len(rest[:count]):
@@ -51,6 +54,18 @@ def read_generation(body: object, compiled: Compiled) -> ReadReply:
         info=info,
         applied=_applied(info),
     )
+
+
+def _count(seeds: int, images: int, compiled: Compiled) -> int:
+    # A script's own list of images has nothing to do with the seeds of the calls it made.
+    if compiled.call.body.get("script_name"):
+        return compiled.expected.images or images
+    return seeds or compiled.expected.images or images
+
+
+def _is_redrawn_twice(compiled: Compiled) -> bool:
+    name = compiled.call.body.get("script_name")
+    return compiled.expected.images == 1 and isinstance(name, str) and "ultimate" in name.casefold()
 
 
 def _info(value: object) -> Mapping[str, JsonValue]:

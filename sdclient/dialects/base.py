@@ -141,6 +141,7 @@ class ServerFacts:
         upscalers: Upscaler names.
         scripts: Lower-case titles of installed scripts.
         controlnet_models: ControlNet models, as listed.
+        loras: LoRAs, as a request must name them.
     """
 
     dialect: str
@@ -152,6 +153,7 @@ class ServerFacts:
     upscalers: tuple[str, ...] | None = None
     scripts: tuple[str, ...] | None = None
     controlnet_models: tuple[str, ...] | None = None
+    loras: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ class Dialect(Protocol):
     """Sizes are multiples of this."""
     resizes_init: bool
     """Whether the server fits an init image to width and height by itself."""
+    loras_by_path: bool
+    """Whether a request names a LoRA by its path in the server's list."""
 
     def route(self, operation: Operation) -> Route | None:
         """Return where an operation lives; None where this program does not have it."""

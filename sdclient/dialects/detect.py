@@ -1,7 +1,13 @@
-"""Tell from the body of ``GET /sdapi/v1/options`` which program answers.
+"""Find out which program answers, by cheap GETs: its options first, then what only one of the remaining has.
 
-Each program is one entry of ``PROGRAMS``, asked in order, the most particular first. Programs that this
-version does not speak are entries without a dialect: they are named in the error.
+::
+
+    /sdapi/v1/options          keys of its own        Draw Things, Forge, SD.Next
+                               several hundred        A1111, or a fork: ask sd-modules (Forge) and version (SD.Next)
+                               two keys               stable-diffusion.cpp or KoboldCpp: ask capabilities, the
+                                                      version, schedulers
+
+The version is named where a server shows one; A1111 does not, so its list of schedules stands for it.
 """
 
 from __future__ import annotations
@@ -17,69 +23,79 @@ from sdclient.dialects.a1111 import A1111
 from sdclient.dialects.base import Dialect
 from sdclient.dialects.drawthings import DrawThings
 from sdclient.dialects.facts import few_names
+from sdclient.dialects.forge import Forge
+from sdclient.dialects.koboldcpp import KoboldCpp
+from sdclient.dialects.sdcpp import SdCpp
+from sdclient.dialects.sdnext import SdNext
 from sdclient.errors import WrongServerError
 
-__all__ = ["PROGRAMS", "Program", "detect", "program_of"]
+__all__ = ["OPTIONS_PATH", "SPOKEN", "Ask", "Detected", "detect", "detect_server"]
 
+Ask: TypeAlias = Callable[[str], object]
+"""Makes a GET of a path and returns the decoded JSON; None where the path is missing or holds no JSON."""
 Options: TypeAlias = Mapping[str, JsonValue]
+
+OPTIONS_PATH = "/sdapi/v1/options"
+_MODULES_PATH = "/sdapi/v1/sd-modules"
+_VERSION_PATH = "/sdapi/v1/version"
+_SCHEDULERS_PATH = "/sdapi/v1/schedulers"
+_CAPABILITIES_PATH = "/sdcpp/v1/capabilities"
+# KoboldCpp's text side. Not in our tables, so nothing depends on it.
+_KOBOLD_VERSION_PATH = "/api/extra/version"
+
+_A1111, _FORGE, _SDNEXT = A1111(), Forge(), SdNext()
+_DRAW_THINGS, _SDCPP, _KOBOLDCPP = DrawThings(), SdCpp(), KoboldCpp()
+
+SPOKEN: tuple[Dialect, ...] = (_DRAW_THINGS, _FORGE, _SDNEXT, _A1111, _KOBOLDCPP, _SDCPP)
+"""Every dialect, in the order in which options are held against them: the most particular first."""
+
+# Schedules that came with a version of A1111, the newest first.
+_A1111_VERSIONS: tuple[tuple[str, str], ...] = (("beta", "1.10"), ("karras", "1.9"))
+_OLD_A1111 = "1.8"
+_VERSION_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """A server program and its mark.
+class Detected:
+    """Who answers.
 
     Attributes:
-        title: Name for people.
-        matches: Tells from the options whether it is this one.
-        dialect: What speaks to it; None where this version does not.
+        dialect: The dialect that speaks to it.
+        version: Its version, where it shows one or is known by what it has; else None.
     """
 
-    title: str
-    matches: Callable[[Options], bool]
-    dialect: Dialect | None = None
+    dialect: Dialect
+    version: str | None = None
 
 
-def _is_forge(options: Options) -> bool:
-    return "sd_model_checkpoint" in options and any(name.startswith("forge_") for name in options)
+def detect_server(ask: Ask, *, server: str = "this address") -> Detected:
+    """Find the dialect that speaks to a server, and its version where that shows.
+
+    Args:
+        ask: Makes the GETs; what it raises is passed on.
+        server: The server's address, for messages.
+
+    Raises:
+        WrongServerError: If nothing known answers.
+    """
+    options = ask(OPTIONS_PATH)
+    found = _by_options(options)
+    if found is None:
+        raise _wrong(options, HTTPStatus.OK, server)
+    # Two programs have the same two options unless one of them is idle, and forks may hide theirs.
+    if found is _SDCPP:
+        return _small(ask)
+    if found is _A1111:
+        return _classic(ask)
+    if found is _SDNEXT:
+        return Detected(_SDNEXT, _sdnext_version(ask(_VERSION_PATH)))
+    if found is _KOBOLDCPP:
+        return Detected(_KOBOLDCPP, _kobold_version(ask(_KOBOLD_VERSION_PATH)))
+    return Detected(found)
 
 
-def _is_sdnext(options: Options) -> bool:
-    # Not in any table of ours: SD.Next groups its settings of the diffusers library under this prefix.
-    return "sd_model_checkpoint" in options and any(name.startswith("diffusers_") for name in options)
-
-
-def _is_koboldcpp(options: Options) -> bool:
-    return _is_small(options) and options["sd_model_checkpoint"] == "inactive"
-
-
-def _is_small(options: Options) -> bool:
-    return set(options) == {"samples_format", "sd_model_checkpoint"}
-
-
-_A1111 = A1111()
-_DRAW_THINGS = DrawThings()
-
-PROGRAMS: tuple[Program, ...] = (
-    Program(_DRAW_THINGS.title, _DRAW_THINGS.recognises, _DRAW_THINGS),
-    Program("Forge", _is_forge),
-    Program("SD.Next", _is_sdnext),
-    Program(_A1111.title, _A1111.recognises, _A1111),
-    Program("KoboldCpp", _is_koboldcpp),
-    # Both answer with the same two keys; more GETs are needed to tell them apart.
-    Program("stable-diffusion.cpp or KoboldCpp", _is_small),
-)
-"""Every program known by its options, in the order to ask."""
-
-
-def program_of(options: object) -> Program | None:
-    """Return the program behind a decoded options body; None where it is none that is known."""
-    if not isinstance(options, dict):
-        return None
-    return next((program for program in PROGRAMS if program.matches(cast("Options", options))), None)
-
-
-def detect(options: object, *, status: int = 200, server: str = "this address") -> Dialect:
-    """Find the dialect that speaks to a server.
+def detect(options: object, *, status: int = HTTPStatus.OK, server: str = "this address") -> Dialect:
+    """Find the dialect by the options alone; `detect_server` asks further where they do not tell.
 
     Args:
         options: The decoded body of ``GET /sdapi/v1/options``; None or text where it is no JSON.
@@ -87,22 +103,72 @@ def detect(options: object, *, status: int = 200, server: str = "this address") 
         server: The server's address, for the message.
 
     Raises:
-        WrongServerError: If nothing known answers, or a program that this version does not speak.
+        WrongServerError: If nothing known answers.
     """
-    program = program_of(options) if status == HTTPStatus.OK else None
-    if program is None:
-        raise WrongServerError(
-            f"{server}: what answers is no Stable Diffusion server that is known here (GET /sdapi/v1/options gave "
-            f"{_gist(options, status)}); check host and port, and that its API is switched on",
-            status,
-        )
-    if program.dialect is None:
-        raise WrongServerError(
-            f"{server}: this seems to be {program.title}, which this version of sdclient does not speak yet; name a "
-            "dialect to try all the same, such as a1111",
-            status,
-        )
-    return program.dialect
+    found = _by_options(options) if status == HTTPStatus.OK else None
+    if found is None:
+        raise _wrong(options, status, server)
+    return found
+
+
+def _by_options(options: object) -> Dialect | None:
+    if not isinstance(options, dict):
+        return None
+    values = cast("Options", options)
+    return next((dialect for dialect in SPOKEN if dialect.recognises(values)), None)
+
+
+def _classic(ask: Ask) -> Detected:
+    """Tell A1111 from forks whose options hide that they are ones."""
+    if isinstance(ask(_MODULES_PATH), list):
+        return Detected(_FORGE)
+    version = _sdnext_version(ask(_VERSION_PATH))
+    if version is not None:
+        return Detected(_SDNEXT, version)
+    schedules = _names(ask(_SCHEDULERS_PATH))
+    return Detected(_A1111, next((v for name, v in _A1111_VERSIONS if name in schedules), _OLD_A1111))
+
+
+def _small(ask: Ask) -> Detected:
+    """Tell stable-diffusion.cpp from KoboldCpp by what only one of them has."""
+    capabilities = ask(_CAPABILITIES_PATH)
+    if isinstance(capabilities, dict):
+        return Detected(_SDCPP, _text(cast("object", capabilities), "version"))
+    kobold = _kobold_version(ask(_KOBOLD_VERSION_PATH))
+    if kobold is not None:
+        return Detected(_KOBOLDCPP, kobold)
+    return Detected(_SDCPP if isinstance(ask(_SCHEDULERS_PATH), list) else _KOBOLDCPP)
+
+
+def _sdnext_version(body: object) -> str | None:
+    """Return the version that SD.Next tells: a date, and the start of a commit."""
+    told = [text for text in (_text(body, "updated"), _text(body, "hash")) if text]
+    return " ".join(told) or None
+
+
+def _kobold_version(body: object) -> str | None:
+    return _text(body, "version") if (_text(body, "result") or "").casefold() == "koboldcpp" else None
+
+
+def _text(body: object, key: str) -> str | None:
+    value = cast("dict[str, object]", body).get(key) if isinstance(body, dict) else None
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return value[:_VERSION_CHARS] or None
+
+
+def _names(body: object) -> frozenset[str]:
+    rows = cast("list[object]", body) if isinstance(body, list) else []
+    names = (cast("dict[str, object]", row).get("name") for row in rows if isinstance(row, dict))
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _wrong(options: object, status: int, server: str) -> WrongServerError:
+    return WrongServerError(
+        f"{server}: what answers is no Stable Diffusion server that is known here (GET {OPTIONS_PATH} gave "
+        f"{_gist(options, status)}); check host and port, and that its API is switched on",
+        status,
+    )
 
 
 def _gist(options: object, status: int) -> str:

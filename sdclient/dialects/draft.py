@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -20,13 +21,19 @@ SHOWN_MAX = 60
 class Draft:
     """Collects a body and its losses; every key remembers the request field that asked for it.
 
+    Args:
+        values: What the body begins with.
+        program: The server's program, for messages.
+
     Attributes:
+        program: The server's program, for messages.
         values: The body so far.
         asked: The request field behind each key that was asked for; keys set by default are not in it.
         losses: What got lost so far, in order.
     """
 
-    def __init__(self, values: Mapping[str, JsonValue] | None = None) -> None:
+    def __init__(self, values: Mapping[str, JsonValue] | None = None, program: str = "this server") -> None:
+        self.program = program
         self.values: dict[str, JsonValue] = dict(values or {})
         self.asked: dict[str, str] = {}
         self.losses: list[Loss] = []
@@ -47,6 +54,18 @@ class Draft:
     def refuse(self, field: str, message: str) -> None:
         """Note a loss that refuses the request."""
         self.lose(field, "refused", "error", message)
+
+    def override(self, option: str, value: JsonValue, field: str) -> None:
+        """Set a server option for this request alone."""
+        options = cast("dict[str, JsonValue]", self.values.setdefault("override_settings", {}))
+        options[option] = value
+        self.asked[f"override_settings.{option}"] = field
+
+    def add_script(self, title: str, args: list[JsonValue], field: str) -> None:
+        """Add an always-on script with its arguments."""
+        scripts = cast("dict[str, JsonValue]", self.values.setdefault("alwayson_scripts", {}))
+        scripts[title] = {"args": args}
+        self.asked[f"alwayson_scripts.{title.casefold()}"] = field
 
     def claim_native(self, key: str, where: str) -> None:
         """Take a key for ``native``.

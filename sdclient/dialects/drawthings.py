@@ -74,6 +74,11 @@ _CANNOT: Mapping[str, str] = {
     "styles": "Draw Things has no prompt styles; write their words into the prompt",
     "tiling": "Draw Things makes no seamless images",
     "eta": "Draw Things has no eta",
+    "adetailer": "Draw Things redraws no faces by itself; they stay as they were drawn",
+}
+_REFUSED: Mapping[str, str] = {
+    "ultimate_upscale": "Draw Things runs no scripts, and the image would stay small; enlarge is near",
+    "sd_upscale": "Draw Things runs no scripts, and the image would stay small; enlarge is near",
 }
 _MASK_FIELDS = ("inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_mask_invert")
 
@@ -86,6 +91,7 @@ class DrawThings:
     overlay_names: tuple[str, ...] = ("drawthings",)
     granularity_px = SIZE_STEP_PX
     resizes_init = False
+    loras_by_path = False
 
     def route(self, operation: Operation) -> Route | None:
         """Return where an operation lives; only drawing and ``GET options`` exist here."""
@@ -170,6 +176,8 @@ def _put_fields(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
             draft.put(_SAME[name], value, name)
         elif name in _CANNOT:
             draft.drop(name, _CANNOT[name])
+        elif name in _REFUSED:
+            draft.refuse(name, _REFUSED[name])
     if request.shift is not None:
         # Else the app would work out a shift from the size and ignore the one asked for.
         draft.default("resolution_dependent_shift", value=False)

@@ -41,7 +41,7 @@ class DrawThingsDraft(Draft):
         named = facts.options
         self.sendable = frozenset(usable if named is None else (name for name in usable if name in named))
         defaults = drawthings_defaults()
-        super().__init__({name: value for name, value in defaults.items() if name in self.sendable})
+        super().__init__({name: value for name, value in defaults.items() if name in self.sendable}, "Draw Things")
         if named is not None:
             self._note_unknown([name for name in named if name not in keys])
 

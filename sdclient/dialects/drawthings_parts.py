@@ -12,13 +12,14 @@ from sdclient.dialects.facts import control_input_labels
 from sdclient.schemas.generation import Img2Img, Txt2Img
 from sdclient.schemas.parts import ControlNet, HiresFix, Tiles
 
-__all__ = ["put_controls", "put_enlarge", "put_hires", "put_loras", "put_refiner", "put_tiled"]
+__all__ = ["IMPORTANCE", "put_controls", "put_enlarge", "put_hires", "put_loras", "put_refiner", "put_tiled"]
 
-_IMPORTANCE: Mapping[str, str] = {
+IMPORTANCE: Mapping[str, str] = {
     "Balanced": "balanced",
     "My prompt is more important": "prompt",
     "ControlNet is more important": "control",
 }
+"""What Draw Things calls each way of settling a quarrel between prompt and control."""
 # The beginning of a preprocessor's name -> what Draw Things calls the hint that it makes.
 _HINTS: Mapping[str, str] = {
     "blur": "Blur",
@@ -139,7 +140,7 @@ def _control(unit: ControlNet, field: str, draft: DrawThingsDraft) -> JsonValue:
         "noPrompt": False,
         "globalAveragePooling": True,
         "downSamplingRate": _down_sampling(unit, field, draft),
-        "controlImportance": _IMPORTANCE[unit.control_mode],
+        "controlImportance": IMPORTANCE[unit.control_mode],
         "inputOverride": _hint(unit, field, draft),
         "targetBlocks": [],
     }
@@ -177,6 +178,8 @@ def _drop_control_settings(unit: ControlNet, field: str, draft: DrawThingsDraft)
         draft.drop(f"{field}.threshold_b", "Draw Things has no such setting")
     if unit.hr_option not in (None, "Both"):
         draft.drop(f"{field}.hr_option", "in Draw Things a control takes part in both passes")
+    if unit.union_control_type is not None:
+        draft.drop(f"{field}.union_control_type", "Draw Things uses such a model by the hint that module names", "note")
     # How the hint is fitted hardly shows: Draw Things always brings it to the working size.
     for name in ("resize_mode", "processor_res", "pixel_perfect"):
         if getattr(unit, name) is not None:

@@ -5,32 +5,35 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal, TypeAlias, cast
+from typing import Literal, cast
 
 from pydantic import JsonValue
 
 __all__ = [
+    "Json",
     "Key",
     "KeyTable",
-    "ScriptName",
     "a1111_fields",
     "a1111_schedulers",
     "close_names",
     "control_input_labels",
     "drawthings_defaults",
     "drawthings_keys",
+    "entries_of",
+    "fact_table",
     "few_names",
     "latent_modes",
-    "script_args",
-    "script_title",
+    "object_of",
+    "read_key",
+    "texts_of",
 ]
 
 Json = dict[str, JsonValue]
-ScriptName: TypeAlias = Literal["tiled_diffusion", "tiled_vae"]
-"""Always-on scripts whose arguments are positional."""
+"""A JSON object of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Key:
     Attributes:
         name: Its main spelling.
         aliases: Other spellings; at most one of all may be sent.
-        types: JSON types it takes: ``int``, ``float``, ``bool``, ``string``, ``enum``, ``array``, ``object``, ``null``.
+        types: JSON types it takes: ``int``, ``float``, ``bool``, ``string``, ``enum``, ``array``, ``object``, ``null``,
+            ``any``; none stands for any.
         minimum: Smallest number taken, inclusive; None where there is no bound.
         maximum: Largest number taken, inclusive; None where there is no bound.
         labels: The texts an enum takes, exactly as written.
@@ -58,6 +62,8 @@ class Key:
     def problem(self, value: JsonValue) -> str | None:
         """Say what is wrong with ``value``, in words that follow "must be"; None where it is right."""
         if "enum" in self.types:
+            if type(value) is int and "int" in self.types:
+                return None
             if value not in self.labels:
                 return f"one of {', '.join(self.labels)}{close_names(str(value), self.labels)}"
             return None
@@ -77,6 +83,8 @@ class Key:
         return f"at least {self.minimum:g}" if self.minimum is not None else f"at most {self.maximum or 0:g}"
 
     def _has_type(self, value: JsonValue) -> bool:
+        if not self.types or "any" in self.types:
+            return True
         if value is None:
             return "null" in self.types
         if isinstance(value, bool):
@@ -88,14 +96,24 @@ class Key:
 
 
 class KeyTable(Mapping[str, Key]):
-    """Every key of a server, found by its main name or by an alias."""
+    """Every key of a server, found by its main name or by an alias.
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    Args:
+        keys: The keys.
+        families: Beginnings of names that stand for a family of keys nobody listed; such a key takes any value.
+    """
+
+    def __init__(self, keys: Sequence[Key], families: tuple[str, ...] = ()) -> None:
         self._keys = {key.name: key for key in keys}
         self._by_any_name = {name: key for key in keys for name in (key.name, *key.aliases)}
+        self._families = families
 
     def __getitem__(self, name: str) -> Key:
-        return self._by_any_name[name]
+        if name in self._by_any_name:
+            return self._by_any_name[name]
+        if self._families and name.startswith(self._families):
+            return Key(name)
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -105,7 +123,8 @@ class KeyTable(Mapping[str, Key]):
 
     # An alias is found, too, though iterating gives main names only.
     def __contains__(self, name: object) -> bool:
-        return name in self._by_any_name
+        is_family = bool(self._families) and isinstance(name, str) and name.startswith(self._families)
+        return name in self._by_any_name or is_family
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -116,57 +135,43 @@ class KeyTable(Mapping[str, Key]):
 @functools.cache
 def drawthings_keys() -> KeyTable:
     """Return the keys of Draw Things' requests, ``restore_faces`` and ``init_images`` left out."""
-    return KeyTable([_drawthings_key(entry) for entry in _entries(_table("drawthings"), "parameters")])
+    return KeyTable([_drawthings_key(entry) for entry in entries_of(fact_table("drawthings"), "parameters")])
 
 
 @functools.cache
 def drawthings_defaults() -> Mapping[str, JsonValue]:
     """Return what is sent to Draw Things for a key that a request leaves unset."""
-    return cast("Json", _table("drawthings_defaults")["values"])
+    return cast("Json", fact_table("drawthings_defaults")["values"])
 
 
 @functools.cache
 def control_input_labels() -> tuple[str, ...]:
     """Return what Draw Things' ``inputOverride`` of a control takes."""
-    fields = _entries(_object(_object(_table("drawthings"), "element_fields"), "controls"), "fields")
-    return next(_texts(entry["enum"]) for entry in fields if entry["name"] == "inputOverride")
+    fields = entries_of(object_of(object_of(fact_table("drawthings"), "element_fields"), "controls"), "fields")
+    return next(texts_of(entry["enum"]) for entry in fields if entry["name"] == "inputOverride")
 
 
 @functools.cache
 def a1111_fields(kind: Literal["txt2img", "img2img"]) -> KeyTable:
     """Return the fields of A1111's request of this kind."""
-    requests = _object(_table("a1111"), "requests")
+    requests = object_of(fact_table("a1111"), "requests")
     blocks = ("common_fields", "additional_fields", f"{kind}_request")
-    entries = [entry for block in blocks for entry in _entries(_object(requests, block), "fields")]
+    entries = [entry for block in blocks for entry in entries_of(object_of(requests, block), "fields")]
     # A field of the kind's own table replaces the common one of the same name.
-    return KeyTable(list({str(entry["name"]): _a1111_key(entry) for entry in entries}.values()))
+    return KeyTable(list({str(entry["name"]): read_key(entry) for entry in entries}.values()))
 
 
 @functools.cache
 def a1111_schedulers() -> Mapping[str, str]:
     """Return A1111's schedule names and the label of each."""
-    samplers = _object(_table("a1111"), "samplers")
-    return dict(zip(_texts(samplers["schedulers"]), _texts(samplers["scheduler_labels"]), strict=True))
+    samplers = object_of(fact_table("a1111"), "samplers")
+    return dict(zip(texts_of(samplers["schedulers"]), texts_of(samplers["scheduler_labels"]), strict=True))
 
 
 @functools.cache
 def latent_modes() -> tuple[str, ...]:
     """Return A1111's latent upscale modes, which ``hr_upscaler`` takes beside upscaler names."""
-    return _texts(_object(_table("a1111"), "hires_fix")["latent_modes"])
-
-
-def script_title(name: ScriptName) -> str:
-    """Return the title of an always-on script."""
-    return {"tiled_diffusion": "Tiled Diffusion", "tiled_vae": "Tiled VAE"}[name]
-
-
-@functools.cache
-def script_args(name: ScriptName) -> Mapping[str, JsonValue]:
-    """Return the positional arguments of an always-on script, in order, with their defaults.
-
-    A default that depends on the machine or the kind of request stands as its description.
-    """
-    return {str(entry["name"]): entry["default"] for entry in _entries(_object(_table("extensions"), name), "args")}
+    return texts_of(object_of(fact_table("a1111"), "hires_fix")["latent_modes"])
 
 
 def close_names(name: str, known: Sequence[str], *, count: int = 3) -> str:
@@ -182,43 +187,80 @@ def few_names(names: Sequence[str], count: int = 8) -> str:
 
 
 @functools.cache
-def _table(name: str) -> Json:
+def fact_table(name: str) -> Json:
+    """Return a whole table by the stem of its file. It is shared: do not change it."""
     text = (resources.files("sdclient") / "facts" / f"{name}.json").read_text(encoding="utf-8")
     return cast("Json", json.loads(text))
 
 
-def _object(table: Json, name: str) -> Json:
-    return cast("Json", table[name])
+def object_of(table: Json, name: str) -> Json:
+    """Return an object inside an object of a table."""
+    return cast("Json", table.get(name, {}))
 
 
-def _entries(table: Json, name: str) -> list[Json]:
+def entries_of(table: Json, name: str) -> list[Json]:
+    """Return the rows inside an object of a table."""
     return cast("list[Json]", table[name])
 
 
-def _texts(value: JsonValue) -> tuple[str, ...]:
+def texts_of(value: JsonValue) -> tuple[str, ...]:
+    """Return a list of texts in a table."""
     return tuple(cast("list[str]", value))
+
+
+def read_key(entry: Json) -> Key:
+    """Read a row of a table: its type, range and labels in any of the ways that tables tell them.
+
+    Types come as ``int|null``, ``array of float|null``, ``enum string``, ``float 0..1``, ``int >= 0`` or
+    ``enum Area|Confidence``; ranges also as a ``range`` of their own; labels as a list or by their number.
+    """
+    told = str(entry["type"])
+    if told.startswith("enum ") and "|" in told:
+        return Key(str(entry["name"]), types=frozenset({"enum"}), labels=tuple(told.removeprefix("enum ").split("|")))
+    labels = entry.get("enum")
+    # Some enums are small ints with a meaning each.
+    numbers = [int(text) for text in labels] if isinstance(labels, dict) else []
+    low, high = _range(told, str(entry.get("range", "")))
+    return Key(
+        name=str(entry["name"]),
+        types=_types(told, is_enum=isinstance(labels, list)),
+        minimum=cast("float | None", entry.get("min", min(numbers, default=low))),
+        maximum=cast("float | None", entry.get("max", max(numbers, default=high))),
+        labels=(*texts_of(labels), *object_of(entry, "enum_aliases")) if isinstance(labels, list) else (),
+    )
+
+
+def _types(told: str, *, is_enum: bool) -> frozenset[str]:
+    types = {"enum"} if is_enum else set[str]()
+    # A string that holds an image may be a list or an object of images, too.
+    for part in re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", told).split("|"):
+        word = part.strip().split(" ")[0]
+        if word in ("int", "float", "bool", "string", "array", "object", "null", "any") and not (
+            is_enum and word == "string"
+        ):
+            types.add(word)
+        types |= {"array", "object"} if word == "list" else set[str]()
+        types |= {"int"} if part.strip().endswith(" or int") else set[str]()
+    return frozenset(types)
+
+
+def _range(*texts: str) -> tuple[float | None, float | None]:
+    for text in texts:
+        if match := re.search(r"(-?[0-9.]*[0-9])\.\.([0-9.]+)", text):
+            return float(match[1]), float(match[2])
+        if match := re.search(r"(>=?) *([0-9]+)", text):
+            # Only whole numbers are told this way.
+            return float(match[2]) + (match[1] == ">"), None
+    return None, None
 
 
 def _drawthings_key(entry: Json) -> Key:
     return Key(
         name=str(entry["key"]),
-        aliases=_texts(entry["aliases"]),
+        aliases=texts_of(entry["aliases"]),
         types=frozenset(str(entry["type"]).split("|")),
         minimum=cast("float | None", entry.get("min")),
         maximum=cast("float | None", entry.get("max")),
-        labels=_texts(entry.get("enum", [])),
+        labels=texts_of(entry.get("enum", [])),
         usable=entry.get("usable") is not False,
-    )
-
-
-def _a1111_key(entry: Json) -> Key:
-    types = {part.strip().removesuffix(" of string") for part in str(entry["type"]).split("|")}
-    labels = entry.get("enum")
-    # The enums of A1111 are small ints with a meaning each.
-    numbers = [int(text) for text in labels] if isinstance(labels, dict) else []
-    return Key(
-        name=str(entry["name"]),
-        types=frozenset(types),
-        minimum=min(numbers, default=None),
-        maximum=max(numbers, default=None),
     )

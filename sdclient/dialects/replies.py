@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TypeAlias, cast
 
 from sdclient.dialects.base import ErrorWords
 from sdclient.errors import BadReplyError
 
-__all__ = ["error_words", "reply_images", "reply_object"]
+__all__ = ["Phrases", "error_words", "reply_images", "reply_object"]
+
+Phrases: TypeAlias = "tuple[tuple[str, str], ...]"
+"""What an error says, as a pattern in any letter case, and the request field it means; the first that fits counts."""
 
 TEXT_MAX = 500
 """Characters kept of what a server says."""
@@ -24,6 +27,7 @@ _TAG = re.compile(r"<[^<>]{0,200}>")
 _UNSEEN = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 # Draw Things: Unrecognized keys: ["a", "b"]
 _LISTED_KEY = re.compile(r'\["([A-Za-z_0-9]{1,60})"')
+_EMPTY_WORDS = ("HTTPException", "server_error")
 FieldOf = Callable[[str], "str | None"]
 
 
@@ -55,13 +59,14 @@ def reply_images(body: object) -> tuple[str, ...]:
     return tuple(cast("list[str]", images))
 
 
-def error_words(status: int, body: object, field_of: FieldOf) -> ErrorWords:
+def error_words(status: int, body: object, field_of: FieldOf, phrases: Phrases = ()) -> ErrorWords:
     """Find a server's own words in a decoded error body, or in its text.
 
     Args:
         status: The HTTP status.
         body: What the body decodes to; text or bytes where it is no JSON.
         field_of: Our spelling of a wire key, None where we have none.
+        phrases: What this server says where it names no key.
     """
     del status
     if isinstance(body, bytes):
@@ -73,18 +78,24 @@ def error_words(status: int, body: object, field_of: FieldOf) -> ErrorWords:
     listed = _LISTED_KEY.search(text)
     if key is None and listed:
         key = listed[1]
-    return ErrorWords(_short(text), (field_of(key) or key) if key else None, bool(_OVERLOAD.search(text)))
+    field = (field_of(key) or key) if key else _field_meant(text, phrases)
+    return ErrorWords(_short(text), field, bool(_OVERLOAD.search(text)))
+
+
+def _field_meant(text: str, phrases: Phrases) -> str | None:
+    return next((field for pattern, field in phrases if re.search(pattern, text[:2000], re.IGNORECASE)), None)
 
 
 def _from_object(body: Mapping[str, object]) -> tuple[str, str | None]:
     detail: object = body.get("detail")
     if isinstance(detail, list) and detail:
         return _from_validation(cast("list[object]", detail))
-    # The class name is worth a word where it is one ("OutOfMemoryError"), not where it says nothing.
+    # The class name is worth a word where it is one ("OutOfMemoryError"), not where it says nothing. It is all
+    # that stable-diffusion.cpp says, where it is a sentence.
     error = body.get("error")
     words = [_said(body.get("detail")), body.get("errors"), body.get("message")]
     texts = list(dict.fromkeys(text.strip() for text in words if isinstance(text, str) and text.strip()))
-    if isinstance(error, str) and error.strip() and error != "HTTPException" and error not in texts:
+    if isinstance(error, str) and error.strip() and error not in (*_EMPTY_WORDS, *texts):
         texts.insert(0, error.strip())
     return ": ".join(_plain(text) for text in texts), None
 

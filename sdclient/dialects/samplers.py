@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["DrawThingsSampler", "SamplerChoice", "drawthings_sampler", "schedule_label", "split_sampler"]
+__all__ = [
+    "DrawThingsSampler",
+    "SamplerChoice",
+    "drawthings_sampler",
+    "native_sampler",
+    "native_schedule",
+    "schedule_label",
+    "split_sampler",
+]
 
 # Words at the end of a fused label, longest first, and the schedule (by A1111's label) that each stands for.
 _SUFFIXES: Mapping[str, str] = {
@@ -69,6 +77,53 @@ _NEAR_SPACING: Mapping[str, str] = {
     "Normal": "Automatic",
     "DDIM": "Automatic",
     "Simple": "Trailing",
+}
+
+# stable-diffusion.cpp's own names, and the nearest where it lacks a sampler. Its DDIM takes trailing steps.
+_NATIVE: Mapping[str, str] = {
+    "euler": "euler",
+    "euler a": "euler_a",
+    "heun": "heun",
+    "dpm2": "dpm2",
+    "dpm++ 2s a": "dpm++2s_a",
+    "dpm++ 2m": "dpm++2m",
+    "dpm++ 2m v2": "dpm++2mv2",
+    "dpm++ 2m sde": "dpm++2m_sde",
+    "ipndm": "ipndm",
+    "ipndm_v": "ipndm_v",
+    "lcm": "lcm",
+    "lms": "lms",
+    "ddim": "ddim_trailing",
+    "tcd": "tcd",
+    "res multistep": "res_multistep",
+    "res 2s": "res_2s",
+    "default": "default",
+}
+_NATIVE_NEAREST: Mapping[str, tuple[str, ...]] = {
+    "dpm++ sde": ("dpm++2m_sde", "dpm++2m"),
+    "dpm++ 2m sde": ("dpm++2m",),
+    "dpm++ 3m sde": ("dpm++2m_sde", "dpm++2m"),
+    "dpm++ 2m sde heun": ("dpm++2m_sde", "dpm++2m"),
+    "dpm++ 2s a": ("euler_a",),
+    "dpm2 a": ("dpm++2s_a", "euler_a"),
+    "unipc": ("dpm++2m",),
+    "plms": ("lms",),
+}
+_NATIVE_SCHEDULES: Mapping[str, str] = {
+    "Normal": "discrete",
+    "Karras": "karras",
+    "Exponential": "exponential",
+    "Align Your Steps": "ays",
+    "SGM Uniform": "sgm_uniform",
+    "Trailing": "sgm_uniform",
+    "Simple": "simple",
+    "KL Optimal": "kl_optimal",
+    "Beta": "beta",
+}
+_NATIVE_NEAR_SCHEDULES: Mapping[str, str] = {
+    "Uniform": "discrete",
+    "DDIM": "discrete",
+    "Polyexponential": "exponential",
 }
 
 _LABEL_OF_NAME: Mapping[str, str] = {
@@ -141,6 +196,39 @@ def drawthings_sampler(sampler: str, scheduler: str | None) -> DrawThingsSampler
         label, _ = _label(_NEAREST[family], choice.schedule)
         return DrawThingsSampler(label, f"Draw Things has no {choice.sampler}")
     return DrawThingsSampler(None)
+
+
+def native_sampler(sampler: str, known: Sequence[str]) -> tuple[str | None, str]:
+    """Find the name of a sampler where stable-diffusion.cpp draws.
+
+    Args:
+        sampler: A sampler's own name, without a schedule.
+        known: The names to choose from; A1111's, or those of stable-diffusion.cpp itself.
+
+    Returns:
+        The name, None where none is near; and the sampler that is missing, empty where none is.
+    """
+    by_fold = {name.casefold(): name for name in known}
+    family = sampler.casefold()
+    if family in by_fold:
+        return by_fold[family], ""
+    if _NATIVE.get(family) in by_fold:
+        return by_fold[_NATIVE[family]], ""
+    for near in _NATIVE_NEAREST.get(family, ()):
+        # The nearest by its own name, or by the name that A1111 has for it.
+        names = (near, *(name for name, native in _NATIVE.items() if native == near))
+        found = next((by_fold[name] for name in names if name in by_fold), None)
+        if found is not None:
+            return found, sampler
+    return None, ""
+
+
+def native_schedule(label: str) -> tuple[str | None, bool]:
+    """Return stable-diffusion.cpp's name of a schedule by its label, and whether that is only near; None: no name."""
+    if label in _NATIVE_SCHEDULES:
+        return _NATIVE_SCHEDULES[label], False
+    near = _NATIVE_NEAR_SCHEDULES.get(label)
+    return near, near is not None
 
 
 def _label(family: str, schedule: str | None) -> tuple[str, str]:

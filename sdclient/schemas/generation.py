@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from sdclient.schemas.base import Fraction, ImageBytes, Int, Items, Number, RequestModel, SizePx
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
+from sdclient.schemas.scripts import ADetailer, SDUpscale, UltimateUpscale
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,6 +89,8 @@ class Request(RequestModel):
     """LoRAs."""
     tiled: Tiled | None = None
     """Tiles for large images."""
+    adetailer: Items[ADetailer] = ()
+    """Faces, hands or people found and redrawn, one entry a detector."""
     native: Native = Field(default_factory=dict)
     """Keys of one server's own, by dialect: ``{"drawthings": {"sharpness": 2}}``. Checked when compiled."""
     overlays: Mapping[str, Mapping[str, JsonValue]] = Field(default_factory=dict, repr=False)
@@ -197,6 +200,16 @@ class Img2Img(Request):
     """Surroundings taken along with the masked area, in pixels."""
     inpainting_mask_invert: bool | None = None
     """Repaint what is *not* masked."""
+    ultimate_upscale: UltimateUpscale | None = None
+    """Enlarge and redraw in tiles, by the extension Ultimate SD upscale."""
+    sd_upscale: SDUpscale | None = None
+    """Enlarge and redraw in tiles, by A1111's own script."""
+
+    @model_validator(mode="after")
+    def _one_script(self) -> Img2Img:
+        if self.ultimate_upscale is not None and self.sd_upscale is not None:
+            raise ValueError("ultimate_upscale and sd_upscale: a server runs one such script; keep one of the two")
+        return self
 
 
 def _without(overlay: Mapping[str, JsonValue], dialect: str, changes: Mapping[str, object]) -> dict[str, JsonValue]:

@@ -10,6 +10,10 @@ from sdclient.schemas.base import Fraction, ImageBytes, Int, Number, RequestMode
 
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
 """A model's name as the server spells it (a file name on Draw Things, a title or stem on A1111)."""
+UnionType = Literal[
+    "OpenPose", "Depth", "Soft Edge", "Hard Edge", "Normal Map", "Segmentation", "Tile", "Inpaint", "Unknown"
+]
+"""What one of the union ControlNet models can be used for."""
 
 
 class Refiner(RequestModel):
@@ -67,6 +71,8 @@ class ControlNet(RequestModel):
     """How strongly it steers, 0 to 2."""
     image: ImageBytes = Field(default=None, repr=False)
     """The control image. None: the init image of img2img."""
+    mask: ImageBytes = Field(default=None, repr=False)
+    """Where the unit works (white), of the control image's size; goes with ``image``."""
     guidance_start: Fraction = 0.0
     """Part of the steps at which it begins, 0 to 1."""
     guidance_end: Fraction = 1.0
@@ -85,6 +91,14 @@ class ControlNet(RequestModel):
     """Let the server choose ``processor_res`` from the target size."""
     hr_option: Literal["Both", "Low res only", "High res only"] | None = None
     """Which passes of a hires fix it takes part in."""
+    union_control_type: UnionType | None = None
+    """What a union model is to be used for; such a model needs it."""
+
+    @model_validator(mode="after")
+    def _mask_has_an_image(self) -> ControlNet:
+        if self.mask is not None and self.image is None:
+            raise ValueError("mask goes with image; give the unit its own control image")
+        return self
 
     @model_validator(mode="after")
     def _starts_before_it_ends(self) -> ControlNet:

@@ -148,10 +148,11 @@ def check_overlay(cls: type[Request], overlay: Mapping[str, JsonValue], where: s
     return lines
 
 
-def payload_text(request: Request) -> str:
-    """Return a request with its overlays as the text of a payload file."""
+def payload_text(request: Request, about: str = "") -> str:
+    """Return a request with its overlays as the text of a payload file, with one line for people."""
     values = request.model_dump(mode="json", exclude_unset=True, exclude={"overlays"})
-    whole = {"kind": request.kind, "request": values, **request.overlays}
+    line = {"about": about} if about else {}
+    whole = {"kind": request.kind, **line, "request": values, **request.overlays}
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

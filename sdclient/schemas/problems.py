@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = {
     "CLIP_stop_at_last_layers": "clip_skip",
-    "adetailer": 'native={"a1111": {"alwayson_scripts": …}}',
+    "ADetailer": "adetailer",
     "alwayson_scripts": 'native={"a1111": {"alwayson_scripts": …}}',
     "batch_count": "n_iter",
     "checkpoint": "model",

@@ -48,14 +48,30 @@ def apply_sets(request: RequestT, sets: Sequence[str]) -> RequestT:
 
     Args:
         request: The request, with its overlays.
-        sets: ``path=value`` each, applied in order.
+        sets: ``path=value`` each. Their order matters only between two that change the same field.
 
     Raises:
         PayloadError: If a path is none, a field is unknown, or a value not allowed.
     """
-    for text in sets:
-        request = _apply(request, _parse(text))
+    waiting = [_parse(text) for text in sets]
+    while waiting:
+        request, refused = _apply_all(request, waiting)
+        if len(refused) == len(waiting):
+            raise refused[0][1]
+        # What was refused may fit now that the others are in: width=512 with a smaller hires pass set after it.
+        waiting = [change for change, _ in refused]
     return request
+
+
+def _apply_all(request: RequestT, changes: Sequence[_Change]) -> tuple[RequestT, list[tuple[_Change, PayloadError]]]:
+    """Apply what can be applied, in order; return what could not, with its reason."""
+    refused: list[tuple[_Change, PayloadError]] = []
+    for change in changes:
+        try:
+            request = _apply(request, change)
+        except PayloadError as exc:
+            refused.append((change, exc))
+    return request, refused
 
 
 def _parse(text: str) -> _Change:

@@ -111,6 +111,33 @@ def test_an_output_file_that_is_there_is_not_replaced(cli: CommandLine, a1111: S
     assert (cli.folder / "fox.png").read_bytes() == before
 
 
+def test_no_image_of_several_replaces_a_file_of_the_users(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "fox_2.png").write_bytes(b"precious")
+
+    ended = cli("txt2img", "a fox", "--set", "batch_size=2", "-o", "fox.png", "--inherit", "--url", a1111.url)
+
+    assert ended.code == 2
+    assert "fox_2.png is there already" in ended.stderr
+    assert (cli.folder / "fox_2.png").read_bytes() == b"precious"
+    assert not [one for one in a1111.log if one.method == "POST"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no folder that is read-only for everyone")
+def test_a_place_that_cannot_be_written_is_found_before_the_server_works(cli: CommandLine, a1111: Simulator) -> None:
+    ended = cli("txt2img", "a fox", "-o", "/sys/fox.png", "--inherit", "--url", a1111.url)
+
+    assert ended.code == 2
+    assert "/sys" in ended.stderr
+    assert not [one for one in a1111.log if one.method == "POST"]
+
+
+def test_a_name_that_is_no_image_is_refused(cli: CommandLine) -> None:
+    ended = cli("txt2img", "a fox", "-o", "fox.txt", "--url", "http://127.0.0.1:1")
+
+    assert ended.code == 2
+    assert "fox.txt: not the name of an image" in ended.stderr
+
+
 def test_an_input_that_is_no_image_is_set_aside_and_the_others_are_done(cli: CommandLine, draw_things: Simulator) -> None:
     image(cli.folder / "IN" / "good.png")
     (cli.folder / "IN" / "bad.png").write_bytes(b"this is no image at all")

@@ -13,9 +13,22 @@ from PIL import Image
 
 from sdclient.dialects import DIALECTS, Compiled, Dialect, ServerFacts, detect, is_refused
 from sdclient.errors import BadReplyError, PayloadError, WrongServerError
-from sdclient.schemas import ControlNet, Enlarge, HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img
+from sdclient.schemas import (
+    ADetailer,
+    ControlNet,
+    Enlarge,
+    HiresFix,
+    Img2Img,
+    Lora,
+    Refiner,
+    SDUpscale,
+    Tiled,
+    Tiles,
+    Txt2Img,
+    UltimateUpscale,
+)
 from sdclient.simulator.checks import coerce, decode_element, decode_strict, group_keys
-from sdclient.simulator.facts import a1111_fields, drawthings_fields
+from sdclient.simulator.facts import a1111_fields, drawthings_fields, forge_fields, sdnext_fields, small_fields
 
 EXTRA = ("restore_faces", "init_images")
 SAMPLERS = ["DPM++ 2M", "DPM++ 2M Karras", "Euler a", "Euler", "UniPC AYS", "TCD", "Restart", "Heun", "nonsense"]
@@ -47,6 +60,7 @@ controls = st.builds(
     threshold_b=st.none() | st.floats(-1, 100),
     pixel_perfect=st.none() | st.booleans(),
     hr_option=st.sampled_from([None, "Both", "Low res only"]),
+    union_control_type=st.sampled_from([None, "Tile"]),
 )
 COMMON = {
     "prompt": st.text(max_size=30),
@@ -77,6 +91,10 @@ COMMON = {
     "loras": st.lists(st.builds(Lora, model=names, weight=st.floats(-10, 10)), max_size=2),
     "controls": st.lists(controls, max_size=2),
     "tiled": st.builds(Tiled, diffusion=st.none() | tiles, vae=st.none() | tiles),
+    "adetailer": st.lists(
+        st.builds(ADetailer, model=names, steps=st.none() | st.integers(1, 99), scheduler=st.sampled_from([None, "x"])),
+        max_size=3,
+    ),
 }
 HIRES = st.builds(
     HiresFix,
@@ -97,6 +115,16 @@ IMG2IMG = {
     "inpaint_full_res_padding": st.integers(0, 256),
     "inpainting_mask_invert": st.booleans(),
 }
+SCRIPTS = st.fixed_dictionaries({}) | st.one_of(
+    st.fixed_dictionaries(
+        {
+            "ultimate_upscale": st.builds(
+                UltimateUpscale, upscaler=st.sampled_from(["None", "Lanczos", "x"]), scale=st.none() | st.floats(1, 16)
+            )
+        }
+    ),
+    st.fixed_dictionaries({"sd_upscale": st.builds(SDUpscale, upscaler=names, scale=st.floats(1, 4))}),
+)
 
 
 def valid(cls: type, values: dict) -> Txt2Img | Img2Img | None:
@@ -108,9 +136,10 @@ def valid(cls: type, values: dict) -> Txt2Img | Img2Img | None:
 
 
 txt2img = st.fixed_dictionaries({}, optional={**COMMON, "hires": HIRES}).map(lambda values: valid(Txt2Img, values))
-img2img = st.fixed_dictionaries(
-    {"init_image": st.sampled_from(list(IMAGES.values()))}, optional={**COMMON, **IMG2IMG}
-).map(lambda values: valid(Img2Img, values))
+img2img = st.tuples(
+    st.fixed_dictionaries({"init_image": st.sampled_from(list(IMAGES.values()))}, optional={**COMMON, **IMG2IMG}),
+    SCRIPTS,
+).map(lambda both: valid(Img2Img, {**both[0], **both[1]}))
 requests = (txt2img | img2img).filter(lambda request: request is not None)
 option_names = st.sets(st.sampled_from([field.name for field in drawthings_fields()]))
 window = st.none() | option_names.map(lambda absent: {f.name: 0 for f in drawthings_fields() if f.name not in absent})
@@ -137,21 +166,38 @@ def test_draw_things_takes_what_compiles_without_refusal(request: Txt2Img | Img2
         assert request.init_image == IMAGES[body["width"], body["height"]]
 
 
-@given(requests, st.booleans())
-def test_a1111_takes_what_compiles_without_refusal(request: Txt2Img | Img2Img, knows_options: object) -> None:
+FIELDS = {
+    "a1111": lambda kind: a1111_fields(f"{kind}_request"),
+    "forge": forge_fields,
+    "sdnext": sdnext_fields,
+    "sdcpp": lambda _: small_fields("stable_diffusion_cpp"),
+    "koboldcpp": lambda _: small_fields("koboldcpp"),
+}
+# A key that the simulator's table holds under a family's name only.
+FAMILIES = ("detailer_", "schedulers_")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@given(request=requests, knows_options=st.booleans())
+def test_a_web_server_takes_what_compiles_without_refusal(
+    name: str, request: Txt2Img | Img2Img, *, knows_options: bool
+) -> None:
     options = {"hires_fix_refiner_pass": "second pass"} if knows_options else None
-    compiled = DIALECTS["a1111"].compile(request, ServerFacts("a1111", options=options))
-    fields = {field.name: field for field in a1111_fields(f"{request.kind}_request")}
+    compiled = DIALECTS[name].compile(request, ServerFacts(name, options=options))
+    fields = {field.name: field for field in FIELDS[name](request.kind)}
 
     for key, value in compiled.call.body.items():
-        sent, problem = coerce(fields[key], value)
-        assert problem is None
-        assert sent == value
+        assert key in fields or (name == "sdnext" and key.startswith(FAMILIES))
+        if key in fields:
+            sent, problem = coerce(fields[key], value)
+            assert problem is None
+            assert sent == value
         assert value is not None
     assert ("init_images" in compiled.call.body) == isinstance(request, Img2Img)
     assert "force_task_id" not in compiled.call.body
     if compiled.call.body.get("enable_hr"):
         assert "denoising_strength" in compiled.call.body
+        assert name != "forge" or compiled.call.body["hr_additional_modules"] == ["Use same choices"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
@@ -178,6 +224,9 @@ def _is_our_default(dialect: Dialect, name: str, value: object) -> bool:
     body = dialect.compile(Txt2Img(), ServerFacts(dialect.name)).call.body
     keys = {"cfg_scale": "guidance_scale", "n_iter": "batch_count", "denoising_strength": "strength"}
     keys |= {"distilled_cfg_scale": "guidance_embed", "image_cfg_scale": "image_guidance", "sampler_name": "sampler"}
+    if dialect.name != "drawthings":
+        # Automatic is what servers do by themselves; stretching is what SD.Next is told anyway.
+        return (name, value) in (("scheduler", "Automatic"), ("resize_mode", 0))
     if name == "sampler_name":
         return value in ("DPM++ 2M", "DPM++ 2M Karras")
     return body.get(keys.get(name, name)) == value or (name == "denoising_strength" and value == 0.75)

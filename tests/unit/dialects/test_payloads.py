@@ -1,8 +1,8 @@
-"""The payloads that ship, compiled for both servers, against the numbers of the systems they come from."""
+"""The payloads that ship, compiled for every server, against the numbers of the systems they come from."""
 
 import pytest
 
-from sdclient.dialects import DIALECTS, ServerFacts, is_refused
+from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.facts import drawthings_keys
 from sdclient.schemas import Img2Img, load_request, payload_names
 
@@ -34,6 +34,8 @@ LORAS = (
 def compiled(png):
     def make(name: str, dialect: str, facts: ServerFacts | None = None):
         request = load_request(name).replace(seed=7)
+        if dialect == "sdcpp":
+            request = request.replace(prompt=request.prompt or "a fox")
         if isinstance(request, Img2Img):
             request = request.replace(init_image=png(*(request.size or (1024, 1024))))
         return DIALECTS[dialect].compile(request.for_dialect(*DIALECTS[dialect].overlay_names), facts or FACTS[dialect])
@@ -50,7 +52,7 @@ CHAIN = (
 )
 
 
-@pytest.mark.parametrize("dialect", list(DIALECTS))
+@pytest.mark.parametrize("dialect", list(FACTS))
 @pytest.mark.parametrize("name", CHAIN)
 def test_nothing_is_lost_of_the_chain(compiled, name: str, dialect: str) -> None:
     assert not compiled(name, dialect).losses
@@ -61,7 +63,9 @@ def test_nothing_is_lost_of_the_chain(compiled, name: str, dialect: str) -> None
 def test_no_payload_that_ships_is_refused_where_its_files_are_installed(compiled, name: str, dialect: str) -> None:
     losses = compiled(name, dialect, ServerFacts(dialect)).losses
 
-    assert not is_refused(losses)
+    refused = {loss.field for loss in losses if loss.severity == "error"}
+    # The small servers have no upscaler for finished images, and a smaller image is not what was asked for.
+    assert refused <= ({"enlarge"} if dialect in ("sdcpp", "koboldcpp") else set())
 
 
 def test_the_sdxl_chain_on_draw_things(compiled) -> None:

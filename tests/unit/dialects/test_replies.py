@@ -2,12 +2,91 @@
 
 import pytest
 
+from sdclient.dialects import DIALECTS
 from sdclient.dialects.replies import TEXT_MAX, error_words, reply_images
 from sdclient.errors import BadReplyError
 
 
 def same(key: str) -> str:
     return key
+
+
+FOUR = {"error": "HTTPException", "detail": "", "body": "", "errors": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "text", "field"),
+    [
+        # One: four keys, by A1111 and Draw Things.
+        ("a1111", {**FOUR, "detail": "Sampler not found"}, "Sampler not found", "sampler_name"),
+        ("a1111", {**FOUR, "detail": "Init image not found"}, "Init image not found", "init_image"),
+        ("a1111", {**FOUR, "detail": "Script 'ControlNet' not found"}, "Script 'ControlNet' not found", "controls"),
+        (
+            "a1111",
+            {**FOUR, "error": "Exception", "errors": "could not find upscaler named x"},
+            "Exception: could not find upscaler named x",
+            "hires.upscaler",
+        ),
+        ("drawthings", {**FOUR, "detail": 'Unrecognized keys: ["sampler", "b"]'}, None, "sampler_name"),
+        ("drawthings", {**FOUR, "detail": "Größe passt nicht"}, "Größe passt nicht", None),
+        # Two: FastAPI's list.
+        (
+            "a1111",
+            {"detail": [{"loc": ["body", "init_images"], "msg": "none", "type": "x"}]},
+            "init_images: none",
+            "init_image",
+        ),
+        ("forge", {"detail": [{"loc": ["body", "hr_cfg"], "msg": "no float"}]}, "hr_cfg: no float", "hr_cfg"),
+        # Three: detail alone, or message instead of errors, by Forge.
+        ("forge", {"detail": "Init image not found"}, "Init image not found", "init_image"),
+        (
+            "forge",
+            {"error": "Exception", "detail": "", "body": "", "message": "could not find checkpoint"},
+            "Exception: could not find checkpoint",
+            "refiner.model",
+        ),
+        # Four: SD.Next's five keys, its bare error, its bare string.
+        ("sdnext", {**FOUR, "code": 404, "detail": "Sampler not found"}, "Sampler not found", "sampler_name"),
+        ("sdnext", {"error": "Init image is none"}, "Init image is none", "init_image"),
+        ("sdnext", "'NoneType' object is not subscriptable", "'NoneType' object is not subscriptable", None),
+        # Five: the small servers' error, with a message or an object in detail.
+        ("sdcpp", {"error": "prompt required"}, "prompt required", "prompt"),
+        ("sdcpp", {"error": "invalid lora path: x"}, "invalid lora path: x", "loras"),
+        ("sdcpp", {"error": "server_error", "message": "type must be number"}, "type must be number", None),
+        (
+            "koboldcpp",
+            {"detail": {"msg": "Payload is too big", "type": "bad_input"}},
+            "Payload is too big",
+            "init_image",
+        ),
+        (
+            "koboldcpp",
+            {"detail": {"msg": "Server is busy; try later.", "type": "x"}},
+            "Server is busy; try later.",
+            None,
+        ),
+        ("koboldcpp", "<html><body>404</body></html>", "404", None),
+    ],
+)
+def test_each_server_is_understood_in_its_own_shape(name: str, body: object, text: str | None, field) -> None:
+    words = DIALECTS[name].read_error(500, body)
+
+    assert text is None or words.text == text
+    assert words.field == field
+
+
+@pytest.mark.parametrize("name", list(DIALECTS))
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**FOUR, "error": "OutOfMemoryError", "errors": "CUDA out of memory"},
+        {"detail": "CUDA out of memory. Tried to allocate 2 GiB"},
+        {"error": "server_error", "message": "failed to allocate buffer"},
+        {"detail": {"msg": "not enough memory", "type": "x"}},
+    ],
+)
+def test_memory_that_ran_out_is_told_in_every_shape(name: str, body: object) -> None:
+    assert DIALECTS[name].read_error(500, body).is_overload
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from sdclient.errors import PayloadError
-from sdclient.schemas import ControlNet, Enlarge, Lora, Txt2Img, apply_sets
+from sdclient.schemas import ControlNet, Enlarge, HiresFix, Lora, Txt2Img, apply_sets
 
 REQUEST = Txt2Img(
     steps=3,
@@ -97,3 +97,12 @@ def test_a_wrong_set_is_refused_with_its_text(text: str, message: str) -> None:
 
     assert message in str(caught.value)
     assert f"--set {text}" in str(caught.value) or f"--set {text!r}" in str(caught.value)
+
+
+def test_changes_that_only_fit_together_may_come_in_any_order() -> None:
+    request = Txt2Img(width=1024, height=1024, hires=HiresFix(first_width=960, first_height=960))
+
+    changed = apply_sets(request, ["width=512", "height=512", "hires.first_width=448", "hires.first_height=448"])
+
+    assert changed.size == (512, 512)
+    assert changed.hires == HiresFix(first_width=448, first_height=448)

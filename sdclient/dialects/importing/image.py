@@ -1,0 +1,176 @@
+"""An image's own words made into a request: the ``parameters`` text, or what Draw Things writes."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from sdclient.dialects.importing.door import import_payload
+from sdclient.dialects.importing.result import Imported
+from sdclient.dialects.samplers import split_sampler
+from sdclient.errors import PayloadError
+from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, parse_infotext, read_infotext
+from sdclient.schemas.generation import Img2Img, Txt2Img
+
+__all__ = ["import_image", "import_infotext"]
+
+_LORA = re.compile(r"\s*<lora:([^:<>]{1,300}):(-?[0-9]{0,6}(?:[0-9]|\.[0-9]{1,6}))(?::[^<>]{0,60})?>")
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+# XMP of Draw Things: the comment holds JSON, with quotes written as entities or not.
+_XMP_COMMENT = re.compile(rb"<exif:UserComment>(.{0,1048576}?)</exif:UserComment>", re.DOTALL)
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
+_WORDS: Mapping[str, str] = {
+    "Model": "model",
+    "VAE": "vae",
+    "Schedule type": "scheduler",
+}
+_INTS: Mapping[str, str] = {
+    "Steps": "steps",
+    "Seed": "seed",
+    "Variation seed": "subseed",
+    "Clip skip": "clip_skip",
+    "Mask blur": "mask_blur",
+}
+_FLOATS: Mapping[str, str] = {
+    "CFG scale": "cfg_scale",
+    "Distilled CFG Scale": "distilled_cfg_scale",
+    "Variation seed strength": "subseed_strength",
+    "Eta": "eta",
+    "Shift": "shift",
+}
+# Settings that say who drew it, or repeat others.
+_TELLING = frozenset(
+    {
+        *("Version", "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Hires first pass", "Sampler"),
+        *("Size", "Lora", "Module 1", "Module 2", "RNG", "User", "Created Date"),
+    }
+)
+
+
+def import_image(data: bytes, *, what: str = "image") -> Imported:
+    """Make a request out of what an image file says of itself.
+
+    Args:
+        data: The file.
+        what: What to call it in an error.
+
+    Raises:
+        PayloadError: If it says nothing.
+    """
+    text = read_infotext(data)
+    if text is not None:
+        if text.lstrip().startswith("{") and (found := _object(text)) is not None:
+            return import_payload(found)
+        return import_infotext(text)
+    found = _drawthings_object(data)
+    if found is not None:
+        return import_payload(found, form="drawthings-image")
+    raise PayloadError(f"{what}: holds no settings: no `parameters` text, and nothing of Draw Things")
+
+
+def import_infotext(text: str) -> Imported:
+    """Make a request out of a ``parameters`` text; what it tells of extensions stays out.
+
+    Raises:
+        PayloadError: If a setting in it has a value that no request takes.
+    """
+    info = parse_infotext(text)
+    prompt, loras = _without_loras(info.prompt)
+    fields: dict[str, object] = {"prompt": prompt, "negative_prompt": info.negative_prompt}
+    fields |= {field: info.fields[label] for label, field in _WORDS.items() if info.fields.get(label)}
+    fields |= _numbers(_INTS, info.get_int) | _numbers(_FLOATS, info.get_float)
+    if loras:
+        fields["loras"] = loras
+    if info.fields.get("Sampler"):
+        choice = split_sampler(info.fields["Sampler"], info.fields.get("Schedule type"))
+        fields["sampler_name"] = choice.sampler
+        fields |= {"scheduler": choice.schedule} if choice.schedule else {}
+    if info.size is not None:
+        fields |= {"width": info.size[0], "height": info.size[1]}
+    used = _take_refiner(info, fields) | _take_upscaler(info, fields) | _take_hires(info, fields)
+    strength = info.get_float("Denoising strength")
+    is_img2img = strength is not None and "hires" not in fields
+    if is_img2img:
+        fields["denoising_strength"] = strength
+    elif "mask_blur" in fields:
+        del fields["mask_blur"]
+    known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, "Denoising strength"}
+    left = {label: "no field says it; set it by hand" for label in info.fields if label not in known}
+    cls = Img2Img if is_img2img else Txt2Img
+    return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
+
+
+def _numbers(labels: Mapping[str, str], read: Callable[[str], float | None]) -> dict[str, object]:
+    return {field: value for label, field in labels.items() if (value := read(label)) is not None}
+
+
+def _without_loras(prompt: str) -> tuple[str, list[dict[str, object]]]:
+    """Take LoRA tags out of a prompt: on most servers they would be words."""
+    loras: list[dict[str, object]] = [
+        {"model": name, "weight": float(weight)} for name, weight in _LORA.findall(prompt)
+    ]
+    return (_LORA.sub("", prompt).strip(), loras) if loras else (prompt, [])
+
+
+def _take_refiner(info: Infotext, fields: dict[str, object]) -> set[str]:
+    model, switch_at = info.fields.get("Refiner"), info.get_float("Refiner switch at")
+    if model:
+        # A1111 names the refiner with its hash.
+        model = re.sub(r" \[[0-9a-f]{8,10}\]$", "", model)
+        fields["refiner"] = {"model": model, **({} if switch_at is None else {"switch_at": switch_at})}
+    return {"Refiner", "Refiner switch at"}
+
+
+def _take_upscaler(info: Infotext, fields: dict[str, object]) -> set[str]:
+    model = info.fields.get("Upscaler") or info.fields.get("Postprocess upscaler")
+    scale = info.get_float("Upscale factor") or info.get_float("Postprocess upscale by")
+    if model:
+        fields["enlarge"] = {"model": model, **({} if scale is None else {"scale": scale})}
+    return {"Upscaler", "Upscale factor", "Postprocess upscaler", "Postprocess upscale by"}
+
+
+def _take_hires(info: Infotext, fields: dict[str, object]) -> set[str]:
+    """Read a hires fix: ``Size`` is the first pass where A1111 tells it, the image where sdclient does."""
+    labels = {"Hires upscale", "Hires resize", "Hires upscaler", "Hires steps", "Hires first pass", "Hires strength"}
+    first = _SIZE.fullmatch(info.fields.get("Hires first pass", ""))
+    final = _SIZE.fullmatch(info.fields.get("Hires resize", ""))
+    scale = info.get_float("Hires upscale")
+    hires: dict[str, object] = {}
+    if first:
+        hires = {"first_width": int(first[1]), "first_height": int(first[2])}
+    elif info.size is not None and (final or scale):
+        hires = {"first_width": info.size[0], "first_height": info.size[1]}
+        width, height = (int(final[1]), int(final[2])) if final else (0, 0)
+        # One side of a resize may be 0: the other sets it.
+        ratio = scale or max(width / info.size[0], height / info.size[1])
+        fields |= {"width": width or round(info.size[0] * ratio), "height": height or round(info.size[1] * ratio)}
+    if not hires:
+        return set()
+    told = info.get_float("Hires strength")
+    strength = told if told is not None else info.get_float("Denoising strength")
+    more = {"strength": strength, "upscaler": info.fields.get("Hires upscaler"), "steps": info.get_int("Hires steps")}
+    fields["hires"] = {**hires, **{name: value for name, value in more.items() if value}}
+    return labels
+
+
+def _drawthings_object(data: bytes) -> dict[str, JsonValue] | None:
+    for match in _XMP_COMMENT.finditer(data[: 2 * MAX_INFOTEXT_BYTES]):
+        text = html.unescape(match[1].decode("utf-8", "replace"))
+        inner = _OBJECT.search(text)
+        if inner and (found := _object(inner[0])) is not None:
+            return found
+    return None
+
+
+def _object(text: str) -> dict[str, JsonValue] | None:
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, JsonValue]", value) if isinstance(value, dict) else None

@@ -1,0 +1,230 @@
+"""Key tables of the servers beside Draw Things: bodies, units and positional arguments, each with type, range and labels."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pydantic import JsonValue
+
+from sdclient.dialects.facts import (
+    Json,
+    Key,
+    KeyTable,
+    a1111_fields,
+    entries_of,
+    fact_table,
+    object_of,
+    read_key,
+    texts_of,
+)
+
+__all__ = [
+    "Kind",
+    "Script",
+    "adetailer_keys",
+    "body_keys",
+    "control_keys",
+    "script",
+    "scripts",
+    "sdnext_missing",
+    "sdnext_resize_modes",
+    "sdnext_sigmas",
+    "small_samplers",
+    "small_schedulers",
+]
+
+Kind: TypeAlias = Literal["txt2img", "img2img"]
+WebDialect: TypeAlias = Literal["a1111", "forge", "sdnext", "sdcpp", "koboldcpp"]
+ScriptName: TypeAlias = Literal[
+    "tiled_diffusion",
+    "tiled_vae",
+    "forge_tiled_diffusion",
+    "forge_never_oom",
+    "ultimate_upscale",
+    "sdnext_ultimate_upscale",
+    "sd_upscale",
+]
+"""Scripts whose arguments go by position."""
+
+_REGION_ARGS = 10
+_MAX_REGIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script with positional arguments.
+
+    Attributes:
+        title: As it is named in a request.
+        args: Its arguments in order; the name of each is the table's.
+        defaults: The default of each, by name; a sentence where it depends on the machine.
+        most: How many arguments there may be.
+        is_always_on: Whether it runs beside others rather than alone.
+    """
+
+    title: str
+    args: KeyTable
+    defaults: Mapping[str, JsonValue]
+    most: int
+    is_always_on: bool
+
+
+@functools.cache
+def body_keys(dialect: WebDialect, kind: Kind) -> KeyTable:
+    """Return the keys of a request's body on a server."""
+    others = fact_table("others")
+    if dialect == "sdcpp":
+        return _keys(entries_of(object_of(others, "stable_diffusion_cpp"), "request_fields"))
+    if dialect == "koboldcpp":
+        return _keys(entries_of(object_of(others, "koboldcpp"), "request_fields"))
+    shared = a1111_fields(kind)
+    if dialect == "forge":
+        added = object_of(object_of(others, "forge"), "request_fields_added")
+        return KeyTable([*shared.values(), *map(read_key, [*entries_of(added, "both"), *entries_of(added, kind)])])
+    if dialect == "sdnext":
+        kept = [key for name, key in shared.items() if name not in sdnext_missing()]
+        own = fact_table("sdnext_keys")
+        return KeyTable([*kept, *map(read_key, entries_of(own, "fields"))], tuple(object_of(own, "families")))
+    return shared
+
+
+@functools.cache
+def sdnext_missing() -> frozenset[str]:
+    """Return A1111's keys that SD.Next does not have; a line of the table may name several."""
+    lines = texts_of(object_of(fact_table("others"), "sdnext")["request_fields_missing"])
+    return frozenset(name for line in lines for name in re.split(r"[,/ ]+", line.split(" (", 1)[0]) if name)
+
+
+def sdnext_sigmas() -> Mapping[str, str]:
+    """Return what SD.Next calls the noise schedules it has, by A1111's label."""
+    return {label: str(name) for label, name in object_of(fact_table("sdnext_keys"), "sigma_schedules").items()}
+
+
+def sdnext_resize_modes() -> Mapping[int, int]:
+    """Return SD.Next's number of each way to fit an init image, by A1111's."""
+    modes = object_of(fact_table("sdnext_keys"), "resize_modes")
+    return {int(ours): theirs for ours, theirs in modes.items() if isinstance(theirs, int)}
+
+
+@functools.cache
+def control_keys(dialect: Literal["a1111", "forge"]) -> KeyTable:
+    """Return the keys of a ControlNet unit, by the extension or as built into Forge."""
+    table = object_of(fact_table("extensions"), "controlnet")
+    if dialect == "forge":
+        return _keys(entries_of(object_of(table, "forge_unit_fields"), "fields"))
+    unit = object_of(table, "unit_fields")
+    other = {new: old for old, new in object_of(unit, "deprecated_aliases").items()}
+    keys = [read_key(entry) for entry in entries_of(unit, "fields")]
+    return KeyTable([_with_alias(key, other.get(key.name)) for key in keys])
+
+
+@functools.cache
+def adetailer_keys() -> KeyTable:
+    """Return the keys of an ADetailer unit."""
+    return _keys(entries_of(object_of(fact_table("extensions"), "adetailer"), "unit_fields"))
+
+
+@functools.cache
+def script(name: ScriptName) -> Script:
+    """Return a script's title and arguments."""
+    tables = fact_table("extensions")
+    if name in ("tiled_diffusion", "tiled_vae"):
+        table = object_of(tables, name)
+        regions = _REGION_ARGS * _MAX_REGIONS if name == "tiled_diffusion" else 0
+        return _script(table, entries_of(table, "args"), regions, is_always_on=True)
+    if name == "ultimate_upscale":
+        table = object_of(tables, "ultimate_sd_upscale")
+        return _script(table, entries_of(table, "args"), 0, is_always_on=False)
+    if name == "sdnext_ultimate_upscale":
+        table = object_of(object_of(tables, "ultimate_sd_upscale"), "sdnext_variant")
+        return _script(table, _sdnext_rows(table), 0, is_always_on=False)
+    if name == "sd_upscale":
+        table = object_of(object_of(fact_table("a1111"), "scripts"), "sd_upscale_builtin")
+        return _script(table, _spoken_rows(table), 0, is_always_on=False)
+    kind = "tiled_diffusion" if name == "forge_tiled_diffusion" else "tiled_vae"
+    table = object_of(object_of(tables, kind), "forge_equivalent")
+    return _script(table, _spoken_rows(table), 0, is_always_on=True)
+
+
+def scripts(dialect: str) -> Mapping[str, Script]:
+    """Return the scripts with positional arguments that are known for a server, by lower-case title."""
+    names: Mapping[str, tuple[ScriptName, ...]] = {
+        "a1111": ("tiled_diffusion", "tiled_vae", "ultimate_upscale", "sd_upscale"),
+        "forge": ("forge_tiled_diffusion", "forge_never_oom", "ultimate_upscale", "sd_upscale"),
+        "sdnext": ("sdnext_ultimate_upscale",),
+    }
+    return {script(name).title.casefold(): script(name) for name in names.get(dialect, ())}
+
+
+@functools.cache
+def small_samplers(dialect: Literal["sdcpp", "koboldcpp"]) -> tuple[str, ...]:
+    """Return the samplers of stable-diffusion.cpp by its own names, or of KoboldCpp."""
+    others = fact_table("others")
+    if dialect == "koboldcpp":
+        return texts_of(object_of(others, "koboldcpp")["sampler_list"])
+    return texts_of(object_of(others, "stable_diffusion_cpp")["sampler_names"])
+
+
+@functools.cache
+def small_schedulers() -> tuple[str, ...]:
+    """Return the schedules of stable-diffusion.cpp by its own names."""
+    return texts_of(object_of(fact_table("others"), "stable_diffusion_cpp")["scheduler_names"])
+
+
+def _keys(rows: list[Json]) -> KeyTable:
+    return KeyTable([read_key(row) for row in rows])
+
+
+def _with_alias(key: Key, alias: str | None) -> Key:
+    return key if alias is None else Key(key.name, (alias,), key.types, key.minimum, key.maximum, key.labels)
+
+
+def _script(table: Json, rows: list[Json], more: int, *, is_always_on: bool) -> Script:
+    defaults = {str(row["name"]): row.get("default") for row in rows}
+    return Script(str(table["title"]), _keys(rows), defaults, len(rows) + more, is_always_on)
+
+
+def _spoken_rows(table: Json) -> list[Json]:
+    """Return rows for lines such as ``tile_width int 768 (pixels)`` or ``upscaler_index int or name``."""
+    rows: list[Json] = []
+    for line in texts_of(table["args_order"]):
+        name, _, told = line.partition(" ")
+        words = told.strip("()").split()
+        labels: list[JsonValue] = []
+        if words and "|" in told:
+            # "MultiDiffusion|Mixture of Diffusers (MultiDiffusion)": the labels, then the default.
+            choices, _, default = told.partition(" (")
+            labels = list(choices.split("|"))
+            rows.append({"name": name, "type": "enum string", "enum": labels, "default": default.rstrip(")")})
+            continue
+        kind = words[0] if words else "any"
+        kind = "any" if "or name" in told or kind not in ("bool", "int", "float") else kind
+        rows.append({"name": name, "type": kind, "default": _value(words[1] if len(words) > 1 else "", kind)})
+    return rows
+
+
+def _sdnext_rows(table: Json) -> list[Json]:
+    """Return rows for lines such as ``mask_blur (8)``; what they mean is told by the rows of A1111's script."""
+    known = {
+        str(row["name"]): row for row in entries_of(object_of(fact_table("extensions"), "ultimate_sd_upscale"), "args")
+    }
+    rows: list[Json] = []
+    for line in texts_of(table["args_order"]):
+        name, _, default = line.partition(" ")
+        row = dict(known[name])
+        if default:
+            row["default"] = _value(default.strip("()"), str(row["type"]))
+        rows.append(row)
+    return rows
+
+
+def _value(text: str, kind: str) -> JsonValue:
+    if kind == "bool":
+        return text == "true"
+    if kind == "int" and text.isdigit():
+        return int(text)
+    return float(text) if kind == "float" and text else None

@@ -1,0 +1,299 @@
+"""``sdclient payload``: what it shows is what is sent, and what it makes can be drawn with."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, PngImagePlugin
+
+from sdclient.cli.payload import command
+from sdclient.client import Client
+from sdclient.client.connection import encode_body
+from sdclient.dialects import DIALECTS
+from sdclient.errors import ConfigurationError, PayloadError, SDClientError
+from sdclient.schemas import Img2Img, load_request, payload_names
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+
+ALL = list(DIALECTS)
+
+
+def run(*args: str, text: str = "") -> Result:
+    result = CliRunner().invoke(command, list(args), input=text, standalone_mode=False)
+    if isinstance(result.exception, SDClientError):
+        raise result.exception
+    assert result.exception is None, result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, Simulator]]:
+    """One simulated server of every program."""
+    running = {name: Simulator(name, prerendered=True).start() for name in ALL}
+    yield running
+    for one in running.values():
+        one.stop()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    Image.radial_gradient("L").resize((256, 256)).convert("RGB").save(path)
+    return path
+
+
+def last_bodies(server: Simulator) -> list[bytes]:
+    """The bodies of the drawing calls so far, encoded again as they came, without what the client adds to watch."""
+    posts = [exchange for exchange in server.log if exchange.method == "POST" and "internal" not in exchange.path]
+    return [encode_body({k: v for k, v in exchange.body.items() if k != "force_task_id"}) for exchange in posts]
+
+
+SETS = ("seed=7", "prompt=a fox", "steps=2", "width=256", "height=256")
+
+
+def arguments(name: str) -> list[str]:
+    request = load_request(name)
+    sets = [*SETS, "hires=null"] if request.kind == "txt2img" else list(SETS)
+    return [word for text in sets for word in ("--set", text)]
+
+
+@pytest.mark.parametrize("dialect", ALL)
+@pytest.mark.parametrize("name", ["bake", "sdxl-refiner-ultrasharp", "creative-upscale-esrgan"])
+def test_what_is_shown_is_byte_for_byte_what_is_sent(
+    servers: dict[str, Simulator], picture: Path, name: str, dialect: str
+) -> None:
+    server = servers[dialect]
+    image = ["--image", str(picture)] if isinstance(load_request(name), Img2Img) else []
+    shown = run("show", name, *arguments(name), "--url", server.url, "--whole", "--json", *image)
+    calls = json.loads(shown.stdout)
+    if shown.return_value:
+        assert "refused" in shown.stderr
+        return
+    before = len(last_bodies(server))
+
+    _draw(server, name, picture)
+
+    sent = last_bodies(server)[before:]
+    assert sent[0] == encode_body(calls[0]["body"])
+    assert len(sent) == len(calls)
+    for body, call in zip(sent[1:], calls[1:], strict=True):
+        assert {**json.loads(body), "image": ""} == {**call["body"], "image": ""}
+
+
+def _draw(server: Simulator, name: str, picture: Path) -> None:
+    from sdclient.schemas import apply_sets
+
+    sets = arguments(name)[1::2]
+    request = apply_sets(load_request(name), sets)
+    client = Client(server.url)
+    if isinstance(request, Img2Img):
+        client.img2img(picture, request)
+    else:
+        client.txt2img(request)
+
+
+@pytest.mark.parametrize("dialect", ["a1111", "drawthings", "sdnext"])
+def test_offline_the_newest_key_set_says_what_a_new_server_is_sent(servers: dict[str, Simulator], dialect: str) -> None:
+    args = ("show", "sdxl-refiner-ultrasharp", *arguments("sdxl-refiner-ultrasharp"), "--json")
+
+    offline = run(*args, "--dialect", dialect)
+    online = run(*args, "--url", servers[dialect].url)
+
+    assert offline.stdout == online.stdout
+    assert f"({dialect}-" in offline.stderr
+
+
+def test_images_are_cut_short_unless_they_are_wanted(picture: Path) -> None:
+    args = ("show", "bake", *arguments("bake"), "--dialect", "drawthings", "--image", str(picture), "--json")
+
+    [short], [whole] = (json.loads(run(*args, *more).stdout) for more in ((), ("--whole",)))
+
+    assert len(short["body"]["init_images"][0]) < 60
+    assert len(whole["body"]["init_images"][0]) > 1000
+    assert short.keys() == {"method", "path", "body"}
+    assert {**short["body"], "init_images": 0} == {**whole["body"], "init_images": 0}
+
+
+def test_a_person_is_shown_the_calls_and_what_gets_lost() -> None:
+    shown = run("show", "sdxl-refiner-ultrasharp", "--dialect", "sdnext")
+
+    assert shown.stdout.startswith('POST /sdapi/v1/txt2img\n{\n  "prompt"')
+    assert "POST /sdapi/v1/extra-single-image" in shown.stdout
+    assert "refiner" in shown.stderr
+    assert shown.return_value == 0
+    assert run("show", "sdxl-refiner-ultrasharp", "--dialect", "sdnext", "--strict").return_value == 2
+
+
+def test_an_older_version_is_shown_by_its_key_set() -> None:
+    shown = run("show", "sdxl-refiner-ultrasharp", "--keys", "a1111-1.8", "--json")
+
+    assert json.loads(shown.stdout)[0]["body"]["sampler_name"] == "DPM++ 2M Karras"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("show", "bake"), "say for which program"),
+        (("show", "bake", "--dialect", "forge", "--keys", "a1111-1.8"), "is of a1111, not of forge"),
+        (("show", "bake", "--keys", "a1111-2"), "not known"),
+        (("show", "story", "--dialect", "a1111", "--image", __file__), "txt2img takes no image"),
+        (("show", "bake", "--url", "a", "--url", "b"), "give --url once"),
+        (("snapshot", "--url", "a", "--url", "b"), "give --url once"),
+        (("check", "nope"), "no such file"),
+        (("check", "bake", "--set", "stepz=1"), "did you mean steps"),
+        (("import", "nope.json"), "cannot be read"),
+        (("import", "-", "--format", "comfy"), "is not one of"),
+        (("from-image", "nope.png"), "cannot be read"),
+    ],
+)
+def test_a_wrong_call_is_answered_with_words(args: tuple[str, ...], words: str) -> None:
+    result = CliRunner().invoke(command, list(args), standalone_mode=False)
+
+    assert words in str(getattr(result.exception, "message", result.exception))
+
+
+def test_a_check_says_for_every_program_what_would_be_lost() -> None:
+    told = run("check", "bake")
+
+    assert told.return_value == 0
+    assert "AUTOMATIC1111 (a1111-1.10): nothing is lost" in told.stdout
+    assert "KoboldCpp (koboldcpp-1.102): 4 losses" in told.stdout
+
+
+def test_a_check_for_one_program_refuses_with_its_exit_code() -> None:
+    lines = run("check", "sdxl-refiner-ultrasharp", "--dialect", "sdcpp", "--json")
+    strict = run("check", "bake", "--dialect", "forge", "--strict")
+    fine = run("check", "bake", "--dialect", "a1111", "--dialect", "drawthings", "--strict")
+
+    assert [lines.return_value, strict.return_value, fine.return_value] == [2, 2, 0]
+    told = json.loads(lines.stdout)
+    assert (told["dialect"], told["keys"], told["refused"]) == ("sdcpp", "sdcpp-2026-08", True)
+    assert told["losses"][0]["field"] == "enlarge"
+
+
+@pytest.mark.parametrize("name", payload_names())
+def test_every_payload_that_ships_passes_a_check(name: str) -> None:
+    assert run("check", name).return_value == 0
+
+
+def test_a_foreign_payload_is_imported_from_stdin_and_drawn(servers: dict[str, Simulator], tmp_path: Path) -> None:
+    native = {"model": "sd_v1.5_f16.ckpt", "sampler": "DDIM", "guidance_scale": 3, "width": 128, "height": 128}
+    native |= {"steps": 2, "prompt": "a fox", "seed": 5, "sharpness": 2, "color_calibration": "none"}
+    out = tmp_path / "mine.json"
+
+    told = run("import", "-", "-o", str(out), text=json.dumps(native))
+    Client(servers["drawthings"].url).txt2img(load_request(out))
+
+    assert "color_calibration: the server refuses every request that carries it" in told.stderr
+    sent = servers["drawthings"].log[-1].body
+    assert {name: sent[name] for name in native if name != "color_calibration"} == {
+        name: value for name, value in native.items() if name != "color_calibration"
+    }
+    assert json.loads(out.read_text(encoding="utf-8"))["about"] == "Imported from stdin"
+
+
+def test_an_import_is_printed_where_no_file_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "a.json"
+    source.write_text('{"prompt": "x", "cfg_scale": 5, "override_settings": {}}', encoding="utf-8")
+
+    told = run("import", str(source), "--kind", "img2img", "--format", "a1111")
+
+    assert json.loads(told.stdout)["kind"] == "img2img"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "not JSON"), ("[]", "must be a JSON object"), ('{"a": 1}', "no payload that is known")]
+)
+def test_what_is_no_payload_is_refused(text: str, words: str) -> None:
+    with pytest.raises(PayloadError, match=words):
+        run("import", "-", text=text)
+
+
+def test_text_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"\xff\xfe{")
+
+    with pytest.raises(PayloadError, match="not UTF-8"):
+        run("import", str(path))
+
+
+@pytest.mark.parametrize("dialect", ALL)
+def test_a_snapshot_can_be_drawn_with(servers: dict[str, Simulator], tmp_path: Path, dialect: str) -> None:
+    out = tmp_path / "window.json"
+    server = servers[dialect]
+
+    told = run("snapshot", "--url", server.url, "-o", str(out))
+    native = {"drawthings": {"upscaler": None}} if dialect == "drawthings" else {}
+    request = load_request(out).replace(prompt="a fox", width=128, height=128, steps=2, enlarge=None, native=native)
+    result = Client(server.url).txt2img(request)
+
+    assert result.image.size == (128, 128)
+    assert "left out:" in told.stderr
+    assert request.overlays[dialect]["model"]
+
+
+def test_an_images_settings_are_imported(tmp_path: Path, a1111: Simulator) -> None:
+    image, out = tmp_path / "fox.png", tmp_path / "fox.json"
+    client = Client(a1111.url)
+    drawn = client.txt2img("a red fox", steps=3, seed=9, width=128, height=64, cfg_scale=4, sampler_name="Euler a")
+    drawn.image.save(image)
+
+    run("from-image", str(image), "-o", str(out))
+    request = load_request(out)
+
+    assert (request.prompt, request.steps, request.seed, request.size) == ("a red fox", 3, 9, (128, 64))
+    assert (request.cfg_scale, request.sampler_name) == (4, "Euler a")
+    assert client.txt2img(request).image.sha256 == drawn.image.sha256
+
+
+def test_an_image_without_settings_is_refused(picture: Path) -> None:
+    with pytest.raises(PayloadError, match=r"in\.png: holds no settings"):
+        run("from-image", str(picture))
+
+
+def test_a_file_is_not_replaced_unless_forced(tmp_path: Path) -> None:
+    out = tmp_path / "schema.json"
+    run("schema", "-o", str(out))
+    first = out.read_bytes()
+
+    with pytest.raises(ConfigurationError, match="is there already"):
+        run("schema", "-o", str(out))
+    run("losses", "-o", str(out), "--force")
+
+    assert json.loads(first)["title"] == "sdclient payload"
+    assert out.read_text(encoding="utf-8").startswith("# What becomes")
+
+
+def test_each_subcommand_is_helped_with_an_example() -> None:
+    for name, sub in command.commands.items():
+        told = CliRunner().invoke(command, [name, "--help"])
+        assert f"Example:  sdclient payload {name}" in told.stdout
+        assert sub.help
+
+
+def test_the_command_line_ends_with_words_and_a_code(cli: CommandLine) -> None:
+    good = cli("payload", "show", "bake", "--dialect", "drawthings", "--json")
+    bad = cli("payload", "check", "nope")
+    refused = cli("payload", "check", "sdxl-refiner-ultrasharp", "--dialect", "koboldcpp")
+
+    assert (good.code, bad.code, refused.code) == (0, 2, 2)
+    assert json.loads(good.stdout)[0]["path"] == "/sdapi/v1/img2img"
+    assert bad.stderr.startswith("sdclient: payload 'nope'")
+
+
+def test_a_draw_things_image_is_read_by_its_own_metadata(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    comment = '<exif:UserComment>{"c": "a fox", "uc": "", "steps": 4, "model": "m.ckpt"}</exif:UserComment>'
+    info.add_itxt("XML:com.adobe.xmp", comment)
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+    (tmp_path / "a.png").write_bytes(file.getvalue())
+
+    told = run("from-image", str(tmp_path / "a.png"))
+
+    assert json.loads(told.stdout)["drawthings"] == {"model": "m.ckpt"}

@@ -1,0 +1,397 @@
+"""Workers that crash, sleep, see stale listings and lose replies at any file operation: the real code, driven by chance.
+
+Every worker is made of the batch's own parts, with a clock of ours. An audit hook stands before every call that
+changes a file: there a worker dies, another one works in between, or the call happens and reports an error.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from sdclient.batch.attempts import Attempts, Try
+from sdclient.batch.beats import Beat
+from sdclient.batch.board import Board
+from sdclient.batch.claims import Epoch
+from sdclient.batch.events import Teller
+from sdclient.batch.folder import RunFolder, RunSettings
+from sdclient.batch.identity import ProcessIdentity, new_token
+from sdclient.batch.inputs import Inputs
+from sdclient.batch.lane import Executed
+from sdclient.batch.plan import OutputInput
+from sdclient.batch.publish import roll_forward, second_place
+from sdclient.batch.survey import Counts
+from sdclient.batch.sweep import sweep
+from sdclient.errors import CancelledError, RejectedError, RunFolderError, ServerFaultError, StorageError
+from tests.practice_lane import ALL_KINDS, PracticeLane, plan_jobs
+
+LEASE_S, BEAT_S, STALE_S = 90.0, 10.0, 60.0
+CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir"}
+MEMORY = Path("/dev/shm")  # noqa: S108 - flushing to memory costs nothing
+
+
+class CrashError(BaseException):
+    """The worker is gone; nothing of its own may run any more."""
+
+
+class Hook:
+    """Stands before every call that changes a file, and acts before one of them."""
+
+    def __init__(self) -> None:
+        self.countdown: int | None = None
+        self.action: Callable[[], None] | None = None
+        self.lose_reply = False
+        self.is_dead = False
+        self.is_active = False
+        self._is_inside = False
+        self._is_installed = False
+
+    def install(self) -> None:
+        if not self._is_installed:
+            self._is_installed = True
+            sys.addaudithook(self)
+
+    def arm(self, countdown: int, *, action: Callable[[], None] | None = None, lose_reply: bool = False) -> None:
+        self.countdown, self.action, self.lose_reply = countdown, action, lose_reply
+
+    def disarm(self) -> None:
+        self.countdown, self.action, self.lose_reply, self.is_dead = None, None, False, False
+
+    def __call__(self, event: str, args: tuple[object, ...]) -> None:
+        if not self.is_active or self._is_inside or not _is_change(event, args):
+            return
+        if self.is_dead:
+            raise CrashError
+        if self.countdown is None:
+            return
+        self.countdown -= 1
+        if self.countdown > 0:
+            return
+        self.countdown = None
+        self._is_inside = True
+        try:
+            self._act(event, args)
+        finally:
+            self._is_inside = False
+
+    def _act(self, event: str, args: tuple[object, ...]) -> None:
+        if self.lose_reply:
+            if event in ("os.rename", "os.link"):
+                getattr(os, event.removeprefix("os."))(args[0], args[1])
+                raise OSError(errno.EIO, "the reply was lost")
+        elif self.action is not None:
+            self.action()
+        else:
+            self.is_dead = True
+            raise CrashError
+
+
+def _is_change(event: str, args: tuple[object, ...]) -> bool:
+    if event == "open":
+        flags = args[2]
+        return (
+            isinstance(flags, int)
+            and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+            and ".csv" not in str(args[0])
+        )
+    return event in CHANGES
+
+
+HOOK = Hook()
+
+
+class StaleFolder(RunFolder):
+    """A run folder seen through caches that may be old."""
+
+    stale_since: float | None = None
+    old: tuple[dict[str, tuple[Epoch, ...]], set[str]] | None = None
+
+    def read_claims(self) -> dict[str, tuple[Epoch, ...]]:
+        return dict(self.old[0]) if self.old is not None else super().read_claims()
+
+    def read_done(self) -> set[str]:
+        return set(self.old[1]) if self.old is not None else super().read_done()
+
+    def is_done(self, job: str) -> bool:
+        return job in self.old[1] if self.old is not None else super().is_done(job)
+
+    def go_stale(self, now: float) -> None:
+        self.old = (super().read_claims(), super().read_done())
+        self.stale_since = now
+
+    def refresh(self) -> None:
+        self.old = self.stale_since = None
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What befalls a worker: nothing, a crash, a lost reply, or a step of another worker, before its n-th change of a file."""
+
+    kind: str
+    countdown: int
+    other: int
+
+
+fates = st.builds(
+    Fate,
+    st.sampled_from(["none", "crash", "lost reply", "take", "finish", "scan", "sweep"]),
+    st.integers(1, 14),
+    st.integers(0, 4),
+)
+
+
+class ModelWorker:
+    """One worker, step by step."""
+
+    def __init__(self, out: Path, clock: Callable[[], float]) -> None:
+        self.token = new_token()
+        self.folder = StaleFolder(out, RunSettings(1, LEASE_S, BEAT_S), sleep=lambda _: None)
+        self.board = Board(self.folder, self.token, clock=clock)
+        teller = Teller(Counts)
+        self.attempts = Attempts(self.folder, self.board, self.token, inputs=Inputs(self.folder), teller=teller)
+        self.lane = PracticeLane()
+        self.held: tuple[Try, Executed] | None = None
+        self.is_alive = True
+        self.is_paused = False
+        self.beats = 0
+        self.left_over: set[str] = set()
+        self.beat()
+
+    def beat(self) -> None:
+        self.beats += 1
+        who = ProcessIdentity("another machine", "", 1, "1")
+        data = Beat(self.beats, who, kinds=ALL_KINDS).to_bytes()
+        (self.folder.state / "beats" / self.token).write_bytes(data)
+
+    def scan(self) -> None:
+        found = set(self.board.scan())
+        for job in found & self.left_over:
+            try:
+                roll_forward(self.folder, job, [one.number for one in self.board.epochs(job)])
+            except (StorageError, RunFolderError):  # noqa: PERF203 - the next scan tries again
+                continue
+        self.left_over = found
+
+    def take(self) -> None:
+        candidate = self.board.take(ALL_KINDS)
+        if candidate is None or self.held is not None:
+            return
+        one = self.attempts.claim(candidate, self.lane)
+        if one is None:
+            return
+        try:
+            prepared = self.attempts.prepare(one)
+        except Exception as exc:  # noqa: BLE001 - as the pipeline does
+            self.attempts.fail(one, exc)
+            return
+        self.held = (one, prepared.execute())
+
+    def finish(self) -> None:
+        if self.held is None:
+            return
+        one, executed = self.held
+        try:
+            self.attempts.finish(one, executed)
+        except CancelledError as exc:
+            self.attempts.fail(one, exc)
+        self.held = None
+
+    def fail(self, error: Exception) -> None:
+        if self.held is not None:
+            self.attempts.fail(self.held[0], error)
+            self.held = None
+
+    def sweep(self) -> None:
+        if self.held is None:
+            sweep(self.folder, self.token, self.board.is_worker_gone)
+
+
+class SharedFolder(RuleBasedStateMachine):
+    """Up to five workers on one folder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        HOOK.install()
+        HOOK.disarm()
+        self.root = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.now = 1000.0
+        folder = RunFolder.create(self.root / "out", run_seed=1, lease_s=LEASE_S, beat_s=BEAT_S)
+        first = plan_jobs(folder, ["set/a", "set/b"])
+        plan_jobs(folder, ["set/c"], kind="img2img", inputs=[OutputInput(first[0].id)])
+        self.folder = folder
+        self.workers = [self.spawn(), self.spawn()]
+        self.records: dict[str, bytes] = {}
+        self.foreign: dict[Path, bytes] = {}
+
+    def spawn(self) -> ModelWorker:
+        return ModelWorker(self.root / "out", lambda: self.now)
+
+    def teardown(self) -> None:
+        HOOK.disarm()
+        try:
+            self.end_well()
+        finally:
+            shutil.rmtree(self.root)
+
+    def act(self, worker: ModelWorker, step: Callable[[], None]) -> None:
+        """Take one step of a worker; what may go wrong with it goes wrong."""
+        if not worker.is_alive or worker.is_paused:
+            return
+        was_active, HOOK.is_active = HOOK.is_active, True
+        try:
+            step()
+        except CrashError:
+            worker.is_alive = False
+            HOOK.disarm()
+        except StorageError:
+            # What was finished stays in memory and is tried again.
+            pass
+        finally:
+            HOOK.is_active = was_active
+
+    # What the world does
+
+    @rule(seconds=st.floats(1, 40))
+    def time_passes(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + BEAT_S)
+            for worker in self.workers:
+                since = worker.folder.stale_since
+                if since is not None and self.now - since > STALE_S:
+                    worker.folder.refresh()
+                if worker.is_alive and not worker.is_paused:
+                    worker.beat()
+                    self.act(worker, worker.scan)
+
+    @precondition(lambda self: len(self.workers) < 5)
+    @rule()
+    def another_begins(self) -> None:
+        self.workers.append(self.spawn())
+
+    @rule(index=st.integers(0, 4))
+    def falls_asleep_or_wakes(self, index: int) -> None:
+        worker = self.workers[index % len(self.workers)]
+        worker.is_paused = not worker.is_paused
+
+    @rule(index=st.integers(0, 4))
+    def sees_old_listings(self, index: int) -> None:
+        self.workers[index % len(self.workers)].folder.go_stale(self.now)
+
+    @precondition(lambda self: not self.foreign)
+    @rule(name=st.sampled_from(["a", "b", "c"]))
+    def a_file_of_the_users_appears(self, name: str) -> None:
+        path = self.folder.out / "set" / f"{name}_1.png"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"mine")
+            self.foreign[path] = b"mine"
+
+    # What workers do, and what befalls them at one of their file operations
+
+    def meet(self, fate: Fate) -> None:
+        if fate.kind == "crash":
+            HOOK.arm(fate.countdown)
+        elif fate.kind == "lost reply":
+            HOOK.arm(fate.countdown, lose_reply=True)
+        elif fate.kind != "none":
+            other = self.workers[fate.other % len(self.workers)]
+            HOOK.arm(fate.countdown, action=lambda: self.act(other, getattr(other, fate.kind)))
+
+    @rule(index=st.integers(0, 4), step=st.sampled_from(["scan", "take", "sweep"]), fate=fates)
+    def works(self, index: int, step: str, fate: Fate) -> None:
+        worker = self.workers[index % len(self.workers)]
+        self.act(worker, worker.scan)
+        self.meet(fate)
+        self.act(worker, getattr(worker, step))
+        HOOK.disarm()
+
+    @rule(index=st.integers(0, 4), fate=fates)
+    def finishes(self, index: int, fate: Fate) -> None:
+        worker = self.workers[index % len(self.workers)]
+        self.act(worker, worker.scan)
+        self.act(worker, worker.take)
+        self.meet(fate)
+        self.act(worker, worker.finish)
+        HOOK.disarm()
+
+    @rule(
+        index=st.integers(0, 4), error=st.sampled_from([ServerFaultError("x"), CancelledError("x"), RejectedError("x")])
+    )
+    def fails(self, index: int, error: Exception) -> None:
+        worker = self.workers[index % len(self.workers)]
+        self.act(worker, lambda: worker.fail(error))
+
+    # What must hold
+
+    @invariant()
+    def committed_jobs_never_change(self) -> None:
+        for job in self.folder.read_done():
+            data = (self.folder.done_folder(job) / "record.json").read_bytes()
+            assert self.records.setdefault(job, data) == data, "a job was committed twice"
+
+    @invariant()
+    def committed_files_are_complete(self) -> None:
+        for job in self.records:
+            for one in self.folder.record(job).files:
+                places = [self.folder.done_folder(job) / one.name, self.folder.out / one.place]
+                places.append(self.folder.out / second_place(one.place, job))
+                found = [hashlib.sha256(path.read_bytes()).hexdigest() for path in places if path.is_file()]
+                assert one.sha256 in found, "a committed file is lost"
+
+    @invariant()
+    def files_of_the_users_are_untouched(self) -> None:
+        for path, data in self.foreign.items():
+            assert path.read_bytes() == data
+
+    def end_well(self) -> None:
+        """While one worker lives, every job comes to its end, and nothing is left over."""
+        last = self.spawn()
+        for worker in self.workers:
+            worker.is_alive = False
+        for _ in range(60):
+            self.now += BEAT_S
+            last.beat()
+            last.scan()
+            last.take()
+            last.finish()
+        counts = last.board.counts()
+        assert counts.done + counts.set_aside == counts.jobs == 3
+        last.sweep()
+        self.committed_jobs_never_change()
+        self.committed_files_are_complete()
+        self.files_of_the_users_are_untouched()
+        done = self.folder.read_done()
+        for job in done:
+            assert [path.name for path in self.folder.done_folder(job).iterdir()] == ["record.json"]
+        assert list((self.folder.state / "parts").iterdir()) == []
+        assert not {job for job in self.folder.read_claims() if job in done}
+
+
+@pytest.mark.parametrize(
+    ("runs", "steps"),
+    [
+        pytest.param(60, 30, id="some"),
+        pytest.param(2000, 40, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
+)
+def test_no_job_is_lost_or_done_twice_whatever_happens(runs: int, steps: int) -> None:
+    profile = settings(
+        max_examples=runs,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    run_state_machine_as_test(SharedFolder, settings=profile)
