@@ -42,7 +42,7 @@ def kept_awake() -> Generator[bool]:
         yield process is not None
     finally:
         if process is not None:
-            _end(process)
+            end_process(process)
 
 
 def _start(command: list[str] | None) -> subprocess.Popen[bytes] | None:
@@ -61,12 +61,18 @@ def _start(command: list[str] | None) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes], *, patience_s: float = 5.0) -> None:
+    """End a program: by asking, and by force where it does not listen.
+
+    Args:
+        process: The program.
+        patience_s: Seconds it has to end by itself.
+    """
     if process.stdin is not None:
         process.stdin.close()
     process.terminate()
     try:
-        process.wait(timeout=5)
+        process.wait(timeout=patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

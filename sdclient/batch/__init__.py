@@ -1,0 +1,28 @@
+"""The batch runner: a run folder, its plan, and workers that share it without losing or repeating a job.
+
+A run folder is the user's output folder ``OUT`` with a hidden folder inside::
+
+    OUT/generated/Italian/family/Italian_family_1_1.png   images, in the user's own folders and names
+    OUT/images.csv  OUT/attempts.csv                      merged views, written at a worker's end and by `status`
+    OUT/.sdclient/
+        run.json                       immutable: format, run seed, lease and beat in seconds; where only one
+                                       machine may work here, the reason
+        plan/<sha256>.jsonl            immutable shards: a head (format, how many jobs were planned before), then
+                                       one line a spec or a job
+        beats/<token>                  one per worker process, rewritten in place while it lives: a counter, the
+                                       process, the kinds of jobs it can still do
+        claims/<job>.e<NNNNNN>         the right to try number N; holds the worker's token
+        claims/<job>.e<NNNNNN>.end     how that try ended without a commit
+        parts/<job>.e<NNNNNN>.<token>/ outputs and record.json of a try, while being made
+        done/<hh>/<job>/record.json    committed; the truth (hh: the first two digits of the job id)
+        log/<token>.csv                one row per attempt; history, never truth
+        replies/                       answers kept for a look, of jobs that failed or were set aside
+        replaced/<job>/                outputs that a redone job took the place of
+
+Nothing in it holds an absolute path: every machine mounts the share elsewhere. Names are
+``[a-z0-9._-]`` so that every file system keeps them.
+
+What makes it safe, in one sentence: a claim only saves work, and a job becomes done by exactly one
+act, the rename of its part directory onto ``done/<hh>/<job>``, which refuses a second one. Clocks
+are never compared between machines and file times are never read.
+"""

@@ -1,0 +1,142 @@
+"""Doing jobs again: `retry` what was set aside, `redo` what is done."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from pydantic import JsonValue
+
+from sdclient.batch.claims import End
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.plan import Job, OutputInput, job_id, job_seed, latest_jobs
+from sdclient.batch.survey import dependents, survey
+from sdclient.errors import PlanError
+from sdclient.files import storage_errors
+
+Wanted = Callable[[Job], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Redone:
+    """What a redo has planned.
+
+    Attributes:
+        jobs: The new jobs, those that depend on others among them.
+        left_out: Sentences about jobs that were asked for and cannot be redone.
+    """
+
+    jobs: tuple[Job, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def wanted(patterns: Iterable[str]) -> Wanted:
+    """Return a test for jobs: by place, by place and number of an output, or by its file name; ``*`` and ``?`` as in a shell.
+
+    Raises:
+        PlanError: If there is no pattern.
+    """
+    listed = [pattern.strip() for pattern in patterns if pattern.strip()]
+    if not listed:
+        raise PlanError("which jobs? give a pattern such as 'generated/*' or a list of images")
+
+    def is_wanted(job: Job) -> bool:
+        return any(_matches(job.place, pattern) for pattern in listed)
+
+    return is_wanted
+
+
+def _matches(place: str, pattern: str) -> bool:
+    if fnmatch.fnmatchcase(place, pattern):
+        return True
+    # An image is named `<place>_<k>.png`, a cut-out `<place>/<name>_<nn>.png`.
+    path = PurePosixPath(pattern)
+    stem = str(path.with_suffix("")) if path.suffix else pattern
+    number = stem.rpartition("_")
+    is_image = number[2].isdigit() and fnmatch.fnmatchcase(place, number[0])
+    return is_image or (bool(path.suffix) and fnmatch.fnmatchcase(place, str(path.parent)))
+
+
+def retry(folder: RunFolder, token: str, is_wanted: Wanted = lambda _: True) -> list[Job]:
+    """Let jobs that were set aside be tried again; counting starts anew.
+
+    Args:
+        folder: The run.
+        token: Who asks.
+        is_wanted: Which of them.
+
+    Returns:
+        The jobs that may be tried again now. Jobs that were set aside for the sake of their input follow it by themselves.
+
+    Raises:
+        StorageError: If the folder cannot be read or written.
+    """
+    with storage_errors("read the run in", folder.out):
+        claims, done, jobs = folder.read_claims(), folder.read_done(), folder.read_plan().jobs
+    standings = survey(jobs, done, claims, lambda _: False)
+    freed: list[Job] = []
+    for job_id_, one in standings.items():
+        epochs = claims.get(job_id_, ())
+        if one.state != "set_aside" or not epochs or not is_wanted(jobs[job_id_]):
+            continue
+        number = epochs[-1].number + 1
+        if folder.claim(job_id_, number, token):
+            folder.end_claim(job_id_, number, End("released", resets=True))
+            freed.append(jobs[job_id_])
+    return freed
+
+
+def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Redone:
+    """Plan done jobs once more, and every done job that works on their outputs.
+
+    The images there stay until the new ones are complete, and are kept in ``replaced/`` then.
+
+    Args:
+        folder: The run.
+        is_wanted: Which jobs.
+        new_seed: Draw them from another seed.
+
+    Raises:
+        PlanError: If no job matches.
+        StorageError: If the folder cannot be read or written.
+    """
+    with storage_errors("read the run in", folder.out):
+        done, plan = folder.read_done(), folder.read_plan()
+    latest = latest_jobs(plan.jobs)
+    asked = [job for job in latest.values() if is_wanted(job)]
+    if not asked:
+        raise PlanError(f"{folder.out}: no job matches; patterns are matched with the places in images.csv")
+    left_out = [f"{job.place}: is not done; `sdclient retry` tries it again" for job in asked if job.id not in done]
+    chosen = _with_dependents(latest, [job.id for job in asked if job.id in done], done)
+    new_ids = {old: job_id(latest[old].kind, latest[old].place, latest[old].revision + 1) for old in chosen}
+    explicit = {job.id for job in asked} if new_seed else set[str]()
+    run_seed = folder.settings.run_seed
+    jobs = [
+        _next_revision(latest[old], new_ids, run_seed if old in explicit else None) for old in latest if old in chosen
+    ]
+    return Redone(tuple(folder.add(jobs, plan.specs)), tuple(left_out))
+
+
+def _with_dependents(jobs: Mapping[str, Job], chosen: Iterable[str], done: set[str]) -> set[str]:
+    below = dependents(jobs, jobs)
+    found: set[str] = set()
+    queue = list(chosen)
+    while queue:
+        current = queue.pop()
+        if current not in found and current in done:
+            found.add(current)
+            queue += below.get(current, [])
+    return found
+
+
+def _next_revision(job: Job, new_ids: Mapping[str, str], run_seed: int | None) -> Job:
+    source = job.input
+    if isinstance(source, OutputInput) and source.job in new_ids:
+        source = OutputInput(new_ids[source.job], source.index)
+    changes: Mapping[str, JsonValue] = job.changes
+    if run_seed is not None and job.kind != "segment":
+        key = f"{job.place}\0{job.revision + 1}"
+        changes = {**changes, "seed": job_seed(run_seed, job.kind, key)}
+    return replace(job, id=new_ids[job.id], revision=job.revision + 1, input=source, changes=changes)

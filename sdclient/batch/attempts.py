@@ -1,0 +1,282 @@
+"""One worker's tries: claim a job, and bring it to its end, committed or not.
+
+Every way a try can end goes through `Attempts`: the claim's ``.end``, the log row, the board, the event.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import shutil
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from sdclient.batch.board import Board, Candidate
+from sdclient.batch.claims import End, Epoch
+from sdclient.batch.commit import commit, make_record
+from sdclient.batch.events import EventName, Teller
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.inputs import Inputs
+from sdclient.batch.lane import Executed, Lane, Prepared, Task
+from sdclient.batch.log import AttemptLog, done_cells, save_reply
+from sdclient.batch.metrics import Window
+from sdclient.batch.plan import OutputInput, job_seed
+from sdclient.batch.publish import publish_job
+from sdclient.batch.record import Outcome, Record
+from sdclient.batch.verdict import Verdict, judge
+from sdclient.errors import CancelledError, RunFolderError, SDClientError, StorageError
+from sdclient.files import storage_errors
+
+log = logging.getLogger(__name__)
+
+_LOOKS = 3
+"""How often an input is looked for that is just being moved to its final place."""
+
+
+@dataclass(slots=True)
+class Try:
+    """A claimed job on its way, with the times of its stages (seconds)."""
+
+    task: Task
+    lane: Lane
+    started: str
+    began_s: float
+    prepare_s: float | None = None
+    execute_s: float | None = None
+    window: Window = field(default_factory=Window)
+
+
+class Attempts:
+    """The tries of one worker; safe to use from all its threads.
+
+    Args:
+        folder: The run.
+        board: This worker's view of it.
+        token: This worker.
+        inputs: Finds the inputs.
+        teller: Passes events on.
+    """
+
+    def __init__(self, folder: RunFolder, board: Board, token: str, *, inputs: Inputs, teller: Teller) -> None:
+        self._folder = folder
+        self._board = board
+        self._token = token
+        self._inputs = inputs
+        self._teller = teller
+        self._log = AttemptLog(folder, token)
+        self._lock = threading.Lock()
+        self._held: set[tuple[str, int]] = set()
+        self.made = 0
+        self.images = 0
+
+    @property
+    def holds_claims(self) -> bool:
+        """True while a claim of ours is open: its end could not be written, or its job is under way."""
+        return bool(self._held)
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    # The stages
+
+    def claim(self, candidate: Candidate, lane: Lane) -> Try | None:
+        """Claim a job; None when another was faster or it is done by now.
+
+        Raises:
+            StorageError: If the claim could neither be made nor refused; the job is given back.
+        """
+        job = candidate.job
+        try:
+            is_ours = self._folder.claim(job.id, candidate.epoch, self._token)
+        except StorageError:
+            self._board.lose(job.id)
+            raise
+        if not is_ours:
+            self._board.lose(job.id)
+            return None
+        # Before anything is spent: opening the record passes by caches that may still say "absent".
+        if self._folder.is_done(job.id):
+            self._board.mark_done(job.id)
+            with suppress(StorageError):
+                self._folder.remove_claims(job.id, [candidate.epoch])
+            return None
+        with self._lock:
+            self._held.add((job.id, candidate.epoch))
+        seed = job_seed(self._folder.settings.run_seed, job.kind, job.place)
+        task = Task(job, self._board.plan.specs[job.spec], candidate.epoch, seed, None, self._folder.out)
+        now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
+        return Try(task, lane, now, time.monotonic())
+
+    def prepare(self, one: Try) -> Prepared:
+        """Find the input and have the lane prepare the job.
+
+        Raises:
+            SDClientError: Whatever the lane says, or what is wrong with the input.
+        """
+        began = time.monotonic()
+        try:
+            for look in range(_LOOKS):
+                one.task = replace(one.task, input_path=self._inputs.path(one.task.job))
+                try:
+                    return one.lane.prepare(one.task)
+                except (OSError, SDClientError):
+                    if look == _LOOKS - 1 or not _has_moved(one.task):
+                        raise
+            raise RunFolderError(f"{one.task.job.place}: its input does not keep still")
+        finally:
+            one.prepare_s = time.monotonic() - began
+
+    def finish(self, one: Try, executed: Executed) -> bool:
+        """Write, check, commit and publish a job that came back; True when this try made it done.
+
+        May be called again after it raised: nothing of the first call is left then.
+
+        Raises:
+            SDClientError: Whatever is wrong with the reply.
+            StorageError: If the disk failed and the job is not done.
+        """
+        began = time.monotonic()
+        task = one.task
+        part = self._folder.part_folder(task.job.id, task.epoch, self._token)
+        with storage_errors("make the folder", part):
+            part.mkdir()
+        try:
+            outcome = executed.finish(part)
+            record = make_record(task.job.id, task.epoch, self._token, outcome, _facts(one))
+            won = commit(self._folder, part, record)
+        except BaseException as exc:
+            if isinstance(exc, StorageError) and not part.exists() and self._folder.state.is_dir():
+                raise CancelledError(f"{task.job.place}: what was made was swept away while this worker slept") from exc
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        remarks = self._settle(one, record if won else None)
+        self._note_end(one, outcome if won else None, record, time.monotonic() - began)
+        for text in remarks:
+            self._teller.tell("remark", place=task.job.place, message=text)
+        return won
+
+    def _settle(self, one: Try, record: Record | None) -> list[str]:
+        """Publish what was committed, by us or by a winner who may have died before it did.
+
+        The job is done whatever happens here: what fails is left to the next scan, which sees the claims.
+        """
+        job = one.task.job.id
+        try:
+            remarks = publish_job(self._folder, record or self._folder.record(job))
+            self._folder.remove_claims(job, range(1, one.task.epoch + 1))
+        except (StorageError, RunFolderError) as exc:
+            remarks = [f"done, and its files could not be put in their places yet: {exc}"]
+        with self._lock:
+            self._held.discard((job, one.task.epoch))
+        self._board.mark_done(job)
+        return remarks
+
+    def _note_end(self, one: Try, outcome: Outcome | None, record: Record, finish_s: float) -> None:
+        name: EventName = "late" if outcome is None else "done"
+        if outcome is None:
+            cells = {"message": "another worker was first"}
+        else:
+            cells = done_cells(one.task.job, record) | dict(outcome.row)
+            with self._lock:
+                self.made += 1
+                self.images += len(outcome.files)
+        self._write(one, name, cells, finish_s=finish_s)
+        self._teller.tell(name, lane=one.lane.name, place=one.task.job.place, execute_s=one.execute_s)
+
+    # Ends without a commit
+
+    def fail(self, one: Try, error: BaseException, *, healthy: bool = False) -> Verdict:
+        """End a try that did not get through.
+
+        Args:
+            one: The try.
+            error: What it ended with.
+            healthy: Whether its server had nothing against it before.
+
+        Raises:
+            StorageError: If its end cannot be written.
+        """
+        task = one.task
+        verdict = judge(error, one.lane.name)
+        end = replace(verdict.end, healthy=healthy and verdict.end.ended == "failed")
+        if end.ended != "released" and self._folder.is_done(task.job.id):
+            # Another was first, and what looked wrong may be its output that stands there now.
+            self._settle(one, None)
+            self._write(one, "late", {"message": "another worker was first", "error": end.error})
+            self._teller.tell("late", lane=one.lane.name, place=task.job.place)
+            return verdict
+        log.debug("job %s (%s)", task.job.id, task.job.place, exc_info=error)
+        if verdict.reply and end.ended != "released":
+            save_reply(self._folder, task.job.id, task.epoch, verdict.reply)
+        self._end(one, end)
+        return verdict
+
+    def release(self, one: Try) -> None:
+        """Give a claimed job back untried.
+
+        Raises:
+            StorageError: If its end cannot be written.
+        """
+        self._end(one, End("released", server=one.lane.name))
+
+    def _end(self, one: Try, end: End) -> None:
+        job, epoch = one.task.job, one.task.epoch
+        self._folder.end_claim(job.id, epoch, end)
+        with self._lock:
+            self._held.discard((job.id, epoch))
+        after = self._board.end(job.id, Epoch(epoch, self._token, end))
+        is_final = after.state == "set_aside"
+        if end.error:
+            cells = {"error": end.error, "message": end.message}
+            self._write(one, "set_aside" if is_final else end.ended, cells)
+        name: EventName = "set_aside" if is_final else "failed" if end.ended == "failed" else "released"
+        self._teller.tell(name, lane=one.lane.name, place=job.place, message=end.message)
+
+    def _write(self, one: Try, status: str, cells: dict[str, str], *, finish_s: float | None = None) -> None:
+        job = one.task.job
+        self._log.write(
+            {
+                "job": job.id,
+                "kind": job.kind,
+                "place": job.place,
+                "status": status,
+                "attempt": str(one.task.epoch),
+                "server": one.lane.name,
+                "dialect": one.lane.dialect,
+                "worker": self._token[:8],
+                "started": one.started,
+                "wall_s": _seconds(time.monotonic() - one.began_s),
+                "prepare_s": _seconds(one.prepare_s),
+                "finish_s": _seconds(finish_s),
+                **one.window.cells(),
+                **cells,
+                "execute_s": _seconds(one.execute_s),
+            }
+        )
+
+
+def _has_moved(task: Task) -> bool:
+    """Tell whether the input went away meanwhile: its own worker moved it from its record to its final place."""
+    path: Path | None = task.input_path
+    return isinstance(task.job.input, OutputInput) and path is not None and not path.exists()
+
+
+def _facts(one: Try) -> dict[str, JsonValue]:
+    return {
+        "kind": one.task.job.kind,
+        "place": one.task.job.place,
+        "server": one.lane.name,
+        "dialect": one.lane.dialect,
+        "started": one.started,
+        "execute_s": round(one.execute_s or 0.0, 3),
+    }
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

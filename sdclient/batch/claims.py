@@ -1,0 +1,191 @@
+"""The right to try a job: what claims say, and the decision what may be done next.
+
+A claim is a file made exclusively, ``<job>.e<NNNNNN>``; its number, the *epoch*, only grows. It is
+never rewritten. ``….end`` beside it says how the try ended without a commit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sdclient.batch.identity import TOKEN_DIGITS
+
+MAX_FAILED = 3
+"""Failed tries of one job, over all machines, after which it is set aside."""
+
+HEALTHY_SERVERS = 2
+"""Different healthy servers a job must fail on to be set aside before that."""
+
+Ended: TypeAlias = Literal["released", "failed", "set_aside"]
+State: TypeAlias = Literal["waiting", "failed", "claimed", "set_aside"]
+
+_CLAIM = re.compile(r"([0-9a-f]{20})\.e(\d{6,})(\.end)?")
+_TOKEN = re.compile(rf"[0-9a-f]{{{TOKEN_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a try ended without a commit.
+
+    Attributes:
+        ended: ``released`` does not count as a try; ``failed`` does; ``set_aside`` is final until retry.
+        error: Class name of the error; empty when released.
+        message: The error's words, cut short.
+        server: Name of the server (or segmenter) it ran on.
+        healthy: True when that server had nothing against it before this failure.
+        resets: Set by ``retry``: failures before this epoch do not count any more.
+    """
+
+    ended: Ended
+    error: str = ""
+    message: str = ""
+    server: str = ""
+    healthy: bool = False
+    resets: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Return the file content."""
+        value: dict[str, object] = {"ended": self.ended}
+        if self.error:
+            value |= {"error": self.error, "message": self.message[:2000]}
+        if self.server:
+            value["server"] = self.server
+        if self.healthy:
+            value["healthy"] = True
+        if self.resets:
+            value["tries"] = 0
+        return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+
+
+TORN = End("failed", "TornRecord", "the record of how this try ended is torn")
+
+
+def parse_end(data: bytes) -> End:
+    """Read an ``.end`` file; a torn one counts as failed."""
+    try:
+        value = json.loads(data)
+        ended = value["ended"]
+        if ended not in ("released", "failed", "set_aside"):
+            return TORN
+        return End(
+            ended,
+            str(value.get("error", "")),
+            str(value.get("message", "")),
+            str(value.get("server", "")),
+            healthy=value.get("healthy") is True,
+            resets=value.get("tries") == 0,
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return TORN
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One claim of one job.
+
+    Attributes:
+        number: 1 for the first try.
+        owner: Token of the claiming worker; the claim's own file name where its content is torn, so that it can
+            be watched like a worker that never beats.
+        end: How it ended; None while it is open.
+    """
+
+    number: int
+    owner: str
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job without a record stands.
+
+    Attributes:
+        state: One of the words of ``status``.
+        next_epoch: The epoch to claim; None where the job must not be claimed now.
+        failures: Failed tries that count.
+        last: How the last finished try ended, if any did.
+    """
+
+    state: State
+    next_epoch: int | None
+    failures: int = 0
+    last: End | None = None
+
+
+FRESH = Standing("waiting", 1)
+"""Where a job stands that nobody has begun; shared, since most jobs of a large run are such."""
+CLAIMED = Standing("claimed", None)
+"""Where a job stands that is being tried, when nothing else is known of it."""
+
+
+def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool], *, max_failed: int = MAX_FAILED) -> Standing:
+    """Decide what may be done with a job that is not done.
+
+    Args:
+        epochs: Its claims, in order of their numbers.
+        is_stale: Whether the worker behind an open claim may be taken for dead.
+        max_failed: Failed tries after which the job is set aside.
+    """
+    if not epochs:
+        return FRESH
+    ends = [epoch.end for epoch in epochs if epoch.end is not None]
+    last = ends[-1] if ends else None
+    failures = count_failures(ends)
+    latest = epochs[-1]
+    if latest.end is None and not is_stale(latest):
+        return Standing("claimed", None, failures, last)
+    is_poison = failures >= max_failed or fails_everywhere(ends)
+    if is_poison or (last is not None and last.ended == "set_aside"):
+        return Standing("set_aside", None, failures, last)
+    return Standing("failed" if failures else "waiting", latest.number + 1, failures, last)
+
+
+def count_failures(ends: Sequence[End]) -> int:
+    """Count the failed tries since the last ``retry``."""
+    failures = 0
+    for end in ends:
+        if end.resets:
+            failures = 0
+        elif end.ended == "failed":
+            failures += 1
+    return failures
+
+
+def fails_everywhere(ends: Sequence[End]) -> bool:
+    """Tell whether a job failed on two different servers that had nothing against them before.
+
+    Then it is the job that is at fault, and it must not go on to bring down every server in turn.
+    """
+    servers: set[str] = set()
+    for end in ends:
+        if end.resets:
+            servers.clear()
+        elif end.ended == "failed" and end.healthy:
+            servers.add(end.server)
+    return len(servers) >= HEALTHY_SERVERS
+
+
+def claim_name(job_id: str, epoch: int) -> str:
+    """Return the file name of a claim."""
+    return f"{job_id}.e{epoch:06d}"
+
+
+def parse_claim_name(name: str) -> tuple[str, int, bool] | None:
+    """Take a file name in ``claims/`` apart: job id, epoch, whether it is an ``.end``; None if foreign."""
+    match = _CLAIM.fullmatch(name)
+    return (match[1], int(match[2]), match[3] is not None) if match else None
+
+
+def parse_claim(data: bytes) -> str | None:
+    """Return the token a claim holds; None where it is torn."""
+    text = data.decode("ascii", errors="replace").strip()
+    return text if _TOKEN.fullmatch(text) else None
+
+
+def is_token(owner: str) -> bool:
+    """Tell whether a claim's owner is a worker, rather than the name of a torn claim."""
+    return _TOKEN.fullmatch(owner) is not None

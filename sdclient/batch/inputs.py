@@ -1,0 +1,64 @@
+"""Where a job's input lies on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.plan import FileInput, Job, OutputInput
+from sdclient.batch.publish import locate
+from sdclient.errors import ConfigurationError, RunFolderError, StorageError
+from sdclient.files import resolve_inside
+
+
+class Inputs:
+    """Finds inputs.
+
+    Args:
+        folder: The run.
+        given: Folders on this machine for input roots that lie elsewhere than the plan says.
+    """
+
+    def __init__(self, folder: RunFolder, given: Mapping[str, Path] | None = None) -> None:
+        self._folder = folder
+        self._given = dict(given or {})
+
+    def root(self, name: str) -> Path:
+        """Return where an input root lies on this machine."""
+        return self._given.get(name) or self._folder.out / name
+
+    def refuse_missing_roots(self) -> None:
+        """Refuse to work where the input folders are not: every job would fail for the same reason.
+
+        Raises:
+            ConfigurationError: Naming the folder.
+        """
+        done = self._folder.read_done()
+        jobs = self._folder.read_plan().jobs.values()
+        roots = {job.input.root for job in jobs if isinstance(job.input, FileInput) and job.id not in done}
+        for name in sorted(roots):
+            if not self.root(name).is_dir():
+                raise ConfigurationError(
+                    f"{self.root(name)}: the folder with the inputs is not there; "
+                    "bring it back, or say where it is on this machine with --in"
+                )
+
+    def path(self, job: Job) -> Path | None:
+        """Return the file a job works on; None where it works on none.
+
+        Raises:
+            RunFolderError: If the file is not there, or leads out of its folder.
+            StorageError: If the whole folder is gone, as when a share went away.
+        """
+        if isinstance(job.input, OutputInput):
+            return locate(self._folder, self._folder.record(job.input.job), job.input.index)
+        if isinstance(job.input, FileInput):
+            root = self.root(job.input.root)
+            path = resolve_inside(root, job.input.path)
+            if path.is_file():
+                return path
+            if not root.is_dir():
+                raise StorageError(f"{root}: the folder with the inputs is gone; bring it back and go on")
+            raise RunFolderError(f"{path}: the input is not there; bring it back, then `sdclient retry`")
+        return None

@@ -1,0 +1,82 @@
+"""What a worker runs jobs on: the seam between the batch and the steps.
+
+A *lane* is one thing that executes one job at a time: a server, or a segmenter on a device. A job
+passes three stages, so that the lane never waits for our own work: prepare, execute, finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from sdclient.batch.plan import Job
+from sdclient.batch.record import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One try at one job.
+
+    Attributes:
+        job: The job.
+        spec: What the job's spec says.
+        epoch: Number of this try, from 1.
+        seed: The seed that run and place give it; used unless the job or spec has its own.
+        input_path: The file it works on, if any.
+        out: The output folder, to look for files of the user's.
+    """
+
+    job: Job
+    spec: Mapping[str, JsonValue]
+    epoch: int
+    seed: int
+    input_path: Path | None
+    out: Path
+
+    @property
+    def attempt_id(self) -> str:
+        """A name for this try that a server may be told."""
+        return f"{self.job.id}-e{self.epoch}"
+
+
+class Executed(Protocol):
+    """A job that came back from its lane and needs only our CPU and disk."""
+
+    def finish(self, part: Path) -> Outcome:
+        """Check everything and write the outputs into ``part``, each flushed."""
+        ...
+
+
+class Prepared(Protocol):
+    """A job ready to run."""
+
+    def execute(self) -> Executed:
+        """Run it; the only stage that holds the lane."""
+        ...
+
+    def cancel(self) -> None:
+        """End a running ``execute`` with CancelledError; callable from any thread."""
+        ...
+
+
+class Lane(Protocol):
+    """One thing that executes jobs, one at a time."""
+
+    name: str
+    """What it is called in logs."""
+    dialect: str
+    """The server's dialect, or the segmenter's name."""
+    kinds: frozenset[str]
+    """The kinds of jobs it can do."""
+
+    def prepare(self, task: Task) -> Prepared:
+        """Read and encode what the job needs; runs while the job before executes."""
+        ...
+
+    def server_rss_mb(self) -> float | None:
+        """Return the memory of the server process in MiB where it is local."""
+        ...

@@ -1,0 +1,306 @@
+"""One lane's three threads: prepare the next job, execute this one, finish the one before.
+
+Only ``execute`` holds the lane. At most three jobs are held at a time: one preparing (or prepared and
+waiting), one executing, one finishing. Whatever happens to one thread, the other two come to their end,
+and every claim is ended or left to be found.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from sdclient.batch.attempts import Attempts, Try
+from sdclient.batch.beats import BeatWriter
+from sdclient.batch.board import Board
+from sdclient.batch.events import Teller
+from sdclient.batch.handoff import Handoff
+from sdclient.batch.lane import Executed, Lane, Prepared
+from sdclient.batch.metrics import Sampler
+from sdclient.batch.nap import NapPolicy, Naps
+from sdclient.batch.patience import Patience
+from sdclient.batch.quota import Quota
+from sdclient.batch.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+"""How long a lane without work waits before it looks again."""
+
+
+class Stop(IntEnum):
+    """How urgently a worker is asked to stop."""
+
+    NO = 0
+    FINISH = 1
+    """Begin nothing; finish what runs."""
+    INTERRUPT = 2
+    """End what runs, if it can be ended, and give the claims back."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all lanes of one worker share.
+
+    Attributes:
+        board: The view of the run.
+        attempts: Claims, ends and commits.
+        teller: Passes events on.
+        beats: The sign of life, to know whether we are fenced.
+        sampler: CPU and memory.
+        patience: Waits out trouble with the disk.
+        quota: Jobs this worker may still begin.
+        naps: How long to leave a failing server alone.
+        stopping: Set with the first request to stop.
+        how: How urgently to stop.
+        trouble: What stopped the worker, such as a full disk.
+    """
+
+    board: Board
+    attempts: Attempts
+    teller: Teller
+    beats: BeatWriter
+    sampler: Sampler
+    patience: Patience
+    quota: Quota
+    naps: NapPolicy
+    stopping: threading.Event
+    how: Stop = Stop.NO
+    trouble: BaseException | None = None
+    in_flight: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop(self, how: Stop) -> None:
+        """Ask all lanes to stop."""
+        with self.lock:
+            self.how = max(self.how, how)
+        self.stopping.set()
+        self.board.wake()
+
+    def break_off(self, error: BaseException) -> None:
+        """Stop all lanes because of trouble; the first one is the one that is told."""
+        with self.lock:
+            self.trouble = self.trouble or error
+        self.stop(Stop.FINISH)
+
+    def fly(self, change: int) -> None:
+        """Count the requests in flight."""
+        with self.lock:
+            self.in_flight += change
+
+
+class Pipeline:
+    """Runs one lane until no job is left for it, or it is told to stop.
+
+    Args:
+        lane: The server or segmenter.
+        shared: What it shares with the worker's other lanes.
+        rng: Where the jitter of its sleeps comes from.
+    """
+
+    def __init__(self, lane: Lane, shared: Shared, rng: random.Random) -> None:
+        self.lane = lane
+        self.left_because = ""
+        self._shared = shared
+        self._naps = Naps(shared.naps, rng)
+        self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
+        self._returned: Handoff[tuple[Try, Executed]] = Handoff()
+        self._asleep_until = 0.0
+        self._running: Prepared | None = None
+        # Before any lane starts: one that waits for another's output must know that there is such a lane.
+        shared.board.enter(lane.kinds)
+        self._threads = [
+            threading.Thread(target=self._guard, args=(stage,), name=f"sdclient-{name}-{lane.name}", daemon=True)
+            for name, stage in (("prepare", self._feed), ("execute", self._execute), ("finish", self._finish))
+        ]
+
+    def start(self) -> None:
+        """Start the three threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of all three, for so long at most; True when they have ended."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not self.is_alive
+
+    @property
+    def is_alive(self) -> bool:
+        """True while any of the three is at work."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def interrupt(self) -> None:
+        """End what runs on the lane."""
+        running = self._running
+        if running is not None:
+            running.cancel()
+
+    def _guard(self, stage: Callable[[], None]) -> None:
+        """Run a stage; a bug or a broken folder stops the worker with its reason instead of hanging it."""
+        try:
+            stage()
+        except BaseException as exc:
+            log.debug("%s: a thread ends", self.lane.name, exc_info=exc)
+            self._shared.break_off(exc)
+
+    # prepare
+
+    def _feed(self) -> None:
+        try:
+            while True:
+                version = self._shared.board.version
+                if self._is_done_feeding():
+                    break
+                if not self._feed_one():
+                    self._shared.board.wait(self._idle_s(), since=version)
+        finally:
+            self._ready.close()
+            self._shared.board.leave(self.lane.kinds)
+
+    def _is_done_feeding(self) -> bool:
+        shared = self._shared
+        if shared.how is not Stop.NO or self.left_because or shared.quota.is_spent:
+            return True
+        return not shared.board.has_more(self.lane.kinds)
+
+    def _idle_s(self) -> float:
+        left_s = self._asleep_until - time.monotonic()
+        return min(left_s, IDLE_S) if left_s > 0 else IDLE_S
+
+    @property
+    def _is_asleep(self) -> bool:
+        return time.monotonic() < self._asleep_until
+
+    def _feed_one(self) -> bool:
+        """Bring one job to the executor; False when there was nothing to do."""
+        shared = self._shared
+        if self._is_asleep or shared.beats.is_fenced or shared.patience.is_tried or not shared.quota.take():
+            return False
+        one: Try | None = None
+        try:
+            candidate = shared.board.take(self.lane.kinds)
+            if candidate is not None:
+                one = shared.patience.outlast(lambda: shared.attempts.claim(candidate, self.lane))
+        finally:
+            if one is None:
+                shared.quota.end(counts=False)
+        if one is None:
+            return candidate is not None
+        try:
+            prepared = shared.attempts.prepare(one)
+        except BaseException as exc:  # noqa: BLE001 - every failure of a job ends its claim; none may end the lane
+            self._fail(one, exc)
+            return True
+        if not self._ready.put((one, prepared)):
+            self._release(one)
+        return True
+
+    # execute
+
+    def _execute(self) -> None:
+        try:
+            while (item := self._ready.take()) is not None:
+                one, prepared = item
+                if self._shared.how is not Stop.NO or self._is_asleep or self.left_because:
+                    self._release(one)
+                else:
+                    self._execute_one(one, prepared)
+        finally:
+            self._ready.close()
+            self._returned.close()
+
+    def _execute_one(self, one: Try, prepared: Prepared) -> None:
+        shared = self._shared
+        shared.teller.tell("begun", lane=self.lane.name, place=one.task.job.place)
+        one.window = shared.sampler.open(self.lane.server_rss_mb)
+        self._running = prepared
+        shared.fly(+1)
+        began = time.monotonic()
+        try:
+            # Looked at after `_running` is set: an interrupt that came before would have found nothing to end.
+            if shared.how is Stop.INTERRUPT:
+                prepared.cancel()
+            executed = prepared.execute()
+        except BaseException as exc:  # noqa: BLE001 - as above
+            one.execute_s = time.monotonic() - began
+            shared.sampler.close(one.window)
+            self._fail(one, exc)
+            return
+        finally:
+            self._running = None
+            shared.fly(-1)
+        one.execute_s = time.monotonic() - began
+        if not self._returned.put((one, executed)):
+            shared.sampler.close(one.window)
+            self._release(one)
+
+    # finish
+
+    def _finish(self) -> None:
+        try:
+            while (item := self._returned.take()) is not None:
+                self._finish_one(*item)
+        finally:
+            self._returned.close()
+
+    def _finish_one(self, one: Try, executed: Executed) -> None:
+        shared = self._shared
+        shared.sampler.close(one.window)
+        try:
+            # The image is kept in memory while the disk is full or the share is gone.
+            shared.patience.outlast(lambda: shared.attempts.finish(one, executed))
+        except BaseException as exc:  # noqa: BLE001 - as above
+            self._fail(one, exc)
+        else:
+            self._naps.good()
+            shared.quota.end(counts=True)
+
+    # trouble
+
+    def _release(self, one: Try) -> None:
+        self._shared.quota.end(counts=False)
+        self._shared.patience.outlast(lambda: self._shared.attempts.release(one))
+
+    def _fail(self, one: Try, error: BaseException) -> None:
+        shared = self._shared
+        healthy = self._naps.is_healthy
+        try:
+            verdict = shared.patience.outlast(lambda: shared.attempts.fail(one, error, healthy=healthy))
+        except BaseException as exc:
+            log.debug("the end of a try cannot be written", exc_info=exc)
+            shared.break_off(exc)
+            return
+        shared.quota.end(counts=verdict.end.ended != "released")
+        self._follow(verdict, error)
+
+    def _follow(self, verdict: Verdict, error: BaseException) -> None:
+        if verdict.effect == "stop":
+            self._shared.break_off(error)
+        elif verdict.effect == "leave":
+            self._leave(verdict.end.message)
+        elif verdict.effect == "sleep":
+            self._sleep(verdict)
+        self._shared.board.wake()
+
+    def _sleep(self, verdict: Verdict) -> None:
+        now = time.monotonic()
+        nap_s = self._naps.bad(now, at_once=verdict.end.ended == "released", asked_s=verdict.wait_s)
+        if self._naps.is_hopeless(now):
+            self._leave(f"no good answer for {self._shared.naps.patience_s:g} s; the last was: {verdict.end.message}")
+        elif nap_s > 0:
+            self._asleep_until = now + nap_s
+            text = f"{verdict.end.message}; asked again in {nap_s:.0f} s"
+            self._shared.teller.tell("asleep", lane=self.lane.name, message=text)
+
+    def _leave(self, why: str) -> None:
+        self.left_because = why or "no reason given"
+        self._shared.teller.tell("left", lane=self.lane.name, message=why)
+        self._shared.board.wake()

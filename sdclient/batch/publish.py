@@ -1,0 +1,209 @@
+"""What follows a commit: files move to their final places, and are found again there.
+
+Everything here may be repeated by anyone at any time. A file that no record names is never replaced: the new
+one goes beside it. The outputs of a redone job take the place of those of the revision before, which are kept
+in ``replaced/<old job>/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from sdclient.batch.folder import RunFolder, ensure_folder
+from sdclient.batch.plan import STATE_FOLDER, job_id
+from sdclient.batch.record import OutFile, Record, parse_record
+from sdclient.errors import RunFolderError
+from sdclient.files import PublishOutcome, fsync_dir, publish, resolve_inside, storage_errors, write_durable
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def publish_job(folder: RunFolder, record: Record) -> list[str]:
+    """Move a committed job's files to their final places. Doing it twice is harmless.
+
+    Returns:
+        A sentence for every file that could not have its own name because one of the user's is there.
+
+    Raises:
+        RunFolderError: If a place leads through a link or out of the folder.
+        StorageError: If the disk failed.
+    """
+    remarks: list[str] = []
+    touched: set[Path] = set()
+    before = _record_before(folder, record)
+    for one in record.files:
+        source = resolve_inside(folder.done_folder(record.job), one.name)
+        if not source.exists():
+            continue
+        final = resolve_inside(folder.out, one.place)
+        ensure_folder(final.parent)
+        if before is not None:
+            _take_away(folder, before, one.place, source)
+        if publish(source, final) is PublishOutcome.TAKEN:
+            remarks.append(_publish_aside(folder, record, one, source))
+        touched.add(final.parent)
+    if before is not None:
+        _take_away_rest(folder, before, record)
+    for parent in touched:
+        fsync_dir(parent)
+    return remarks
+
+
+def _publish_aside(folder: RunFolder, record: Record, one: OutFile, source: Path) -> str:
+    other = resolve_inside(folder.out, second_place(one.place, record.job))
+    if publish(source, other) is PublishOutcome.TAKEN:
+        return f"{one.place}: files of yours are there and at {other.name}, and stay; the new image is {source}"
+    return f"{one.place}: a file of yours is there and stays; the new image is {other.name}"
+
+
+# Redone jobs
+
+
+def _record_before(folder: RunFolder, record: Record) -> Record | None:
+    """Return the record of the last revision before this one that was done; None where there is none."""
+    job = folder.job(record.job)
+    if job is None:
+        return None
+    for revision in range(job.revision - 1, -1, -1):
+        earlier = job_id(job.kind, job.place, revision)
+        if folder.is_done(earlier):
+            return folder.record(earlier)
+    return None
+
+
+def _take_away(folder: RunFolder, before: Record, place: str, source: Path) -> None:
+    """Keep the old file that stands at ``place`` and make room, if it is the one that the old record names."""
+    old = next((one for one in before.files if one.place == place), None)
+    final = resolve_inside(folder.out, place)
+    if old is None or not _holds(final, old.sha256):
+        return
+    _keep(folder, before, old, final)
+    # In one act: at no moment is there no image. A repeated one finds its source gone.
+    with storage_errors("replace", final), suppress(FileNotFoundError):
+        source.replace(final)
+
+
+def _take_away_rest(folder: RunFolder, before: Record, record: Record) -> None:
+    """Take away old files whose names the new ones do not have: another format, fewer cut-outs."""
+    new = {one.place for one in record.files}
+    for old in before.files:
+        final = resolve_inside(folder.out, old.place)
+        if old.place not in new and _holds(final, old.sha256):
+            _keep(folder, before, old, final)
+            with storage_errors("take away", final):
+                final.unlink(missing_ok=True)
+
+
+def _keep(folder: RunFolder, before: Record, old: OutFile, final: Path) -> None:
+    kept = folder.state / "replaced" / before.job / old.name
+    if not _holds(kept, old.sha256):
+        ensure_folder(kept.parent)
+        with storage_errors("keep", final):
+            data = final.read_bytes()
+        write_durable(kept, data)
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return not path.is_symlink() and sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, read in pieces.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+# Finding
+
+
+def second_place(place: str, job: str) -> str:
+    """Return where a file goes when its own place is taken by a file no record names."""
+    path = PurePosixPath(place)
+    return str(path.with_name(f"{path.stem}~{job[:8]}{path.suffix}"))
+
+
+def locate(folder: RunFolder, record: Record, index: int) -> Path:
+    """Return where a committed job's file is now: published, published aside, or still with its record.
+
+    Raises:
+        RunFolderError: If it is nowhere.
+    """
+    if index >= len(record.files):
+        raise RunFolderError(
+            f"job {record.job}: output {index + 1} is asked for, and it made {len(record.files)}; redo the job"
+        )
+    one = record.files[index]
+    # Still with its record first: then what stands at the place is the revision before, or a file of the user's.
+    # The second place next: where that exists, the first is a file of the user's.
+    kept = resolve_inside(folder.done_folder(record.job), one.name)
+    if kept.is_file():
+        return kept
+    for place in (second_place(one.place, record.job), one.place):
+        path = resolve_inside(folder.out, place)
+        if path.is_file():
+            return path
+    raise RunFolderError(f"{one.place}: was made and is gone; restore it, or `sdclient redo` it")
+
+
+def roll_forward(folder: RunFolder, job: str, epochs: Iterable[int]) -> list[str]:
+    """Publish a committed job that still has claims, then remove those; whoever finds one does it.
+
+    Returns:
+        Remarks, as `publish_job` gives them.
+
+    Raises:
+        RunFolderError: If the record is damaged.
+        StorageError: If the disk failed; the claims stay, so that it is tried again.
+    """
+    remarks = publish_job(folder, folder.record(job))
+    folder.remove_claims(job, epochs)
+    return remarks
+
+
+def foreign_file(out: Path, place: str) -> Path | None:
+    """Return a file that stands where a job would put an output, with any image extension, and that no record names.
+
+    Args:
+        out: The output folder.
+        place: The output's place, without extension; ``<job's place>_<number>``.
+    """
+    stem = PurePosixPath(place)
+    parent = resolve_inside(out, str(stem.parent)) if str(stem.parent) != "." else out
+    for suffix in _SUFFIXES:
+        path = parent / (stem.name + suffix)
+        if path.is_symlink() or path.exists():
+            return None if _is_named(out, place, suffix) else path
+    return None
+
+
+def _is_named(out: Path, place: str, suffix: str) -> bool:
+    """Tell whether an earlier revision of the job that makes ``place`` names the file there."""
+    base = place.rpartition("_")[0]
+    for kind in ("txt2img", "img2img"):
+        revision = 0
+        while (record := _read(out, job_id(kind, base, revision))) is not None:
+            if any(one.place == place + suffix for one in record.files):
+                return True
+            revision += 1
+    return False
+
+
+def _read(out: Path, job: str) -> Record | None:
+    path = out / STATE_FOLDER / "done" / job[:2] / job / "record.json"
+    try:
+        return parse_record(path.read_bytes(), str(path))
+    except (OSError, RunFolderError):
+        return None

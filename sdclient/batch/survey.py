@@ -1,0 +1,120 @@
+"""Where every job of a run stands, worked out from what was read: pure, no files, no clocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass
+
+from sdclient.batch.claims import FRESH, MAX_FAILED, End, Epoch, Standing, standing
+from sdclient.batch.plan import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs stand where; the five always add up to ``jobs``.
+
+    Attributes:
+        jobs: In the plan.
+        done: Committed.
+        failed: Tried without success; will be tried again.
+        set_aside: Final until ``retry``.
+        claimed: Somebody is at it.
+        waiting: Not begun, or begun by a worker that is gone.
+    """
+
+    jobs: int = 0
+    done: int = 0
+    failed: int = 0
+    set_aside: int = 0
+    claimed: int = 0
+    waiting: int = 0
+
+    @property
+    def left(self) -> int:
+        """Jobs that are neither done nor set aside."""
+        return self.failed + self.claimed + self.waiting
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+def survey(
+    jobs: Mapping[str, Job],
+    done: AbstractSet[str],
+    claims: Mapping[str, tuple[Epoch, ...]],
+    is_stale: Callable[[Epoch], bool],
+    *,
+    max_failed: int = MAX_FAILED,
+) -> dict[str, Standing]:
+    """Return the standing of every job that is not done, in the order of the plan.
+
+    A job whose input was set aside counts as set aside too, with that reason.
+    """
+    found: dict[str, Standing] = {}
+    for job_id in jobs:
+        if job_id not in done:
+            epochs = claims.get(job_id)
+            found[job_id] = standing(epochs, is_stale, max_failed=max_failed) if epochs else FRESH
+    _spread(jobs, found)
+    return found
+
+
+def dependents(jobs: Mapping[str, Job], open_jobs: Iterable[str]) -> dict[str, list[str]]:
+    """Return the open jobs that wait for an output, by the job that is to make it.
+
+    Args:
+        jobs: The plan.
+        open_jobs: Ids of the jobs that are not done.
+    """
+    found: dict[str, list[str]] = {}
+    for job_id in open_jobs:
+        needs = jobs[job_id].needs
+        if needs is not None:
+            found.setdefault(needs, []).append(job_id)
+    return found
+
+
+def _spread(jobs: Mapping[str, Job], found: dict[str, Standing]) -> None:
+    """Set aside what can never be, because what it works on never will be.
+
+    Neither the order of the plan nor the depth of a chain matters: inputs may stand in a later shard.
+    """
+    waiting = dependents(jobs, found)
+    if not waiting:
+        return
+    lost = [job_id for job_id, one in found.items() if one.state == "set_aside"]
+    lost += [needed for needed in waiting if needed not in jobs]
+    while lost:
+        above = lost.pop()
+        for job_id in waiting.pop(above, ()):
+            found[job_id] = _in_vain(jobs.get(above), found.get(above))
+            lost.append(job_id)
+
+
+def _in_vain(needed: Job | None, above: Standing | None) -> Standing:
+    if needed is None:
+        text = "the job that makes its input is not in the plan"
+    else:
+        words = above.last.message if above and above.last else ""
+        text = f"its input {needed.place} was set aside: {words}"
+    return Standing("set_aside", None, 0, End("set_aside", "InputSetAside", text))
+
+
+def count(jobs: int, done: int, standings: Iterable[Standing]) -> Counts:
+    """Add up standings."""
+    return tally(jobs, done, Counter(one.state for one in standings))
+
+
+def tally(jobs: int, done: int, states: Mapping[str, int]) -> Counts:
+    """Put counts together from the number of open jobs in each state."""
+    return Counts(
+        jobs,
+        done,
+        failed=states.get("failed", 0),
+        set_aside=states.get("set_aside", 0),
+        claimed=states.get("claimed", 0),
+        waiting=states.get("waiting", 0),
+    )

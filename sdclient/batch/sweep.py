@@ -1,0 +1,157 @@
+"""Takes away what dead workers left behind: their parts, their beats, claims of jobs that are done.
+
+A part is renamed before it is deleted, so that an owner who wakes finds nothing to commit; deleting it in
+place could let it commit half a job. Nothing of a living worker is touched.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdclient.batch.beats import Watcher, read_beats
+from sdclient.batch.claims import parse_claim_name
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.identity import TOKEN_DIGITS, new_token
+from sdclient.batch.listing import names_in
+from sdclient.batch.publish import roll_forward
+from sdclient.files import storage_errors
+
+_PART = re.compile(rf"[0-9a-f]{{20}}\.e\d{{6,}}\.([0-9a-f]{{{TOKEN_DIGITS}}})")
+_SWEPT = re.compile(rf"swept\.([0-9a-f]{{{TOKEN_DIGITS}}})\.\d+")
+_BEAT = re.compile(rf"[0-9a-f]{{{TOKEN_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was taken away.
+
+    Attributes:
+        parts: Unfinished outputs of dead workers.
+        claims: Claims of jobs that are done.
+        beats: Beats of dead workers that hold nothing any more.
+    """
+
+    parts: int = 0
+    claims: int = 0
+    beats: int = 0
+
+
+def sweep(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Swept:
+    """Take away what may go.
+
+    Args:
+        folder: The run.
+        token: Who sweeps; its own parts are taken away too, so nothing of it may be under way.
+        is_dead: Whether the worker behind a token may be taken for dead.
+
+    Raises:
+        StorageError: If the folder cannot be read.
+    """
+    with storage_errors("clean", folder.state):
+        parts = sum(1 for path in _dead_parts(folder, token, is_dead) if _sweep_part(path, folder, token))
+        claims = _sweep_claims(folder)
+        return Swept(parts, claims, _sweep_beats(folder, token, is_dead))
+
+
+def _dead_parts(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Iterator[Path]:
+    for name in sorted(names_in(folder.state / "parts")):
+        match = _PART.fullmatch(name) or _SWEPT.fullmatch(name)
+        if match is not None and (match[1] == token or is_dead(match[1])):
+            yield folder.state / "parts" / name
+
+
+def _sweep_part(part: Path, folder: RunFolder, token: str) -> bool:
+    number = 0
+    while True:
+        target = folder.state / "parts" / f"swept.{token}.{number}"
+        if part == target:
+            break
+        if not target.exists():
+            try:
+                part.rename(target)
+            except OSError:
+                # Committed, or swept by another, at this very moment.
+                return False
+            break
+        number += 1
+    shutil.rmtree(target, ignore_errors=True)
+    return True
+
+
+def _sweep_claims(folder: RunFolder) -> int:
+    """Remove claims of jobs that are done and published."""
+    removed = 0
+    claims = [parsed for name in names_in(folder.state / "claims") if (parsed := parse_claim_name(name))]
+    done = folder.read_done()
+    for job in sorted({job for job, _, _ in claims} & done):
+        # The record alone: files beside it still wait for their places, and the claims are what says so.
+        if names_in(folder.done_folder(job)) == ["record.json"]:
+            numbers = sorted({number for name, number, _ in claims if name == job})
+            folder.remove_claims(job, numbers)
+            removed += len(numbers)
+    return removed
+
+
+def _sweep_beats(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> int:
+    # While a claim of theirs is open, the beat is what lets others see at once that they are gone.
+    holding = {epochs[-1].owner for epochs in folder.read_claims().values() if epochs[-1].end is None}
+    removed = 0
+    for name in sorted(names_in(folder.state / "beats")):
+        if _BEAT.fullmatch(name) and name != token and name not in holding and is_dead(name):
+            (folder.state / "beats" / name).unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def clean(
+    folder: RunFolder,
+    *,
+    is_patient: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Swept:
+    """Finish what dead workers began to publish, and take away what they left behind.
+
+    Args:
+        folder: The run.
+        is_patient: Watch silent workers of other machines for a whole lease, so that what they left goes too;
+            otherwise only what is certain at one look goes.
+        clock: Monotonic seconds.
+        sleep: Waits the given number of seconds.
+
+    Raises:
+        RunFolderError: If a committed record is damaged.
+        StorageError: If the folder cannot be read or written.
+    """
+    folder.make_folders()
+    with storage_errors("clean", folder.state):
+        done = folder.read_done()
+        for job, epochs in folder.read_claims().items():
+            if job in done:
+                roll_forward(folder, job, [one.number for one in epochs])
+    return sweep(folder, new_token(), _watch(folder, is_patient=is_patient, clock=clock, sleep=sleep))
+
+
+def _watch(
+    folder: RunFolder, *, is_patient: bool, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> Callable[[str], bool]:
+    """Return a test for dead workers, after watching for as long as was asked."""
+    run = folder.settings
+    watcher = Watcher(lease_s=run.lease_s, beat_s=run.beat_s)
+    ends_s = clock() + (run.lease_s + run.beat_s if is_patient else 0.0)
+    while True:
+        began_s = clock()
+        with storage_errors("read", folder.state / "beats"):
+            watcher.observe(read_beats(folder.state / "beats"), began_s, clock())
+            for name in names_in(folder.state / "parts"):
+                match = _PART.fullmatch(name) or _SWEPT.fullmatch(name)
+                if match is not None:
+                    watcher.is_stale(match[1])
+        if clock() >= ends_s:
+            return watcher.is_stale
+        sleep(run.beat_s / 2)

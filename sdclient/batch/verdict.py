@@ -1,0 +1,78 @@
+"""What an error during a try means: for the job, and for the server it ran on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sdclient.batch.claims import End, Ended
+from sdclient.errors import (
+    AuthenticationError,
+    CancelledError,
+    MissingExtraError,
+    MissingRouteError,
+    NotSentError,
+    SDClientError,
+    ServerBusyError,
+    ServerError,
+    StorageError,
+    WrongServerError,
+)
+from sdclient.files import is_storage_trouble
+
+Effect = Literal["none", "sleep", "leave", "stop"]
+"""For the lane: go on, sleep a while, leave the run, or stop the whole worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an error.
+
+    Attributes:
+        end: How the try ended.
+        effect: What it does to the lane.
+        wait_s: Seconds the server asked to wait, where it did.
+        reply: The start of the server's answer, worth keeping; empty where there is none.
+    """
+
+    end: End
+    effect: Effect = "none"
+    wait_s: float | None = None
+    reply: str = ""
+
+
+def judge(error: BaseException, server: str) -> Verdict:
+    """Judge an error.
+
+    Args:
+        error: What the try ended with.
+        server: Name of the server or segmenter it ran on.
+    """
+    name, message = type(error).__name__, str(error) or type(error).__name__
+    reply = error.body if isinstance(error, ServerError) else ""
+    wait_s = error.retry_after_s if isinstance(error, ServerBusyError) else None
+    ended, effect = _consequences(error)
+    return Verdict(End(ended, name, message, server), effect, wait_s, reply)
+
+
+def _consequences(error: BaseException) -> tuple[Ended, Effect]:
+    for kinds, consequence in _RELEASED:
+        if isinstance(error, kinds):
+            return "released", consequence
+    if isinstance(error, OSError) and is_storage_trouble(error):
+        return "released", "stop"
+    if not isinstance(error, SDClientError):
+        return "failed", "none"
+    if error.retryable:
+        return "failed", "sleep" if error.blames_server else "none"
+    # The request or its input is at fault: trying again would end the same way.
+    return "set_aside", "none"
+
+
+_RELEASED: tuple[tuple[tuple[type[BaseException], ...], Effect], ...] = (
+    ((CancelledError,), "none"),
+    # The only failures known not to have run: no attempt, and the server is not there, or busy.
+    ((ServerBusyError, NotSentError), "sleep"),
+    ((AuthenticationError, MissingRouteError, WrongServerError, MissingExtraError), "leave"),
+    ((StorageError,), "stop"),
+)

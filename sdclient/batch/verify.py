@@ -1,0 +1,127 @@
+"""Looks whether what is done is still what was made: files there, hashes right, images whole, inputs unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sdclient.batch.folder import RunFolder, ensure_folder
+from sdclient.batch.inputs import Inputs
+from sdclient.batch.plan import FileInput, Job, latest_done
+from sdclient.batch.publish import locate, sha256_of
+from sdclient.batch.record import OutFile, Record
+from sdclient.errors import CodecError, RunFolderError, SDClientError
+from sdclient.files import storage_errors
+
+Flaw = Literal["record", "missing", "changed", "damaged", "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was made.
+
+    Attributes:
+        job: Id of the job.
+        place: The file, or the job's place.
+        flaw: ``record``: cannot be read; ``missing``; ``changed``: another hash; ``damaged``: does not decode;
+            ``input``: what it was made from is another file now.
+        message: A sentence for people.
+    """
+
+    job: str
+    place: str
+    flaw: Flaw
+    message: str
+
+    @property
+    def is_repairable(self) -> bool:
+        """True where doing the job again would mend it. A changed input is a choice, not a damage."""
+        return self.flaw in ("missing", "changed", "damaged")
+
+
+def verify(
+    folder: RunFolder, *, inputs: Inputs | None = None, decode: Callable[[bytes, str], None] | None = None
+) -> Iterator[Finding]:
+    """Look at every done job, the latest revision of each.
+
+    Args:
+        folder: The run.
+        inputs: Finds the inputs; None leaves them out.
+        decode: Decodes an image in full, or raises CodecError; None leaves that out.
+
+    Raises:
+        StorageError: If the disk is in trouble: then nothing is said of the files.
+    """
+    with storage_errors("read the run in", folder.out):
+        jobs = latest_done(folder.read_plan().jobs, folder.read_done())
+    for job in jobs.values():
+        try:
+            record = folder.record(job.id)
+        except RunFolderError as exc:
+            yield Finding(job.id, job.place, "record", str(exc))
+            continue
+        for index, one in enumerate(record.files):
+            yield from _look(folder, record, index, one, decode)
+        if inputs is not None:
+            yield from _look_at_input(inputs, job, record)
+
+
+def _look(
+    folder: RunFolder, record: Record, index: int, one: OutFile, decode: Callable[[bytes, str], None] | None
+) -> Iterator[Finding]:
+    try:
+        path = locate(folder, record, index)
+    except RunFolderError as exc:
+        yield Finding(record.job, one.place, "missing", str(exc))
+        return
+    with storage_errors("read", path):
+        found = sha256_of(path)
+        if found != one.sha256:
+            text = f"{one.place}: is another file than was made (sha256 {found[:12]}…, recorded {one.sha256[:12]}…)"
+            yield Finding(record.job, one.place, "changed", text)
+            return
+        data = path.read_bytes() if decode is not None and not one.place.endswith(".json") else b""
+    if decode is not None and data:
+        try:
+            decode(data, one.place)
+        except CodecError as exc:
+            yield Finding(record.job, one.place, "damaged", str(exc))
+
+
+def _look_at_input(inputs: Inputs, job: Job, record: Record) -> Iterator[Finding]:
+    recorded = record.facts.get("input_sha256")
+    if not isinstance(recorded, str) or not isinstance(job.input, FileInput):
+        # The output of another job is looked at where that job is.
+        return
+    try:
+        path = inputs.path(job)
+        found = "" if path is None else sha256_of(path)
+    except (SDClientError, OSError) as exc:
+        yield Finding(job.id, job.place, "input", str(exc))
+        return
+    if found and found != recorded:
+        text = f"{job.place}: its input {path} is another file than it was made from; `sdclient redo` it if you like"
+        yield Finding(job.id, job.place, "input", text)
+
+
+def make_room(folder: RunFolder, finding: Finding) -> Path | None:
+    """Move a file that is not as it was made to ``replaced/``, so that a redone one finds its place free.
+
+    Returns:
+        Where it is now; None where there was none.
+
+    Raises:
+        StorageError: If it cannot be moved.
+    """
+    record = folder.record(finding.job)
+    index = next((number for number, one in enumerate(record.files) if one.place == finding.place), None)
+    if index is None or finding.flaw == "missing":
+        return None
+    path = locate(folder, record, index)
+    kept = folder.state / "replaced" / finding.job / f"{finding.flaw}-{record.files[index].name}"
+    ensure_folder(kept.parent)
+    with storage_errors("move", path):
+        path.replace(kept)
+    return kept

@@ -1,0 +1,383 @@
+"""``Run``: the public face of a run folder. Add jobs, start or join, look at what became of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from sdclient.batch import again
+from sdclient.batch.events import Listener
+from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
+from sdclient.batch.identity import new_token
+from sdclient.batch.inputs import Inputs
+from sdclient.batch.lane import Lane
+from sdclient.batch.log import image_rows, read_attempts, typical_seconds, write_views
+from sdclient.batch.pipeline import Stop
+from sdclient.batch.plan import FileInput, Job
+from sdclient.batch.status import RunStatus, read_status
+from sdclient.batch.sweep import Swept, clean
+from sdclient.batch.verify import Finding, make_room, verify
+from sdclient.batch.worker import WorkerResult, WorkerSettings
+from sdclient.client import Client
+from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
+from sdclient.engines.threads import ThreadsEngine
+from sdclient.errors import ConfigurationError
+from sdclient.images import decode_image
+from sdclient.lanes import refuse_mixed, server_lanes
+from sdclient.planning import JobList, PromptRow, plan_folder, plan_prompts
+from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.segment import SegmentSettings
+from sdclient.steps.generate import GenerateSpec, ServerLane
+from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
+from sdclient.steps.segment import SegmenterLane, SegmentSpec
+from sdclient.steps.sizes import Fit, parse_size
+from sdclient.tables import typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+StrPath = str | os.PathLike[str]
+
+
+class Run:
+    """A run: an output folder, the jobs planned in it, and the machines that share it.
+
+    Args:
+        out: The output folder; made where it is missing.
+        run_seed: Seed of a new run, from which each job's seed follows; None draws one.
+        lease_s: Seconds of silence after which a worker of a new run is taken for dead.
+        beat_s: Seconds between signs of life in a new run.
+
+    Raises:
+        RunFolderError: If the folder holds something else, or a newer format.
+        StorageError: If it cannot be written.
+    """
+
+    def __init__(
+        self, out: StrPath, *, run_seed: int | None = None, lease_s: float = LEASE_S, beat_s: float = BEAT_S
+    ) -> None:
+        self.folder = RunFolder.create(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
+        self.skipped: list[str] = []
+        self._engine: ThreadsEngine | None = None
+
+    @classmethod
+    def open(cls, out: StrPath) -> Run:
+        """Open a run that exists.
+
+        Raises:
+            RunFolderError: If there is none.
+        """
+        run = cls.__new__(cls)
+        run.folder = RunFolder.open(Path(out))
+        run.skipped = []
+        run._engine = None  # noqa: SLF001 - our own, made without __init__
+        return run
+
+    @property
+    def out(self) -> Path:
+        """The output folder."""
+        return self.folder.out
+
+    # Planning
+
+    def add(
+        self, prompts: Iterable[str | Mapping[str, JsonValue] | PromptRow], request: Txt2Img, *, into: str = ""
+    ) -> Run:
+        """Plan one txt2img job for every prompt.
+
+        Args:
+            prompts: Prompts, or mappings of request fields, or rows with columns of your own.
+            request: What all have in common.
+            into: Folder for the images, relative to the output folder.
+        """
+        rows = [_row(prompt) for prompt in prompts]
+        return self.add_jobs(plan_prompts(GenerateSpec(request), rows, into=into))
+
+    def add_folder(
+        self, folder: StrPath, request: Img2Img, *, size: str | None = None, fit: Fit = "pad", into: str = ""
+    ) -> Run:
+        """Plan one img2img job for every image below a folder.
+
+        Args:
+            folder: Where the images are.
+            request: What to draw over them.
+            size: ``source``, ``WxH``, ``long-side=N`` or ``scale=F``; None: the request's size, else the source's.
+            fit: ``pad`` or ``crop`` to a size the server takes; padding is taken off again.
+            into: Folder for the images, relative to the output folder.
+        """
+        spec = GenerateSpec(request, None if size is None else parse_size(size), fit)
+        listed, skipped = plan_folder(spec, Path(folder), self.out, into=into)
+        self.skipped += skipped
+        return self.add_jobs(listed)
+
+    def add_cutouts(
+        self, folder: StrPath, settings: SegmentSettings, *, prompts: Prompts | None = None, into: str = ""
+    ) -> Run:
+        """Plan one segment job for every image below a folder (`cutting.plan_cutouts` says how).
+
+        Args:
+            folder: Where the images are.
+            settings: Which segmenter, and how.
+            prompts: What to cut out, by image; None cuts out everything.
+            into: Folder for the cut-outs, relative to the output folder.
+        """
+        listed, skipped = plan_cutouts(Path(folder), self.out, settings, prompts=prompts, into=into)
+        self.skipped += skipped
+        return self.add_jobs(listed)
+
+    def add_cutouts_of_outputs(self, settings: SegmentSettings, *, into: str = CUTOUTS) -> Run:
+        """Plan one segment job for every image this run draws and does not draw over again."""
+        return self.add_jobs(plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into))
+
+    def add_jobs(self, listed: JobList) -> Run:
+        """Plan jobs made elsewhere, by a recipe. Jobs that are known already are left as they are.
+
+        Raises:
+            PlanError: If jobs contradict each other, the plan, or files that are there.
+        """
+        self.folder.add(listed.jobs, listed.specs)
+        return self
+
+    # Working
+
+    def start(
+        self,
+        servers: Sequence[str | Client] | str | Client = (),
+        *,
+        segmenter: SegmentSettings | SegmenterLane | None = None,
+        settings: WorkerSettings | None = None,
+        listener: Listener | None = None,
+        allow_mixed: bool = False,
+    ) -> WorkerResult:
+        """Work on the run until nothing is left for these servers; again means resume, elsewhere means share.
+
+        Args:
+            servers: Clients, addresses or names from ``sdclient.toml``.
+            segmenter: The segmenter to cut with, open or to be opened; None opens the one the plan names, if it does.
+            settings: How to take part.
+            listener: Told of everything that happens.
+            allow_mixed: Take servers of different dialects.
+
+        Raises:
+            ConfigurationError: If the servers are not alike, or none was given where one is needed.
+            NotSentError: If no server can be reached.
+            LossError: If a server cannot do what the plan asks.
+        """
+        lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
+        self.begin(lanes, settings=settings, listener=listener)
+        try:
+            return self.wait()
+        except KeyboardInterrupt:
+            # In a notebook the work would go on unseen. What runs is finished; a second interrupt ends it.
+            self._wind_up()
+            raise
+
+    join = start
+
+    def begin(
+        self, lanes: Sequence[Lane], *, settings: WorkerSettings | None = None, listener: Listener | None = None
+    ) -> None:
+        """Start working in the background.
+
+        Raises:
+            ConfigurationError: If this run is at work already, or a folder with inputs is not on this machine.
+            RunFolderError: If another machine works on a run that only one may work on.
+            StorageError: If the folder cannot be read or written.
+        """
+        if self._engine is not None and self._engine.is_alive:
+            raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
+        self._engine = ThreadsEngine(self.folder, lanes, settings or WorkerSettings(), listener=listener)
+        self._engine.start()
+
+    def wait(self) -> WorkerResult:
+        """Wait for the end of the work."""
+        if self._engine is None:
+            raise ConfigurationError("this run is not at work; call start() first")
+        result = None
+        while result is None:
+            # In small pieces, so that Ctrl-C gets through on every system.
+            result = self._engine.wait(0.2)
+        return replace(result, problems=(*result.problems, *write_object_views(self.folder)))
+
+    def _wind_up(self) -> None:
+        self.stop(Stop.FINISH)
+        try:
+            self.wait()
+        except KeyboardInterrupt:
+            self.stop(Stop.INTERRUPT)
+            self.wait()
+
+    def stop(self, how: Stop = Stop.FINISH) -> None:
+        """Ask the work in this process to stop."""
+        if self._engine is not None:
+            self._engine.stop(how)
+
+    def lanes(
+        self,
+        servers: Sequence[str | Client] | str | Client = (),
+        *,
+        segmenter: SegmentSettings | SegmenterLane | None = None,
+        allow_mixed: bool = False,
+        on_missing: Callable[[str, Exception], None] | None = None,
+    ) -> list[Lane]:
+        """Open the servers and the segmenter that the open jobs of this run need.
+
+        Args:
+            servers: As for `start`.
+            segmenter: As for `start`.
+            allow_mixed: As for `start`.
+            on_missing: Told of every server that cannot be reached, while another can.
+        """
+        needed = self.open_kinds()
+        lanes: list[Lane] = []
+        if needed & ServerLane.kinds:
+            lanes += server_lanes(servers, on_missing)
+            refuse_mixed(lanes, allow_mixed=allow_mixed)
+        if needed & SegmenterLane.kinds:
+            found = segmenter or self.segment_settings()
+            if found is not None:
+                lanes.append(found if isinstance(found, SegmenterLane) else SegmenterLane(found))
+        return lanes
+
+    def segment_settings(self) -> SegmentSettings | None:
+        """Return the settings of the plan's first open segment job; None where there is none."""
+        plan = self.folder.read_plan()
+        done = self.folder.read_done()
+        for job in plan.jobs.values():
+            if job.kind == "segment" and job.id not in done:
+                return SegmentSpec.from_json(plan.specs[job.spec]).settings
+        return None
+
+    def input_roots(self) -> tuple[str, ...]:
+        """Return the input folders the plan names, relative to the output folder."""
+        inputs = (job.input for job in self.folder.read_plan().jobs.values())
+        return tuple(dict.fromkeys(one.root for one in inputs if isinstance(one, FileInput)))
+
+    def open_kinds(self) -> frozenset[str]:
+        """Return the kinds of jobs that are not done."""
+        done = self.folder.read_done()
+        return frozenset(job.kind for job in self.folder.read_plan().jobs.values() if job.id not in done)
+
+    # Looking
+
+    def status(self) -> RunStatus:
+        """Read where the run stands, now and once; works while it runs.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+        """
+        return read_status(self.folder)
+
+    # Mending
+
+    def retry(self, *patterns: str) -> list[Job]:
+        """Let jobs that were set aside be tried again; `start` tries them.
+
+        Args:
+            patterns: Places or names of images, with ``*`` and ``?``; none means all.
+
+        Raises:
+            StorageError: If the folder cannot be read or written.
+        """
+        self.folder.make_folders()
+        return again.retry(self.folder, new_token(), again.wanted(patterns) if patterns else lambda _: True)
+
+    def redo(self, *patterns: str, new_seed: bool = False) -> again.Redone:
+        """Plan done jobs once more, with every done job that works on their outputs; `start` does them.
+
+        The images there stay until the new ones are complete, and are kept in ``.sdclient/replaced`` then.
+
+        Args:
+            patterns: Places or names of images, with ``*`` and ``?``.
+            new_seed: Draw them from another seed.
+
+        Raises:
+            PlanError: If no job matches.
+            StorageError: If the folder cannot be read or written.
+        """
+        self.folder.make_folders()
+        return again.redo(self.folder, again.wanted(patterns), new_seed=new_seed)
+
+    def verify(self, *, inputs: Mapping[str, Path] | None = None, decode: bool = True) -> list[Finding]:
+        """Look whether every image is there and what it was, and every input what it was made from.
+
+        Args:
+            inputs: Where input roots lie on this machine, if not where the plan says.
+            decode: Decode every image in full, too.
+
+        Raises:
+            StorageError: If the disk is in trouble.
+        """
+        return list(verify(self.folder, inputs=Inputs(self.folder, inputs), decode=_decode if decode else None))
+
+    def repair(self, findings: Iterable[Finding]) -> again.Redone:
+        """Plan the jobs of damaged or missing files once more; what stands at their places is moved to ``replaced``.
+
+        Raises:
+            StorageError: If a file cannot be moved.
+        """
+        broken = [one for one in findings if one.is_repairable]
+        for one in broken:
+            make_room(self.folder, one)
+        ids = {one.job for one in broken}
+        return again.redo(self.folder, lambda job: job.id in ids) if ids else again.Redone(())
+
+    def clean(self, *, is_patient: bool = False) -> Swept:
+        """Finish what dead workers began to publish, and take away what they left behind.
+
+        Args:
+            is_patient: Watch silent workers of other machines for a whole lease, so that what they left goes too.
+
+        Raises:
+            StorageError: If the folder cannot be read or written.
+        """
+        return clean(self.folder, is_patient=is_patient)
+
+    # Tables
+
+    def jobs(self) -> Sequence[Job]:
+        """Return the jobs of the plan, in order."""
+        return list(self.folder.read_plan().jobs.values())
+
+    def typical_s(self) -> dict[str, float]:
+        """Return the median seconds a job of each kind held its server, as far as this run has measured."""
+        return typical_seconds(self.folder)
+
+    def images(self) -> pd.DataFrame:
+        """Return one row per image, with your own columns; works while it runs."""
+        import pandas as pd
+
+        columns, rows = image_rows(self.folder)
+        return typed(pd.DataFrame(rows, columns=columns))
+
+    def objects(self) -> pd.DataFrame:
+        """Return one row per object that was cut out; works while it runs."""
+        import pandas as pd
+
+        return typed(pd.DataFrame(object_rows(self.folder), columns=list(OBJECT_COLUMNS)))
+
+    def attempts(self) -> pd.DataFrame:
+        """Return one row per attempt of every worker; works while it runs."""
+        import pandas as pd
+
+        rows, _ = read_attempts(self.folder)
+        return typed(pd.DataFrame(rows))
+
+    def write_views(self) -> list[str]:
+        """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right."""
+        return write_views(self.folder) + write_object_views(self.folder)
+
+
+def _decode(data: bytes, what: str) -> None:
+    decode_image(data, what=what)
+
+
+def _row(prompt: str | Mapping[str, JsonValue] | PromptRow) -> PromptRow:
+    if isinstance(prompt, PromptRow):
+        return prompt
+    return PromptRow({"prompt": prompt} if isinstance(prompt, str) else dict(prompt))

@@ -1,0 +1,156 @@
+"""The log and the views people read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.log import (
+    ATTEMPT_COLUMNS,
+    IMAGE_COLUMNS,
+    AttemptLog,
+    image_rows,
+    inherited_columns,
+    read_attempts,
+    save_reply,
+    typical_seconds,
+    write_views,
+)
+from sdclient.batch.plan import OutputInput, make_job, spec_id
+from tests.practice_lane import PracticeLane, plan_jobs, work
+
+SPEC = {"request": {"prompt": "a fox", "negative_prompt": "blur"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "out", run_seed=1, lease_s=1, beat_s=0.1)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestImages:
+    def test_a_row_has_the_prompt_the_seed_and_the_users_columns(self, folder: RunFolder) -> None:
+        job = make_job(
+            "txt2img", "a", SPEC, changes={"prompt": "a hare"}, columns={"nation": "Italian", "kind": "mine"}
+        )
+        folder.add([job], {spec_id(SPEC): SPEC})
+        work(folder)
+
+        (row,) = rows_of(folder.out / "images.csv")
+
+        assert (row["image"], row["prompt"], row["negative_prompt"]) == ("a_1.png", "a hare", "blur")
+        assert (row["nation"], row["kind"], row["own_kind"]) == ("Italian", "txt2img", "mine")
+        assert row["seed"] == str(json.loads((folder.done_folder(job.id) / "record.json").read_text())["seed"])
+
+    def test_columns_follow_an_image_through_the_jobs_that_work_on_it(self, folder: RunFolder) -> None:
+        first = make_job("txt2img", "a", SPEC, columns={"nation": "Italian", "turn": "1"})
+        second = make_job("img2img", "b", SPEC, input=OutputInput(first.id), columns={"turn": "2"})
+        folder.add([first, second], {spec_id(SPEC): SPEC})
+        work(folder)
+
+        _, rows = image_rows(folder)
+
+        assert [(row["nation"], row["turn"]) for row in rows] == [("Italian", "1"), ("Italian", "2")]
+        assert rows[1]["input"] == f"job:{first.id}:0"
+
+    def test_a_chain_of_a_thousand_passes_is_no_trouble(self) -> None:
+        jobs = [make_job("img2img", "p0", SPEC, columns={"origin": "x"})]
+        for number in range(1, 3000):
+            jobs.append(make_job("img2img", f"p{number}", SPEC, input=OutputInput(jobs[-1].id)))
+
+        assert inherited_columns({job.id: job for job in jobs}, jobs[-1]) == {"origin": "x"}
+
+    def test_lists_of_objects_are_no_images(self, folder: RunFolder) -> None:
+        from sdclient.batch.commit import commit, make_record
+        from sdclient.batch.record import Outcome, OutFile
+
+        (job,) = plan_jobs(folder, ["a"], kind="segment")
+        part = folder.part_folder(job.id, 1, "a" * 32)
+        part.mkdir()
+        files = (OutFile("a_01.png", "a/a_01.png", "", 1), OutFile("objects.json", "a/objects.json", "", 1))
+        commit(folder, part, make_record(job.id, 1, "a" * 32, Outcome(files), {}))
+
+        assert [row["image"] for row in image_rows(folder)[1]] == ["a/a_01.png"]
+
+    def test_a_damaged_record_is_a_remark_and_the_rest_is_written(self, folder: RunFolder) -> None:
+        jobs = plan_jobs(folder, ["a", "b"])
+        work(folder)
+        (folder.done_folder(jobs[0].id) / "record.json").write_bytes(b"{")
+
+        problems = write_views(folder)
+
+        assert len(problems) == 1
+        assert [row["image"] for row in rows_of(folder.out / "images.csv")] == ["b_1.png"]
+
+    def test_views_that_cannot_be_written_are_a_remark(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["a"])
+        (folder.out / "images.csv").mkdir()
+
+        (problem,) = write_views(folder)
+
+        assert "not written" in problem
+
+    def test_views_that_say_the_same_are_left_alone(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["a"])
+        work(folder)
+        before = (folder.out / "images.csv").stat().st_ino
+
+        write_views(folder)
+
+        assert (folder.out / "images.csv").stat().st_ino == before
+        assert tuple(rows_of(folder.out / "images.csv")[0]) == IMAGE_COLUMNS
+
+
+class TestAttempts:
+    def test_a_worker_that_tries_nothing_leaves_no_log(self, folder: RunFolder) -> None:
+        work(folder)
+
+        assert list((folder.state / "log").iterdir()) == []
+
+    def test_a_log_that_cannot_be_written_is_no_error(self, folder: RunFolder) -> None:
+        (folder.state / "log").rmdir()
+        log = AttemptLog(folder, "a" * 32)
+
+        log.write({"job": "x"})
+        log.close()
+
+    def test_a_bad_line_is_reported_and_the_rest_kept(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["a", "b"])
+        work(folder)
+        (path,) = (folder.state / "log").iterdir()
+        head, first, second = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(head + first + b"\xff\xfe\n" + second)
+
+        rows, problems = read_attempts(folder)
+
+        assert len(rows) == 2
+        assert len(problems) == 1
+
+    def test_the_columns_are_those_of_the_design(self) -> None:
+        assert ATTEMPT_COLUMNS[:4] == ("job", "kind", "place", "status")
+        assert "\n" not in "".join(ATTEMPT_COLUMNS)
+
+    def test_the_typical_time_is_the_median_of_what_was_measured(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["a", "b", "c"])
+        work(folder, PracticeLane(delay_s=0.02))
+
+        assert 0.02 <= typical_seconds(folder)["txt2img"] < 0.2
+
+    def test_nothing_is_typical_of_a_log_that_is_none(self, folder: RunFolder) -> None:
+        (folder.state / "log" / "x.csv").mkdir()
+        (folder.state / "log" / "y.csv").write_bytes(b'head\n"torn\n' + b"a,b\n")
+
+        assert typical_seconds(folder) == {}
+
+    def test_a_reply_that_cannot_be_kept_is_no_error(self, folder: RunFolder) -> None:
+        (folder.state / "replies").rmdir()
+
+        save_reply(folder, "a" * 20, 1, "body")
