@@ -28,6 +28,10 @@ COMMANDS = {
     "Runs": {
         "status": "Say where a run stands.",
         "join": "Take part in a run that was begun here or elsewhere.",
+        "retry": "Let jobs that were set aside be tried again.",
+        "redo": "Make images once more; the old ones are kept.",
+        "verify": "Check every image of a run against its record.",
+        "clean": "Take away what dead workers left behind.",
         "report": "Make the page of a run: what ran, when, what failed, and every image.",
         "serve": "Show the page of a run, live.",
     },

@@ -34,11 +34,13 @@ from sdclient.recipes.canvas import (
     parse_strengths,
     plan_slice,
     read_slice,
+    read_slices,
     slice_name,
     spec_of,
     strengths_of,
 )
 from sdclient.recipes.canvas_documents import build_documents
+from sdclient.recipes.precheck import check_request
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
@@ -164,7 +166,7 @@ def _rounds(
     while True:
         run = _unfinished(out) if seed is None and wish.recorded is None else None
         if run is None:
-            run = _plan(out, wish, wish.slices(chosen_seed, rounds))
+            run = _plan(out, wish, wish.slices(chosen_seed, rounds), urls)
         code = work(run, Company(urls), running)
         if not running["dry_run"]:
             _build(run, anew=False)
@@ -185,8 +187,11 @@ def _unfinished(out: Path) -> Run | None:
     return run
 
 
-def _plan(out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]]) -> Run:
+def _plan(out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]], urls: Sequence[str]) -> Run:
     size_px = wish.rules.size_px
+    kept = [chosen for _, chosen in read_slices(out)]
+    if any(wish.rules.strengths) and any(chosen not in kept for _, chosen in slices):
+        check_request(urls, wish.rules.spec.request)
     run = Run(out)
     listed = JobList()
     for canvas, chosen in slices:

@@ -16,8 +16,9 @@ from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import duration, emit, say
 from sdclient.errors import ConfigurationError, ServerError
-from sdclient.recipes.daily.cycle import GRACE_S, PAYLOAD, Daily, DailySettings, Outcome
+from sdclient.recipes.daily.cycle import GRACE_S, PAYLOAD, Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.door import check_address
+from sdclient.recipes.daily.enlarge import LocalEnlarger
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.recipes.daily.slots import open_zone
@@ -28,10 +29,10 @@ from sdclient.recipes.daily.words import (
     TemplateCompleter,
     load_words,
 )
+from sdclient.recipes.precheck import check_request
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets
-from sdclient.steps.generate import GenerateSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,6 +74,7 @@ _WORDS = PostWords()
     "--magic-prompt", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
     help="Complete prompts with the language model in this folder. [default: templates]",
 )  # fmt: skip
+@click.option("--enlarge-here", is_flag=True, help="Enlarge with Real-ESRGAN on this machine, not on the server.")
 @click.option("--title", default=_WORDS.title, show_default=True, help="The bot's hashtag.")
 @click.option("--made-on", default=_WORDS.made_on, show_default=True, help="A line about how it is made.")
 @click.option("--hashtags", default=_WORDS.hashtags, show_default=True, help="The last line.")
@@ -95,6 +97,7 @@ def command(
     x_address: str | None,
     words: Path | None,
     magic_prompt: Path | None,
+    enlarge_here: bool,
     title: str,
     made_on: str,
     hashtags: str,
@@ -109,32 +112,33 @@ def command(
     place = open_zone(zone)
     now = None if moment is None else parse_moment(moment, place)
     known = load_words(words)
-    spec = GenerateSpec(apply_sets(Txt2Img.load(payload or PAYLOAD), sets))
+    request = apply_sets(Txt2Img.load(payload or PAYLOAD), sets)
+    enlarger = None
+    if enlarge_here:
+        enlarger, request = LocalEnlarger(), request.replace(enlarge=None)
     completer: Completer = TemplateCompleter(known) if magic_prompt is None else MagicPromptCompleter(magic_prompt)
     publisher = _publisher(publish, out, reply_to, mastodon=mastodon, x_address=x_address)
     post_words = PostWords(title, made_on, hashtags)
     daily = Daily(
         Run(out),
-        spec,
+        request,
         words=known,
         completer=completer,
         publisher=publisher,
         ledger=Ledger(out / "daily", first_number),
-        settings=DailySettings(place, None if late else grace * 60.0, post_words),
+        settings=DailySettings(place, None if late else grace * 60.0, post_words, enlarger),
     )
 
-    def draw(run: Run) -> object:
-        return work(run, Company(urls), running)
-
+    drawing = Drawing(lambda run: work(run, Company(urls), running), lambda request: check_request(urls, request))
     if once or now is not None:
-        end(_told(daily.tick(now or _now(), draw), as_json=running["as_json"]))
+        end(_told(daily.tick(now or _now(), drawing), as_json=running["as_json"]))
         return
-    keep_hours(daily, draw, lambda outcome: _told(outcome, as_json=running["as_json"], may_raise=False))
+    keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=running["as_json"], may_raise=False))
 
 
 def keep_hours(
     daily: Daily,
-    draw: Callable[[Run], object],
+    drawing: Drawing,
     tell: Callable[[Outcome], object],
     *,
     clock: Callable[[], dt.datetime] | None = None,
@@ -144,23 +148,28 @@ def keep_hours(
 
     Args:
         daily: The bot.
-        draw: Draws what the run has open.
+        drawing: Who draws.
         tell: Told what came of it, once for each change.
         clock: Gives the present; None takes the system's.
         sleep: Waits so many seconds.
     """
     clock = clock or _now
-    last = ""
+    told: Outcome | None = None
     while True:
-        outcome = daily.tick(clock(), draw)
-        if outcome.message != last:
+        outcome = daily.tick(clock(), drawing)
+        if told is None or (outcome.message != told.message and outcome.slot.key != _settled(told)):
             tell(outcome)
-            last = outcome.message
+            told = outcome
         wait_s = LOOK_S
         if outcome.status == "failed":
             asked_s = outcome.error.retry_after_s if isinstance(outcome.error, ServerError) else None
             wait_s = max(RETRY_S, asked_s or 0.0)
         _wait(daily, outcome.slot.key, wait_s, clock, sleep)
+
+
+def _settled(told: Outcome) -> str:
+    """Return the slot that needs no more words; empty where there may be some."""
+    return told.slot.key if told.status in ("posted", "missed", "aside", "nothing") else ""
 
 
 def _wait(

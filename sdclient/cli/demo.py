@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 
 from sdclient.cli import options
+from sdclient.cli.app import EXIT_INTERRUPTED
 from sdclient.cli.talk import Progress, duration, emit, say
 from sdclient.demo import DemoResult, run_demo
 from sdclient.simulator import DIALECTS
+
+_SHOWN = 5
 
 
 @click.command(epilog="Example:  sdclient demo --out demo")
@@ -26,6 +29,10 @@ def command(out: Path, dialect: str, *, as_json: bool) -> int:
     progress = Progress(24, 0, as_json=False)
     try:
         result = run_demo(out, dialect, say, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        say(f"\nstopped; the same command goes on: sdclient demo --out {out}")
+        return EXIT_INTERRUPTED
     finally:
         progress.close()
     if as_json:
@@ -51,6 +58,13 @@ def _tell(result: DemoResult, out: Path, wall_s: float) -> None:
             "sdclient nations --out STUDY --url http://127.0.0.1:7860"
         ),
     ]
+    if result.missing:
+        shown = ", ".join(result.missing[:_SHOWN])
+        more = f" and {len(result.missing) - _SHOWN} more" if len(result.missing) > _SHOWN else ""
+        lines = [
+            f"missing or changed: {shown}{more}",
+            f"make them again: sdclient verify {out} --repair, then this command",
+        ]
     click.echo("\n".join(lines))
 
 

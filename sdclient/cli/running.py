@@ -22,11 +22,11 @@ from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
 from sdclient.cli.talk import Progress, byte_size, duration, emit, say, table
 from sdclient.client import Client
-from sdclient.lookahead import check_losses, disk_estimate_bytes, time_estimate_s
+from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
-from sdclient.steps.segment import SegmenterLane
 from sdclient.steps.generate import ServerLane
+from sdclient.steps.segment import SegmenterLane
 
 _PATIENCE = 2
 """Signals that are answered; the one after them leaves at once."""
@@ -148,10 +148,10 @@ def _both(first: Listener, second: Listener | None) -> Listener:
 
 
 def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningOptions) -> None:
-    losses = check_losses(run, lanes, strict=options["strict"])
+    losses = run.losses(lanes, strict=options["strict"])
     seconds = time_estimate_s(run, lanes)
     disk = disk_estimate_bytes(run)
-    free = shutil.disk_usage(run.out).free
+    free = shutil.disk_usage(_existing(run.out)).free
     if options["as_json"]:
         emit(
             {
@@ -177,6 +177,11 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
     if disk > free:
         say("  that is more than is free: it will stop when the disk is full, and go on when there is room")
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above that is there already."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
 
 
 def _aside(counts: Counts) -> str:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import byte_size, emit, is_watched, say
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings, read_prompts
 from sdclient.segment.settings import OUTPUTS
-from sdclient.steps.segment import KINDS
+from sdclient.steps.segment import KINDS, SegmenterLane
 from sdclient.weights import provide_weights
 
 if TYPE_CHECKING:
@@ -160,9 +161,11 @@ def command(
     asked_for = None if prompts is None else read_prompts(prompts)
     if not fetch_with_progress(model, dry_run=running["dry_run"]):
         return
+    # A plan does not change: a model that cannot be opened must not enter it.
+    segmenter = settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings)
     run = Run(out).add_cutouts(folder, settings, prompts=asked_for)
     look = FirstLook(run, as_json=running["as_json"])
-    end(work(run, Company(segmenter=settings), running, after_first=look if look.is_new else None))
+    end(work(run, Company(segmenter=segmenter), running, after_first=look if look.is_new else None))
 
 
 def _split(text: str | None) -> tuple[str, ...]:

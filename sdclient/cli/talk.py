@@ -247,4 +247,4 @@ _WORDS = {
 
 def _sentence(event: Event) -> str:
     about = event.place or event.lane
-    return f"{about}: {_WORDS[event.name]}: {event.message}"
+    return ": ".join(filter(None, (about, _WORDS[event.name], event.message)))

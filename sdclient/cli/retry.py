@@ -1,0 +1,30 @@
+"""``sdclient retry``: let jobs that were set aside be tried again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sdclient.cli.talk import emit
+from sdclient.run import Run
+
+
+@click.command(
+    epilog="Example:  sdclient retry OUT '*Greek*'\n\nThen `sdclient join OUT`, or the command that began the run."
+)
+@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
+    """Let jobs that were set aside in OUT be tried again, all or those whose place or name fits a PATTERN.
+
+    Mend the cause first: the input, the file in the way, or the server.
+    """
+    jobs = Run.open(out).retry(*patterns)
+    if as_json:
+        emit({"retried": [job.place for job in jobs]})
+        return
+    for job in jobs:
+        click.echo(job.place)
+    click.echo(f"{len(jobs)} jobs will be tried again by: sdclient join {out}", err=True)

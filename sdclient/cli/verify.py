@@ -1,0 +1,44 @@
+"""``sdclient verify``: check every image of a run against its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sdclient.cli.app import EXIT_FAILED
+from sdclient.cli.talk import emit, say
+from sdclient.run import Run
+
+
+@click.command(epilog="Example:  sdclient verify OUT --repair")
+@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--quick", is_flag=True, help="Compare hashes only; decode nothing.")
+@click.option("--repair", is_flag=True, help="Plan what is damaged or missing once more; `sdclient join` makes it.")
+@click.option("--yes", is_flag=True, help="Do not ask before --repair.")
+@click.option(
+    "--in",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the input images lie on this machine, if not where the plan says.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding instead of text.")
+def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: bool, as_json: bool) -> int:
+    """Check that every file of OUT is there, is the one its record names and decodes, and that inputs are unchanged."""
+    run = Run.open(out)
+    inputs = {} if folder is None else dict.fromkeys(run.input_roots(), folder)
+    findings = run.verify(inputs=inputs, decode=not quick)
+    for one in findings:
+        if as_json:
+            emit({"place": one.place, "flaw": one.flaw, "message": one.message, "repairable": one.is_repairable})
+        else:
+            click.echo(one.message)
+    broken = [one for one in findings if one.is_repairable]
+    if not findings:
+        say(f"{out}: everything is there and is what its record says")
+    elif broken and not repair:
+        say(f"{len(broken)} can be made again: sdclient verify {out} --repair")
+    if repair and broken and (yes or click.confirm(f"Plan {len(broken)} files once more?", err=True)):
+        redone = run.repair(findings)
+        say(f"{len(redone.jobs)} jobs are planned once more; made by: sdclient join {out}")
+    return EXIT_FAILED if findings else 0

@@ -1,0 +1,303 @@
+"""One look at the clock: what the present slot needs, done at most once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
+
+from sdclient.batch.plan import Job
+from sdclient.batch.record import Record
+from sdclient.errors import AnswerLostError, ImageLimitError, SDClientError, StorageError
+from sdclient.files import resolve_inside, write_durable
+from sdclient.planning import JobList
+from sdclient.recipes.daily.ledger import Ledger, Posting, SlotPlan
+from sdclient.recipes.daily.media import Media, make_media
+from sdclient.recipes.daily.publish import Post, Published, Publisher
+from sdclient.recipes.daily.slots import Slot, slot_at
+from sdclient.recipes.daily.words import Completer, DailyWords, PostWords, alt_text, draw_start, is_worth, tidy
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.steps.generate import GenerateSpec
+
+PAYLOAD = "daily"
+GRACE_S = 3600.0
+_SHRINKS = 3
+
+
+class Enlarger(Protocol):
+    """Enlarges images on this machine."""
+
+    name: str
+    """What the alternative text calls it."""
+
+    def enlarge(self, data: bytes) -> bytes:
+        """Return a larger image."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DailySettings:
+    """How a bot keeps its hours.
+
+    Attributes:
+        zone: Where the hours are meant.
+        grace_s: A slot that began longer ago is missed; None posts it until the next one begins.
+        words: What posts have in common.
+        enlarger: Enlarges images here, after they were drawn; None leaves that to the server.
+    """
+
+    zone: ZoneInfo
+    grace_s: float | None = GRACE_S
+    words: PostWords = field(default_factory=PostWords)
+    enlarger: Enlarger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a look at the clock.
+
+    Attributes:
+        status: ``nothing`` to do, ``posted``, ``missed``, ``aside`` (nobody knows whether it is out), ``busy`` (another
+            process posts), or ``failed`` (it may be tried again while the slot lasts).
+        slot: The slot.
+        message: A sentence for people.
+        error: What failed.
+    """
+
+    status: Literal["nothing", "posted", "missed", "aside", "busy", "failed"]
+    slot: Slot
+    message: str
+    error: SDClientError | None = None
+
+
+def _nothing_to_check(_: Txt2Img) -> None:
+    """Take any request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Who draws.
+
+    Attributes:
+        draw: Works on the run until its open jobs are done, or cannot be.
+        check: Raises where no server would take a request; asked before it becomes a job, for a plan does not change.
+    """
+
+    draw: Callable[[Run], object]
+    check: Callable[[Txt2Img], None] = _nothing_to_check
+
+
+class Daily:
+    """A bot: draws and posts one image for every part of the day.
+
+    Args:
+        run: The run its images are jobs of.
+        request: How they are drawn.
+        words: Starts and greetings.
+        completer: Who makes prompts of starts.
+        publisher: Where posts go.
+        ledger: What became of every slot.
+        settings: How it keeps its hours.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        request: Txt2Img,
+        *,
+        words: DailyWords,
+        completer: Completer,
+        publisher: Publisher,
+        ledger: Ledger,
+        settings: DailySettings,
+    ) -> None:
+        self._run = run
+        self._request = request
+        self._spec = GenerateSpec(request)
+        self._words = words
+        self._completer = completer
+        self._publisher = publisher
+        self._ledger = ledger
+        self._settings = settings
+        self._enlarger = settings.enlarger
+
+    def slot(self, now: dt.datetime) -> Slot:
+        """Return the slot of a moment."""
+        return slot_at(now, self._words.hours, self._settings.zone)
+
+    def tick(self, now: dt.datetime, drawing: Drawing) -> Outcome:
+        """Do what the slot of ``now`` needs, and nothing that was done before.
+
+        Args:
+            now: The present, with a time zone.
+            drawing: Who draws.
+        """
+        slot = self.slot(now)
+        try:
+            left = self._settle(slot)
+            if left is not None:
+                return left
+            if (end := self._ledger.end_of(slot.key)) is not None:
+                return Outcome("nothing", slot, f"{slot.key}: {_PAST[end]}")
+            if self._is_late(slot, now):
+                self._ledger.end(slot.key, "missed", {"reason": f"first looked at {now.isoformat()}"})
+                return Outcome("missed", slot, f"{slot.key}: missed; it is too late for this slot")
+            return self._draw_and_post(slot, drawing)
+        except SDClientError as exc:
+            return Outcome("failed", slot, f"{slot.key}: not posted: {exc}", exc)
+
+    def _is_late(self, slot: Slot, now: dt.datetime) -> bool:
+        grace_s = self._settings.grace_s
+        return grace_s is not None and (now - slot.start).total_seconds() > grace_s
+
+    # Drawing
+
+    def _draw_and_post(self, slot: Slot, drawing: Drawing) -> Outcome:
+        plan = self._ledger.plan(slot.key, lambda: self._plan(slot))
+        listed = JobList()
+        columns = {"slot": slot.key, "start": plan.start}
+        job = listed.add(self._spec, f"images/{slot.key}", changes={"prompt": plan.prompt}, columns=columns)
+        if not self._run.folder.is_done(job.id):
+            drawing.check(self._request.replace(**job.changes))
+            self._run.add_jobs(listed)
+            drawing.draw(self._run)
+        if not self._run.folder.is_done(job.id):
+            reason = self._run.status().set_aside.get(job.place, "its server did not do it")
+            return Outcome("failed", slot, f"{slot.key}: no image: {reason}")
+        return self._post(slot, plan, job, self._run.folder.record(job.id))
+
+    def _plan(self, slot: Slot) -> SlotPlan:
+        words = self._words.at(slot.hour)
+        seed = secrets.randbits(32)
+        start = draw_start(words, random.Random(seed))
+        prompt = tidy(start, self._completer.complete(start, seed))
+        name = self._completer.name if is_worth(start, prompt) else ""
+        return SlotPlan(slot.key, start, prompt, words.greeting, name, seed)
+
+    # Posting
+
+    def _post(self, slot: Slot, plan: SlotPlan, job: Job, record: Record) -> Outcome:
+        posting = self._ledger.begin_posting(slot.key)
+        if posting is None:
+            return Outcome("busy", slot, f"{slot.key}: another process is posting")
+        try:
+            published = self._publish(posting, plan, record)
+        except AnswerLostError as exc:
+            return self._look(slot, posting, exc)
+        except SDClientError:
+            # Nothing is out, and the number is free again. After anything else (Ctrl-C, a fault of ours) the mark stays,
+            # and the next look at the clock finds out.
+            self._ledger.release(posting)
+            raise
+        return self._confirm(slot, posting, published, {**asdict(plan), "job": job.id, **_drawn(record)})
+
+    def _publish(self, posting: Posting, plan: SlotPlan, record: Record) -> Published:
+        data = self._image(record)
+        limits = self._publisher.limits()
+        for _ in range(_SHRINKS):
+            post = self._compose(posting, plan, record, make_media(data, limits))
+            with suppress(ImageLimitError):
+                return self._publisher.publish(post)
+            # It takes less than it says: half of that, or of what was sent, whichever is less.
+            limits = replace(limits, max_bytes=min(limits.max_bytes, len(post.media.data)) // 2)
+        return self._publisher.publish(self._compose(posting, plan, record, make_media(data, limits)))
+
+    def _image(self, record: Record) -> bytes:
+        """Return the image that is posted: as it was drawn, or enlarged here."""
+        image = resolve_inside(self._run.out, record.files[0].place)
+        enlarged = image.with_name(f"{image.stem}_enlarged.png")
+        try:
+            data = (enlarged if self._enlarger is not None and enlarged.exists() else image).read_bytes()
+        except OSError as exc:
+            raise StorageError(f"{image}: the image cannot be read ({exc.strerror}); bring it back") from exc
+        if self._enlarger is not None and not enlarged.exists():
+            data = self._enlarger.enlarge(data)
+            write_durable(enlarged, data)
+        return data
+
+    def _compose(self, posting: Posting, plan: SlotPlan, record: Record, media: Media) -> Post:
+        words, publisher = self._settings.words, self._publisher
+        enlarge = self._request.enlarge
+        upscaler = "" if enlarge is None else enlarge.model
+        if self._enlarger is not None:
+            upscaler = self._enlarger.name
+        return Post(
+            posting.key,
+            posting.number,
+            words.first_line(posting.number),
+            words.text(posting.number, plan.greeting, publisher.text_limit),
+            alt_text(plan.prompt, plan.completer, _model(record), upscaler, publisher.alt_limit),
+            media,
+        )
+
+    def _confirm(
+        self, slot: Slot, posting: Posting, published: Published, facts: Mapping[str, object] | None = None
+    ) -> Outcome:
+        told = {"id": published.id, "where": published.where, "notes": list(published.notes)}
+        when = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+        more = {"number": posting.number, "publisher": self._publisher.name, "confirmed": when, **told, **(facts or {})}
+        self._ledger.end(posting.key, "posted", more)
+        self._ledger.release(posting)
+        notes = "".join(f"; {note}" for note in published.notes)
+        return Outcome("posted", slot, f"{posting.key}: posted as No.{posting.number}: {published.where}{notes}")
+
+    # After a crash, or an answer that was lost
+
+    def _settle(self, slot: Slot) -> Outcome | None:
+        """Settle a post that was left under way; None where there is none, or it is settled as not out."""
+        posting = self._ledger.posting()
+        if posting is None:
+            return None
+        if self._ledger.end_of(posting.key) is not None:
+            self._ledger.release(posting)
+            return None
+        if not self._ledger.is_abandoned(posting):
+            return Outcome("busy", slot, f"{posting.key}: another process is posting since {posting.started}")
+        found = self._look(slot, posting, None)
+        return None if found.status == "failed" else found
+
+    def _look(self, slot: Slot, posting: Posting, exc: SDClientError | None) -> Outcome:
+        """Look whether a post is out, and note it as posted, as free again, or, if unsure, as set aside."""
+        try:
+            found = self._publisher.find(self._settings.words.first_line(posting.number), posting.key)
+        except SDClientError as doubt:
+            reason = f"it may be out as No.{posting.number}, and cannot be looked for: {doubt}"
+            self._ledger.end(posting.key, "aside", {"number": posting.number, "reason": reason})
+            self._ledger.release(posting)
+            path = self._ledger.folder / f"{posting.key}.aside"
+            return Outcome("aside", slot, f"{posting.key}: set aside: {reason}. If it is not out, remove {path}", doubt)
+        if found is not None:
+            return self._confirm(slot, posting, found, {"found_after": str(exc or "a crash")})
+        self._ledger.release(posting)
+        return Outcome("failed", slot, f"{posting.key}: not posted: {exc or 'ended while posting'}", exc)
+
+
+_PAST = {
+    "posted": "posted before",
+    "aside": "set aside: nobody knows whether its post is out",
+    "missed": "was missed",
+}
+
+
+def _drawn(record: Record) -> dict[str, object]:
+    """Return what the sidecar says about the image."""
+    one = record.files[0]
+    facts = json.loads(json.dumps({name: record.facts.get(name) for name in ("seed", "server", "dialect")}))
+    return {"image": one.place, "sha256": one.sha256, "model": _model(record), **facts}
+
+
+def _model(record: Record) -> str:
+    """Return the model that the request named; empty where it named none."""
+    body = record.facts.get("request")
+    if not isinstance(body, dict):
+        return ""
+    override = body.get("override_settings")
+    model = override.get("sd_model_checkpoint") if isinstance(override, dict) else body.get("model")
+    return model if isinstance(model, str) else ""

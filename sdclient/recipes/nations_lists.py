@@ -1,0 +1,194 @@
+"""The lists of the nations study: which nations there are, and which are wanted, as CSV files and typed answers."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from sdclient.errors import ConfigurationError
+
+SUFFIX = "(35mm lens photography), extremely detailed, 4k, shot on dslr, photorealistic, photographic, sharp"
+"""What every prompt of the study ends with."""
+MAX_COUNT = 100_000
+_MAX_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The prompts of a study, by nation and category.
+
+    Attributes:
+        prompts: What is drawn, by (nation, category), without the ending that all share.
+        suffix: That ending; may be empty.
+    """
+
+    prompts: Mapping[tuple[str, str], str]
+    suffix: str = SUFFIX
+
+    @property
+    def nations(self) -> list[str]:
+        """All nations, sorted: the numbers people type follow this order."""
+        return sorted({nation for nation, _ in self.prompts})
+
+    def categories(self, nation: str) -> list[str]:
+        """Return a nation's categories, sorted."""
+        return sorted(category for other, category in self.prompts if other == nation)
+
+    def nation(self, text: str) -> str:
+        """Return the nation that a number or a name stands for.
+
+        Raises:
+            ConfigurationError: If it stands for none; the message names a close one.
+        """
+        return _chosen(text, self.nations, "nation")
+
+    def category(self, nation: str, text: str) -> str:
+        """Return the category that a number or a name stands for.
+
+        Raises:
+            ConfigurationError: If it stands for none.
+        """
+        return _chosen(text, self.categories(nation), "category")
+
+    def prompt(self, nation: str, category: str) -> str:
+        """Return the whole prompt of a nation and category."""
+        return ", ".join(filter(None, (self.prompts[nation, category], self.suffix.strip())))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """So many images of one nation and category.
+
+    Attributes:
+        nation: A nation of the study.
+        category: One of its categories.
+        count: How many jobs; 1 or more.
+    """
+
+    nation: str
+    category: str
+    count: int
+
+
+def load_study(path: Path | None = None, *, suffix: str = SUFFIX) -> Study:
+    """Read a study: a CSV with the columns nation, category and prompt.
+
+    Args:
+        path: The file; None takes the ten nations that come with sdclient.
+        suffix: What every prompt ends with.
+
+    Raises:
+        ConfigurationError: If the file is none, or lacks a column.
+    """
+    own = resources.files("sdclient.recipes").joinpath("nations.csv")
+    text = own.read_text(encoding="utf-8") if path is None else _read(path)
+    prompts: dict[tuple[str, str], str] = {}
+    for line, row in _rows(text, ("nation", "category", "prompt"), path or "nations.csv"):
+        key = (row["nation"], row["category"])
+        if key in prompts:
+            raise ConfigurationError(f"{path}, line {line}: {key[0]} {key[1]} is there twice; keep one prompt")
+        prompts[key] = row["prompt"]
+    if not prompts:
+        raise ConfigurationError(f"{path}: holds no nations; add rows of nation, category and prompt")
+    return Study(prompts, suffix)
+
+
+def load_queue(path: Path, study: Study) -> list[QueueEntry]:
+    """Read a queue: a CSV with the columns nation, category and count. Repeated rows add up.
+
+    Raises:
+        ConfigurationError: If the file is none, a nation or category is unknown, or a count is no number.
+    """
+    rows = _rows(_read(path), ("nation", "category", "count"), path)
+    return add_up(_entry(row, study, f"{path}, line {line}") for line, row in rows)
+
+
+def _entry(row: Mapping[str, str], study: Study, where: str) -> QueueEntry:
+    try:
+        nation = study.nation(row["nation"])
+        return QueueEntry(nation, study.category(nation, row["category"]), parse_count(row["count"]))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{where}: {exc}") from exc
+
+
+def parse_count(text: str) -> int:
+    """Read how many images are wanted.
+
+    Raises:
+        ConfigurationError: If it is not a whole number from 1 to `MAX_COUNT`.
+    """
+    number = _number(text)
+    if number is None or not 1 <= number <= MAX_COUNT:
+        raise ConfigurationError(f"{text[:20]!r}: not a number of images; give a whole number from 1 to {MAX_COUNT}")
+    return number
+
+
+def add_up(entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+    """Join entries of the same nation and category: a repeated entry means so many *more*."""
+    counts: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        key = (entry.nation, entry.category)
+        counts[key] = counts.get(key, 0) + entry.count
+    return [QueueEntry(nation, category, number) for (nation, category), number in counts.items()]
+
+
+def _number(text: str) -> int | None:
+    stripped = text.strip().lstrip("0") or text.strip()[:1]
+    # Longer ones are no count anybody means, and Python refuses to read very long ones at all.
+    return int(stripped) if stripped.isdecimal() and len(stripped) <= _MAX_DIGITS else None
+
+
+def _chosen(text: str, known: Sequence[str], what: str) -> str:
+    wanted = text.strip().casefold()
+    for name in known:
+        if name.casefold() == wanted:
+            return name
+    number = _number(text)
+    if number is not None and 1 <= number <= len(known):
+        return known[number - 1]
+    if text.strip().isdecimal():
+        raise ConfigurationError(f"{text.strip()[:20]}: no such number of a {what}; choose 1 to {len(known)}")
+    close = difflib.get_close_matches(wanted[:100], [name.casefold() for name in known], n=1)
+    hint = next((f"did you mean {name}? " for name in known if close and name.casefold() == close[0]), "")
+    raise ConfigurationError(f"{text.strip()[:40]!r}: no such {what}; {hint}known are {', '.join(known)}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path}: not in UTF-8 (byte {exc.start}); save it as CSV in UTF-8") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path}: cannot be read ({exc.strerror}); give a CSV file in UTF-8") from exc
+
+
+def _rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows with the numbers of their last lines; spreadsheets' semicolons are understood."""
+    head = text.split("\n", 1)[0]
+    delimiter = ";" if ";" in head and "," not in head else ","
+    # Not splitlines(): a quoted cell may hold a line break, and U+2028 is none to CSV.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except csv.Error as exc:
+        raise ConfigurationError(f"{where}, line {reader.line_num}: no CSV ({exc}); save the table as CSV") from exc
+    names = [name.strip().casefold() for name in lines[0][1]] if lines else []
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise ConfigurationError(f"{where}: lacks the column {missing[0]}; the columns are {', '.join(columns)}")
+    return [(number, _row(cells, names, columns, f"{where}, line {number}")) for number, cells in lines[1:]]
+
+
+def _row(cells: Sequence[str], names: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
+    if len(cells) > len(names):
+        raise ConfigurationError(f'{where}: has more cells than the header; put "quotes" around text with a comma')
+    values = dict(zip(names, cells, strict=False))
+    row = {name: values.get(name, "").strip() for name in columns}
+    if not all(row.values()):
+        raise ConfigurationError(f"{where}: a cell is empty; fill in {', '.join(columns)}")
+    return row
