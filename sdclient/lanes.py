@@ -1,41 +1,57 @@
-"""Servers as lanes of a worker: opened, and compared."""
+"""Servers as lanes of a worker: opened, compared, and asked what they would not do as planned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+from pydantic import JsonValue
 
 from sdclient.batch.lane import Lane
-from sdclient.client import Client
-from sdclient.errors import ConfigurationError, NotSentError
-from sdclient.steps.generate import ServerLane
+from sdclient.batch.plan import Job
+from sdclient.client import Client, Losses
+from sdclient.dialects.losses import refuse
+from sdclient.errors import AuthenticationError, ConfigurationError, SDClientError, TransportError, WrongServerError
+from sdclient.steps.generate import GenerateSpec, ServerLane
+
+_HARMLESS = frozenset({"prompt", "negative_prompt", "seed"})
+"""Changes of a job that no server takes or refuses by their value."""
 
 
 def server_lanes(
     servers: Sequence[str | Client] | str | Client, on_missing: Callable[[str, Exception], None] | None
 ) -> list[Lane]:
-    """Open servers as lanes of a worker.
+    """Open servers as lanes of a worker, all at the same time: one that hangs keeps nobody waiting twice.
 
     Args:
         servers: Clients, addresses or names from ``sdclient.toml``; none means the default server.
-        on_missing: Told of every server that cannot be reached, while another can.
+        on_missing: Told of every server that cannot be used, where another can.
 
     Raises:
-        NotSentError: If no server can be reached.
+        TransportError: If no server can be reached.
+        ServerError: If none of them is a server that can be used.
     """
     given = [servers] if isinstance(servers, str | Client) else list(servers)
     clients = [one if isinstance(one, Client) else Client(one) for one in given] or [Client()]
-    lanes: list[Lane] = []
-    missing: NotSentError | None = None
-    for client in clients:
-        try:
-            lanes.append(ServerLane(client))
-        except NotSentError as exc:  # noqa: PERF203 - a handful of servers
-            missing = exc
-            if on_missing is not None:
-                on_missing(client.name, exc)
-    if not lanes and missing is not None:
-        raise missing
-    return lanes
+    with ThreadPoolExecutor(max_workers=len(clients)) as pool:
+        opened = list(pool.map(_open, clients))
+    lanes = [lane for lane in opened if isinstance(lane, ServerLane)]
+    missing = [(client.name, lane) for client, lane in zip(clients, opened, strict=True) if isinstance(lane, Exception)]
+    if not lanes:
+        raise missing[0][1]
+    if on_missing is not None:
+        for name, error in missing:
+            on_missing(name, error)
+    return list(lanes)
+
+
+def _open(client: Client) -> ServerLane | SDClientError:
+    try:
+        return ServerLane(client)
+    except (TransportError, WrongServerError, AuthenticationError) as exc:
+        return exc
 
 
 def refuse_mixed(lanes: Sequence[Lane], *, allow_mixed: bool) -> None:
@@ -51,3 +67,94 @@ def refuse_mixed(lanes: Sequence[Lane], *, allow_mixed: bool) -> None:
             f"these servers are different programs and draw differently: {named}; "
             "take servers of one kind, or say --allow-mixed"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLosses:
+    """The losses of one server for one kind of job.
+
+    Attributes:
+        server: The server's name.
+        kind: The kind of job.
+        losses: What it does not do as asked.
+    """
+
+    server: str
+    kind: str
+    losses: Losses
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return one object a loss."""
+        return [{"server": self.server, "job_kind": self.kind, **asdict(loss)} for loss in self.losses.items]
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {line}" for line in f"{self.kind} on {self.server}, {self.losses}".splitlines())
+
+
+def check_losses(
+    jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]], lanes: Sequence[Lane], *, strict: bool
+) -> list[LaneLosses]:
+    """Return what each server would not do as jobs ask.
+
+    Args:
+        jobs: The open jobs.
+        specs: The plan's specs, by hash.
+        lanes: Where they will be done.
+        strict: Refuse for any loss, not only for what a server cannot do at all.
+
+    Raises:
+        ConfigurationError: If jobs take the loaded model, and the servers have different ones loaded.
+        LossError: If one of them cannot do it, or under ``strict`` not as asked.
+    """
+    servers = [lane for lane in lanes if isinstance(lane, ServerLane)]
+    found: list[LaneLosses] = []
+    said: set[tuple[str, str, str]] = set()
+    for kind, spec in _requests(jobs, specs):
+        _refuse_other_models(spec, servers)
+        for lane in servers:
+            losses = lane.client.check(spec.request)
+            refuse(losses.items, where=f"{losses.server} at {lane.client.url}", strict=strict)
+            key = (lane.name, kind, str(losses))
+            if losses.items and key not in said:
+                said.add(key)
+                found.append(LaneLosses(lane.name, kind, losses))
+    return found
+
+
+def _requests(jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tuple[str, GenerateSpec]]:
+    """Give every request that differs in more than its words and seed, once."""
+    seen: set[str] = set()
+    for job in jobs:
+        if job.kind not in ServerLane.kinds:
+            continue
+        changes = {name: value for name, value in job.changes.items() if name not in _HARMLESS}
+        key = job.spec + json.dumps(changes, sort_keys=True)
+        if key not in seen:
+            seen.add(key)
+            spec = GenerateSpec.from_json(job.kind, specs[job.spec])
+            request = spec.request.replace(**changes) if changes else spec.request
+            yield job.kind, GenerateSpec(request, spec.size, spec.fit)
+
+
+def _refuse_other_models(spec: GenerateSpec, servers: Sequence[ServerLane]) -> None:
+    """Refuse servers with different models loaded where a request names none.
+
+    Raises:
+        ConfigurationError: Naming them.
+    """
+    loaded = {
+        lane.name: str(model)
+        for lane in servers
+        if spec.request.for_dialect(*lane.client.connection.dialect.overlay_names).model is None
+        and (model := _loaded_model(lane.client)) is not None
+    }
+    if len(set(loaded.values())) > 1:
+        named = ", ".join(f"{name} has {model}" for name, model in loaded.items())
+        raise ConfigurationError(
+            f"the request names no model, and these servers have different ones: {named}; name one"
+        )
+
+
+def _loaded_model(client: Client) -> JsonValue:
+    options = client.facts.options or {}
+    return options.get("sd_model_checkpoint", options.get("model"))

@@ -1,13 +1,10 @@
-"""What can be said of a run before it begins: losses, time and disk."""
+"""What can be said of a run before it begins: time and disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 
 from sdclient.batch.lane import Lane
-from sdclient.client import Losses
-from sdclient.dialects.losses import refuse
 from sdclient.run import Run
 from sdclient.steps.generate import GenerateSpec, ServerLane
 
@@ -15,61 +12,6 @@ _BYTES_PER_PIXEL = 1.9
 """A rough guess for a PNG of a photograph; the line it feeds says ``about``."""
 _UNKNOWN_PIXELS = 1024 * 1024
 _CUTOUT_BYTES = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class LaneLosses:
-    """The losses of one server for one kind of job.
-
-    Attributes:
-        server: The server's name.
-        kind: The kind of job.
-        losses: What it does not do as asked.
-    """
-
-    server: str
-    kind: str
-    losses: Losses
-
-    def to_json(self) -> list[dict[str, object]]:
-        """Return one object a loss."""
-        return [{"server": self.server, "job_kind": self.kind, **asdict(loss)} for loss in self.losses.items]
-
-    def __str__(self) -> str:
-        return f"  {self.kind} on {self.server}, {self.losses}"
-
-
-def check_losses(run: Run, lanes: Sequence[Lane], *, strict: bool = False) -> list[LaneLosses]:
-    """Return what each server would not do as the plan asks.
-
-    Args:
-        run: The run.
-        lanes: Where it will be worked on.
-        strict: Refuse for any loss, not only for what a server cannot do at all.
-
-    Raises:
-        LossError: If one of them cannot do it, or under ``strict`` not as asked.
-    """
-    found: list[LaneLosses] = []
-    for kind, spec in _open_specs(run):
-        for lane in lanes:
-            if not isinstance(lane, ServerLane):
-                continue
-            losses = lane.client.check(spec.request)
-            refuse(losses.items, where=f"{losses.server} at {lane.client.url}", strict=strict)
-            if losses.items:
-                found.append(LaneLosses(lane.name, kind, losses))
-    return found
-
-
-def _open_specs(run: Run) -> Iterator[tuple[str, GenerateSpec]]:
-    plan = run.folder.read_plan()
-    done = run.folder.read_done()
-    seen: set[str] = set()
-    for job in plan.jobs.values():
-        if job.kind in ServerLane.kinds and job.id not in done and job.spec not in seen:
-            seen.add(job.spec)
-            yield job.kind, GenerateSpec.from_json(job.kind, plan.specs[job.spec])
 
 
 def time_estimate_s(run: Run, lanes: Sequence[Lane]) -> float | None:

@@ -16,6 +16,8 @@ from sdclient.steps.generate import GenerateSpec
 from sdclient.steps.segment import SegmentSpec
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+OTHER_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".tif", ".tiff"})
+"""Images too, and not taken: said, so that nobody misses them in the morning."""
 UPSCALED = "_upscaled"
 """What is added to a source's name when it is drawn over."""
 _SLUG_CHARS = 40
@@ -140,6 +142,8 @@ class _Finder:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in OTHER_SUFFIXES:  # noqa: PTH122 - as below
+                self.skipped.append(f"{prefix}{entry.name}: neither PNG, JPEG nor WebP; convert it first")
             elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - a path costs ten times that
                 self._note(entry, prefix)
         for name in below:
@@ -179,6 +183,10 @@ def plan_folder(spec: Spec, folder: Path, out: Path, *, into: str = "") -> tuple
         PlanError: If two images would have one output name.
     """
     found = find_images(folder, out=out)
+    if not found.paths:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        left_out = "".join(f"\nleft out: {text}" for text in found.skipped)
+        raise ConfigurationError(f"{folder}: no images here or below (looked for {known}){left_out}")
     root = relative_root(folder, out)
     suffix = UPSCALED if isinstance(spec, GenerateSpec) else ""
     places: dict[str, str] = {}

@@ -28,7 +28,7 @@ from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_out
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
-from sdclient.lanes import refuse_mixed, server_lanes
+from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_lanes
 from sdclient.planning import JobList, PromptRow, plan_folder, plan_prompts
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
@@ -47,8 +47,11 @@ StrPath = str | os.PathLike[str]
 class Run:
     """A run: an output folder, the jobs planned in it, and the machines that share it.
 
+    What is added is planned in memory; folder and plan are written when work begins, or by `save`. Until then
+    a wrong payload, an unreachable server or a changed mind leaves nothing behind.
+
     Args:
-        out: The output folder; made where it is missing.
+        out: The output folder; made where it is missing, once there is something to write.
         run_seed: Seed of a new run, from which each job's seed follows; None draws one.
         lease_s: Seconds of silence after which a worker of a new run is taken for dead.
         beat_s: Seconds between signs of life in a new run.
@@ -61,7 +64,7 @@ class Run:
     def __init__(
         self, out: StrPath, *, run_seed: int | None = None, lease_s: float = LEASE_S, beat_s: float = BEAT_S
     ) -> None:
-        self.folder = RunFolder.create(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
+        self.folder = RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
         self.skipped: list[str] = []
         self._engine: ThreadsEngine | None = None
 
@@ -140,7 +143,18 @@ class Run:
         Raises:
             PlanError: If jobs contradict each other, the plan, or files that are there.
         """
-        self.folder.add(listed.jobs, listed.specs)
+        self.folder.stage(listed.jobs, listed.specs)
+        return self
+
+    def save(self) -> Run:
+        """Write the plan now, for other machines to join; `start` does so by itself.
+
+        Raises:
+            PlanError: If another machine planned something else meanwhile.
+            RunFolderError: If the folder cannot hold a run.
+            StorageError: If it cannot be written.
+        """
+        self.folder.save()
         return self
 
     # Working
@@ -169,6 +183,7 @@ class Run:
             LossError: If a server cannot do what the plan asks.
         """
         lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
+        self.losses(lanes)
         self.begin(lanes, settings=settings, listener=listener)
         try:
             return self.wait()
@@ -191,6 +206,7 @@ class Run:
         """
         if self._engine is not None and self._engine.is_alive:
             raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
+        self.save()
         self._engine = ThreadsEngine(self.folder, lanes, settings or WorkerSettings(), listener=listener)
         self._engine.start()
 
@@ -244,6 +260,22 @@ class Run:
                 lanes.append(found if isinstance(found, SegmenterLane) else SegmenterLane(found))
         return lanes
 
+    def losses(self, lanes: Sequence[Lane], *, strict: bool = False) -> list[LaneLosses]:
+        """Return what each server would not do as the open jobs ask, and refuse what it cannot do at all.
+
+        Args:
+            lanes: Where the run will be worked on.
+            strict: Refuse for any loss.
+
+        Raises:
+            ConfigurationError: If jobs take the loaded model, and the servers have different ones loaded.
+            LossError: If a server cannot do it, or under ``strict`` not as asked.
+        """
+        plan = self.folder.read_plan()
+        done = self.folder.read_done()
+        jobs = [job for job in plan.jobs.values() if job.id not in done]
+        return check_losses(jobs, plan.specs, lanes, strict=strict)
+
     def segment_settings(self) -> SegmentSettings | None:
         """Return the settings of the plan's first open segment job; None where there is none."""
         plan = self.folder.read_plan()
@@ -284,7 +316,7 @@ class Run:
         Raises:
             StorageError: If the folder cannot be read or written.
         """
-        self.folder.make_folders()
+        self.save()
         return again.retry(self.folder, new_token(), again.wanted(patterns) if patterns else lambda _: True)
 
     def redo(self, *patterns: str, new_seed: bool = False) -> again.Redone:
@@ -300,7 +332,7 @@ class Run:
             PlanError: If no job matches.
             StorageError: If the folder cannot be read or written.
         """
-        self.folder.make_folders()
+        self.save()
         return again.redo(self.folder, again.wanted(patterns), new_seed=new_seed)
 
     def verify(self, *, inputs: Mapping[str, Path] | None = None, decode: bool = True) -> list[Finding]:

@@ -5,6 +5,7 @@ No decision is taken here: `claims` and `beats` judge, `commit` commits.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,6 +56,26 @@ class RunFolder:
         self._plan = Plan()
         self._ends: dict[tuple[str, int], End] = {}
         self._owners: dict[tuple[str, int], str] = {}
+        self._is_begun = True
+        self._staged: dict[str, Job] = {}
+        self._staged_specs: dict[str, Mapping[str, JsonValue]] = {}
+
+    @classmethod
+    def prepare(
+        cls, out: Path, *, run_seed: int | None = None, lease_s: float = LEASE_S, beat_s: float = BEAT_S
+    ) -> RunFolder:
+        """Open the run in ``out``, or think of a new one: nothing is written before `save`.
+
+        The arguments and errors are those of `create`, as far as they can be known without writing.
+        """
+        if out.exists() and not out.is_dir():
+            raise RunFolderError(f"{out}: is a file; name a folder for the run")
+        if (out / STATE_FOLDER / "run.json").exists():
+            return cls.open(out)
+        seed = secrets.randbits(32) if run_seed is None else run_seed
+        folder = cls(out, RunSettings(seed, lease_s, beat_s))
+        folder._is_begun = False  # noqa: SLF001 - our own, just made
+        return folder
 
     @classmethod
     def create(
@@ -104,13 +125,57 @@ class RunFolder:
 
     # The plan
 
+    def stage(self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> list[Job]:
+        """Add jobs to the plan in memory, until `save` writes them. Returns the new ones.
+
+        Raises:
+            PlanError: If jobs contradict each other or the plan.
+            StorageError: If the folder cannot be read.
+        """
+        with storage_errors("read the plan", self.state / "plan"):
+            fresh = check_new_jobs(self.read_plan(), jobs)
+        self._staged.update((job.id, job) for job in fresh)
+        self._staged_specs.update((job.spec, specs[job.spec]) for job in fresh)
+        return fresh
+
+    def save(self) -> None:
+        """Make the run where it is only thought of, and write what was staged; nothing happens where nothing was.
+
+        Raises:
+            PlanError: If another machine planned something else meanwhile.
+            RunFolderError: If the folder cannot hold a run.
+            StorageError: If it cannot be written.
+        """
+        if not self._is_begun:
+            asked = self.settings
+            made = self.create(self.out, run_seed=asked.run_seed, lease_s=asked.lease_s, beat_s=asked.beat_s)
+            # Another machine may have begun the run in between: what it chose holds.
+            self.settings = made.settings
+            self._is_begun = True
+        self.make_folders()
+        jobs, specs = list(self._staged.values()), dict(self._staged_specs)
+        self._staged.clear()
+        self._staged_specs.clear()
+        try:
+            self.add(jobs, specs)
+        except BaseException:
+            self._staged.update((job.id, job) for job in jobs)
+            self._staged_specs.update(specs)
+            raise
+
     def read_plan(self) -> Plan:
-        """Read shards that are new since the last call; return the whole plan.
+        """Read shards that are new since the last call; return the whole plan, staged jobs last.
 
         Raises:
             RunFolderError: If a shard is damaged or newer than this program.
             OSError: If the folder cannot be read.
         """
+        written = self._read_written()
+        if not self._staged:
+            return written
+        return Plan({**written.jobs, **self._staged}, {**written.specs, **self._staged_specs})
+
+    def _read_written(self) -> Plan:
         names = {name for name in names_in(self.state / "plan") if name.endswith(".jsonl")}
         with self._planning:
             fresh = names - self._shards.keys()
@@ -126,7 +191,7 @@ class RunFolder:
         Raises:
             StorageError: If the plan must be read again and cannot be.
         """
-        known = self._plan.jobs.get(job)
+        known = self._staged.get(job) or self._plan.jobs.get(job)
         if known is None:
             with storage_errors("read the plan", self.state / "plan"):
                 known = self.read_plan().jobs.get(job)

@@ -20,11 +20,13 @@ from sdclient.batch.metrics import LocalServerMemory
 from sdclient.batch.record import Outcome, OutFile
 from sdclient.client.fitting import fit_request
 from sdclient.client.sizes import Fit, SizeRule, parse_size
+from sdclient.dialects.base import Route
+from sdclient.energy import EnergyMeter, open_meter
 from sdclient.errors import PlanError
 from sdclient.files import resolve_inside, storage_errors, write_new_file
 from sdclient.images import EXTENSIONS, GeneratedImage
 from sdclient.schemas import Img2Img, Txt2Img
-from sdclient.transport import CancelToken
+from sdclient.transport import CallLimits, CancelToken
 
 KINDS = frozenset({"txt2img", "img2img"})
 
@@ -33,6 +35,8 @@ _STALL_S = 120.0
 _FIRST_STALL_S = 600.0
 _LOOK_EVERY_S = 2.0
 _REMEMBERED_TIMES = 50
+_GPU_ROUTE = Route("GET", "/sdapi/v1/gpu")
+_GPU_LIMITS = CallLimits(deadline_s=2.0, max_reply_bytes=1024 * 1024)
 _IMAGE_KEYS = frozenset({"init_images", "mask", "image", "mask_image", "input_image"})
 _LONGEST_WORD = 512
 _ENDINGS = (*EXTENSIONS.values(), ".jpeg", ".tiff")
@@ -106,6 +110,17 @@ class ServerLane:
         """Return the memory of the server process in MiB where it runs on this machine."""
         return self._memory() if self._memory is not None else None
 
+    def energy_meter(self) -> EnergyMeter | None:
+        """Open what measures this server: this machine's own counters where it runs here, else what SD.Next tells.
+
+        Where something measures on this machine the idle draw is measured first, which takes two seconds.
+        """
+        ask = self._ask_gpu if self.dialect == "sdnext" else None
+        return open_meter(is_local=self.client.address.is_loopback, ask_gpu=ask)
+
+    def _ask_gpu(self) -> object:
+        return self.client.connection.ask_route(_GPU_ROUTE, limits=_GPU_LIMITS).body
+
     def prepare(self, task: Task) -> PreparedJob:
         """Read the input, bring it to size, compile and encode.
 
@@ -165,6 +180,11 @@ class PreparedJob:
         self._prepared = prepared
         self._facts = facts
         self._cancel = CancelToken()
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that is sent."""
+        return self._prepared.request.seed
 
     def execute(self) -> ExecutedJob:
         """Send it and wait for the whole reply.
@@ -236,6 +256,9 @@ def refuse_foreign(task: Task, images: int) -> None:
     Raises:
         PlanError: Naming the file.
     """
+    if task.job.revision > 0:
+        # What stands there is its own older image, which publishing puts aside; anything else publishing respects.
+        return
     for number in range(1, images + 1):
         found = find_foreign(task.out, output_place(task.job.place, number, ""))
         if found is not None:

@@ -178,7 +178,7 @@ def test_a_file_of_the_users_at_a_final_place_is_never_replaced(cli: CommandLine
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no folder that is read-only for everyone")
-def test_a_read_only_output_folder_is_named(cli: CommandLine) -> None:
+def test_a_read_only_output_folder_is_named(cli: CommandLine, draw_things: Simulator) -> None:
     image(cli.folder / "IN" / "fox.png")
     if os.geteuid() == 0:
         # Modes do not stop root; the kernel's own folders do.
@@ -188,9 +188,10 @@ def test_a_read_only_output_folder_is_named(cli: CommandLine) -> None:
         out.mkdir()
         out.chmod(stat.S_IREAD | stat.S_IEXEC)
 
-    ended = cli("upscale", "IN", str(out), "--payload", "bake", "--url", "http://127.0.0.1:1")
+    ended = cli("upscale", "IN", str(out), "--payload", "bake", *SMALL, "--url", draw_things.url)
 
     assert ended.code == 2
+    assert not [one for one in draw_things.log if one.method == "POST"]
     assert out.name in ended.stderr
     assert "permi" in ended.stderr.lower()
 
@@ -203,6 +204,84 @@ def test_an_output_folder_that_is_a_file_is_named(cli: CommandLine) -> None:
 
     assert ended.code == 2
     assert "OUT" in ended.stderr
+
+
+def test_a_dry_run_leaves_nothing_behind(cli: CommandLine, draw_things: Simulator) -> None:
+    image(cli.folder / "IN" / "fox.png")
+
+    ended = cli("upscale", "IN", "OUT", "--payload", "bake", "--dry-run", "--url", draw_things.url)
+
+    assert ended.code == 0
+    assert "1 jobs" in ended.stderr or "1 job" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--set", "enlarge.scale=3"), ("--set", "model=null"), ("--strict", "--set", "eta=0.5")],
+    ids=["what it cannot do", "no model", "a loss under --strict"],
+)
+def test_a_refused_command_does_not_block_its_own_correction(
+    cli: CommandLine, draw_things: Simulator, wrong: tuple[str, ...]
+) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n", encoding="utf-8")
+    words = ("generate", "prompts.txt", "--out", "OUT", "--payload", "sdxl-refiner-ultrasharp", "--url", draw_things.url)
+
+    refused = cli(*words, *wrong)
+    corrected = cli(*words)
+
+    assert refused.code == 2, refused.stderr
+    assert corrected.code == 0, corrected.stderr
+
+
+def test_a_column_of_a_list_counts_before_the_run_begins(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "good.csv").write_text("prompt,model\na fox,sd_xl_base_1.0_f16.ckpt\n", encoding="utf-8")
+    (cli.folder / "bad.csv").write_text("prompt,sampler_name\na fox,Foo\n", encoding="utf-8")
+
+    good = cli("generate", "good.csv", "--out", "GOOD", *SMALL[:4], "--url", draw_things.url)
+    bad = cli("generate", "bad.csv", "--out", "BAD", "--set", "inherit=true", "--url", draw_things.url)
+
+    assert good.code == 0, good.stderr
+    assert bad.code == 2
+    assert "Foo" in bad.stderr
+    assert not (cli.folder / "BAD").exists()
+
+
+def test_one_server_that_is_away_does_not_keep_the_others_from_working(cli: CommandLine, draw_things: Simulator) -> None:
+    image(cli.folder / "IN" / "fox.png")
+    away = f"http://127.0.0.1:{free_port()}"
+
+    ended = cli("upscale", "IN", "OUT", "--payload", "bake", *SMALL, "--url", away, "--url", draw_things.url)
+
+    assert ended.code == 0, ended.stderr
+    assert "left out" in ended.stderr
+
+
+def test_what_was_set_aside_is_tried_again_when_its_cause_is_mended(cli: CommandLine, draw_things: Simulator) -> None:
+    image(cli.folder / "IN" / "good.png")
+    (cli.folder / "IN" / "bad.png").write_bytes(b"not yet an image")
+    words = ("upscale", "IN", "OUT", "--payload", "bake", *SMALL, "--url", draw_things.url)
+    cli(*words)
+    image(cli.folder / "IN" / "bad.png")
+
+    retried = cli("retry", "OUT")
+    again = cli(*words)
+
+    assert retried.stdout.split() == ["bad_upscaled"]
+    assert again.code == 0, again.stderr
+    assert (cli.folder / "OUT" / "bad_upscaled_1.png").is_file()
+
+
+def test_a_folder_without_images_is_no_success(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "IN").mkdir()
+    (cli.folder / "IN" / "scan.tiff").write_bytes(b"II*\0")
+
+    ended = cli("upscale", "IN", "OUT", "--payload", "bake", "--url", draw_things.url)
+
+    assert ended.code == 2
+    assert "IN: no images" in ended.stderr
+    assert "scan.tiff" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
 
 
 def test_an_input_folder_that_is_not_there_is_named(cli: CommandLine) -> None:

@@ -20,7 +20,7 @@ from tests.practice_lane import PracticeLane, plan_jobs, work
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "out", run_seed=1, lease_s=0.5, beat_s=0.1)
+    return Run(tmp_path / "out", run_seed=1, lease_s=0.5, beat_s=0.1).save()
 
 
 @pytest.fixture

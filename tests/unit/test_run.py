@@ -16,7 +16,7 @@ from sdclient.engines import awake
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError, LossError, NotSentError, RunFolderError, StorageError
 from sdclient.lanes import refuse_mixed
-from sdclient.lookahead import check_losses, disk_estimate_bytes, time_estimate_s
+from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.planning import PromptRow
 from sdclient.run import Run
 from sdclient.schemas import Enlarge, Img2Img, Txt2Img
@@ -27,7 +27,7 @@ from tests.practice_lane import PracticeLane, plan_jobs, quick, work
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "out", run_seed=1, lease_s=1, beat_s=0.1)
+    return Run(tmp_path / "out", run_seed=1, lease_s=1, beat_s=0.1).save()
 
 
 class TestPlanning:
@@ -224,7 +224,7 @@ class TestLookahead:
         run.add_cutouts(tmp_path / "in", SegmentSettings(model="classical"))
         with Simulator("a1111") as server:
             lanes = run.lanes(server.url)
-            found = check_losses(run, lanes)
+            found = run.losses(lanes)
 
         (loss,) = found
         assert (loss.kind, loss.server) == ("txt2img", lanes[0].name)
@@ -236,7 +236,7 @@ class TestLookahead:
         run.add(["a"], Txt2Img(steps=2, sampler_name="TCD"))
         with Simulator("a1111") as server:
             with pytest.raises(LossError, match="TCD"):
-                check_losses(run, run.lanes(server.url))
+                run.losses(run.lanes(server.url))
 
             assert not [one for one in server.log if one.method == "POST"]
 
