@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from sdclient.batch.commit import locate
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import FileInput, Job, OutputInput, Plan
+from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import CodecError, RunFolderError, StorageError
 from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, write_durable
@@ -111,12 +111,14 @@ def object_rows(folder: RunFolder) -> list[dict[str, str]]:
 def _read_cuts(folder: RunFolder, plan: Plan, problems: list[str]) -> Iterator[_Cut]:
     wanted = {job.input.job for job in plan.jobs.values() if job.kind in KINDS and isinstance(job.input, OutputInput)}
     made: dict[str, tuple[OutFile, ...]] = {}
+    current = latest_done(plan.jobs, folder.read_done())
     # Jobs come after those whose images they work on.
     for record in folder.records(problems):
         job = plan.jobs[record.job]
         if record.job in wanted:
             made[record.job] = record.files
-        if job.kind in KINDS:
+        # What was redone has given its place to a later revision.
+        if job.kind in KINDS and job.id in current:
             yield _Cut(job, record, _image_name(job, made))
 
 

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from sdclient.batch.lane import Task
 from sdclient.batch.record import Outcome, OutFile
+from sdclient.energy import EnergyMeter, open_meter
 from sdclient.errors import CancelledError, ConfigurationError, PlanError
 from sdclient.files import resolve_inside, storage_errors
 from sdclient.segment import (
@@ -80,6 +81,10 @@ class SegmenterLane:
     def server_rss_mb(self) -> float | None:
         """Return None: there is no server."""
         return None
+
+    def energy_meter(self) -> EnergyMeter | None:
+        """Open what measures this machine; None where nothing does. The idle draw is measured first, for two seconds."""
+        return open_meter(is_local=True)
 
     def prepare(self, task: Task) -> PreparedCut:
         """Read and decode the image.
@@ -200,6 +205,9 @@ class ExecutedCut:
 
 
 def _refuse_foreign(task: Task) -> None:
+    if task.job.revision:
+        # What stands there is what it is to replace.
+        return
     folder = resolve_inside(task.out, task.job.place)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PlanError(

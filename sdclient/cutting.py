@@ -1,0 +1,102 @@
+"""Plans cut-outs: of the images of a folder, of what boxes and points name in them, of images still to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from sdclient.batch.plan import FileInput, Job, OutputInput, Plan
+from sdclient.errors import ConfigurationError
+from sdclient.planning import JobList, plan_folder
+from sdclient.segment import Prompt, SegmentSettings
+from sdclient.steps.generate import KINDS as SERVER_KINDS
+from sdclient.steps.generate import GenerateSpec
+from sdclient.steps.segment import PROMPTS, SegmentSpec
+
+__all__ = ["CUTOUTS", "Prompts", "plan_cutouts", "plan_cutouts_of_outputs"]
+
+Prompts: TypeAlias = Mapping[str, Sequence[Prompt]]
+"""What to cut out, by image as its folder lists it (``den/cub.png``)."""
+
+CUTOUTS = "cutouts"
+"""Folder of the cut-outs that follow a drawing, below the output folder."""
+
+_COUNTING = frozenset({"batch_size", "n_iter"})
+_NAMED = 3
+
+
+def plan_cutouts(
+    folder: Path,
+    out: Path,
+    settings: SegmentSettings,
+    *,
+    prompts: Prompts | None = None,
+    into: str = "",
+) -> tuple[JobList, tuple[str, ...]]:
+    """Plan one segment job for every image below a folder.
+
+    Args:
+        folder: Where the images are.
+        out: The output folder.
+        settings: Which segmenter, and how.
+        prompts: What to cut out, by image as the folder lists it (``den/cub.png``); images without any are left out.
+            None cuts out everything.
+        into: Folder for the cut-outs, relative to the output folder.
+
+    Returns:
+        The jobs, and sentences about files that were left out.
+
+    Raises:
+        ConfigurationError: If the folder is none, or there are prompts for an image that is not in it.
+        PlanError: If two images would have one output name.
+    """
+    listed, skipped = plan_folder(SegmentSpec(settings), folder, out, into=into)
+    if prompts is None:
+        return listed, skipped
+    named = {job.input.path: job for job in listed.jobs if isinstance(job.input, FileInput)}
+    lost = sorted(set(prompts) - named.keys())
+    if lost:
+        shown = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
+        raise ConfigurationError(
+            f"{folder}: there are prompts for {shown}, and no such image: name images relative to that folder"
+        )
+    jobs = [
+        replace(job, changes={PROMPTS: [prompt.to_json() for prompt in prompts[path]]})
+        for path, job in named.items()
+        if path in prompts
+    ]
+    left_out = len(named) - len(jobs)
+    remarks = (f"{left_out} of {len(named)} images: there are no prompts for them",) if left_out else ()
+    return JobList(jobs, listed.specs), (*skipped, *remarks)
+
+
+def plan_cutouts_of_outputs(plan: Plan, settings: SegmentSettings, *, into: str = CUTOUTS) -> JobList:
+    """Plan one segment job for every image that the jobs of a plan make and no other of them draws over.
+
+    Args:
+        plan: The plan; its jobs need not be done.
+        settings: Which segmenter, and how.
+        into: Folder for the cut-outs, relative to the output folder; the images' own folders are kept below it.
+    """
+    drawing = [job for job in plan.jobs.values() if job.kind in SERVER_KINDS]
+    drawn_over = {job.input.job for job in drawing if isinstance(job.input, OutputInput)}
+    spec = SegmentSpec(settings)
+    listed = JobList()
+    counts: dict[str, int] = {}
+    for job in drawing:
+        # A later revision takes the place of the first; what works on its images is replanned with it.
+        if job.id not in drawn_over and not job.revision:
+            listed.add_outputs(spec, [job], into, images_per_job=_images(plan, job, counts))
+    return listed
+
+
+def _images(plan: Plan, job: Job, counts: dict[str, int]) -> int:
+    """Return how many images a job makes; what the jobs of one spec share is worked out once."""
+    if not _COUNTING & job.changes.keys():
+        if job.spec not in counts:
+            counts[job.spec] = GenerateSpec.from_json(job.kind, plan.specs[job.spec]).images_per_job
+        return counts[job.spec]
+    request = GenerateSpec.from_json(job.kind, plan.specs[job.spec]).request
+    return request.replace(**job.changes).image_count

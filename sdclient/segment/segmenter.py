@@ -1,0 +1,142 @@
+"""What every segmenter can do, and opening one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sdclient.errors import SegmentationError
+from sdclient.segment.choose import choose_objects, mend_object
+from sdclient.segment.objects import SegmentedObject
+from sdclient.segment.pixels import ImageRGB, check_image
+from sdclient.segment.prompts import Prompt
+from sdclient.segment.settings import SegmentSettings
+
+__all__ = ["PromptedSegmenter", "Segmenter", "open_segmenter", "segment_image"]
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Anything that finds the objects of an image. Opened once, used for many images, by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and in `objects.json`: ``classical``, ``vit_b``, ..."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu``, ``cuda``, ``mps``."""
+        ...
+
+    def segment(self, image_rgb: ImageRGB) -> list[SegmentedObject]:
+        """Find the objects of an image.
+
+        Args:
+            image_rgb: uint8, shape (H, W, 3), RGB.
+
+        Returns:
+            The objects; empty where there is none.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptedSegmenter(Segmenter, Protocol):
+    """A segmenter that can also be asked for certain objects, by boxes and points."""
+
+    def segment_prompts(self, image_rgb: ImageRGB, prompts: Sequence[Prompt]) -> list[SegmentedObject]:
+        """Find one object for each prompt.
+
+        Args:
+            image_rgb: uint8, shape (H, W, 3), RGB.
+            prompts: What to look for; all of it lies inside the image.
+
+        Returns:
+            The objects, in the order of `prompts`, labelled as those are; prompts that nothing answers are left out.
+        """
+        ...
+
+
+def open_segmenter(
+    model: str | None = None,
+    *,
+    device: str | None = None,
+    settings: SegmentSettings | None = None,
+    models_folder: Path | None = None,
+) -> Segmenter:
+    """Open a segmenter; its weights are loaded once, here.
+
+    Args:
+        model: ``classical``, ``vit_b``, ``vit_l``, ``vit_h``, a checkpoint file, or the name of a plug-in; where the
+            settings have words, the folder of their models. None takes it from `settings`.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None takes it from `settings`, else the best there is.
+        settings: Everything else; by default the defaults.
+        models_folder: Where weights are looked for by name; by default this user's cache.
+
+    Raises:
+        SegmentationError: If the weights are missing, damaged or of another kind, or there is no such device.
+        MissingExtraError: If an optional package is missing; the message names the extra that brings it.
+    """
+    settings = settings or SegmentSettings()
+    settings = replace(settings, model=model or settings.model, device=device or settings.device)
+    if settings.model == "classical" and not settings.words:
+        return _open_classical(settings.device)
+    from sdclient.segment.plugins import find_plugin, open_plugin
+
+    plugin = find_plugin("words" if settings.words else settings.model)
+    return _open_sam(settings, models_folder) if plugin is None else open_plugin(plugin, settings)
+
+
+def _open_sam(settings: SegmentSettings, models_folder: Path | None) -> Segmenter:
+    from sdclient.segment.sam import SamSegmenter, choose_device
+    from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint, load_sam
+
+    # Looked at first: reading gigabytes only to find the device missing would be unkind.
+    device = choose_device(settings.device)
+    path = find_checkpoint(settings.model, models_folder)
+    name, sam = load_sam(path, expected_type=settings.model if settings.model in KNOWN_WEIGHTS else None)
+    return SamSegmenter(name, sam, device=device, **settings.sam_options)
+
+
+def _open_classical(device: str | None) -> Segmenter:
+    from sdclient.segment.classical import ClassicalSegmenter
+
+    if device not in (None, "cpu"):
+        raise SegmentationError(f"the classical segmenter runs on the cpu, not on {device!r:.40}: leave the device out")
+    return ClassicalSegmenter()
+
+
+def segment_image(
+    segmenter: Segmenter, image_rgb: ImageRGB, settings: SegmentSettings, prompts: Sequence[Prompt] = ()
+) -> list[SegmentedObject]:
+    """Find the objects of an image and choose among them as `settings` say, largest first.
+
+    Args:
+        segmenter: An open segmenter.
+        image_rgb: uint8, shape (H, W, 3), RGB.
+        settings: Which objects to keep.
+        prompts: The objects to look for; none looks for all. What is asked for is mended, and kept in this order.
+
+    Raises:
+        SegmentationError: If `image_rgb` is no such array, the segmenter failed or takes no prompts, or a prompt lies
+            outside the image.
+    """
+    if not prompts:
+        return choose_objects(segmenter.segment(image_rgb), settings)
+    if not isinstance(segmenter, PromptedSegmenter):
+        raise SegmentationError(
+            f"the segmenter {segmenter.name} takes no boxes and points: name vit_b, vit_l, vit_h or a checkpoint of them"
+        )
+    check_image(image_rgb)
+    for number, prompt in enumerate(prompts, start=1):
+        if not prompt.fits((image_rgb.shape[0], image_rgb.shape[1])):
+            raise SegmentationError(
+                f"prompt {number} ({prompt.to_json()!r:.80}) lies outside the image of {image_rgb.shape[1]} x "
+                f"{image_rgb.shape[0]} px: give its place in pixels of this image"
+            )
+    found = segmenter.segment_prompts(image_rgb, prompts)
+    fill, drop = settings.fill_holes_px, settings.drop_islands_px
+    return [mend_object(item, fill_holes_px=fill, drop_islands_px=drop) for item in found if item.area_px]
