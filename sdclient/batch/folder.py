@@ -74,7 +74,7 @@ class RunFolder:
             return cls.open(out)
         seed = secrets.randbits(32) if run_seed is None else run_seed
         folder = cls(out, RunSettings(seed, lease_s, beat_s))
-        folder._is_begun = False  # noqa: SLF001 - our own, just made
+        folder._is_begun = False
         return folder
 
     @classmethod

@@ -55,7 +55,7 @@ def read_images(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"{path}: cannot be read ({exc}); give a text file in UTF-8") from exc
-    header = next(csv.reader(lines[:1]), [])
+    header: list[str] = next(csv.reader(lines[:1]), [""])
     if "image" in header:
         rows = csv.DictReader(lines)
         images = [row["image"] for row in rows if row.get("mark", "reject") == "reject" and row["image"]]

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +57,7 @@ class Company:
 
     urls: Sequence[str] = ()
     segmenter: SegmentSettings | SegmenterLane | None = None
-    inputs: dict[str, Path] = field(default_factory=dict)
+    inputs: dict[str, Path] = field(default_factory=dict[str, Path])
 
 
 def work(
@@ -189,7 +189,7 @@ def _aside(counts: Counts) -> str:
 
 
 @contextmanager
-def _signals(run: Run, before_talk: Callable[[], None]) -> Iterator[list[int]]:
+def _signals(run: Run, before_talk: Callable[[], None]) -> Generator[list[int], None, None]:
     """First Ctrl-C: finish what runs. Second, or SIGTERM: end it. Third: leave at once."""
     caught: list[int] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +126,7 @@ def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[StepProgress], None] | None]:
+def _bar() -> Generator[Callable[[StepProgress], None] | None, None, None]:
     """Show the steps of the image being drawn, where a person watches and the server tells."""
     if not is_watched():
         yield None
