@@ -20,7 +20,7 @@ from sdclient.batch.pipeline import Stop
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
-from sdclient.cli.talk import Progress, byte_size, duration, emit, say, table
+from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
@@ -91,21 +91,33 @@ def work(
     _announce(run, status.counts, lanes, options)
     if options["dry_run"]:
         return 0
-    progress = Progress(status.counts.jobs, status.counts.done, as_json=options["as_json"])
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
-    with _signals(run, progress.close) as was_stopped:
-        listener = _both(progress, also)
+    counts = status.counts
+    progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))
+    with _signals(run, lanes, progress.close) as was_stopped:
         try:
-            if after_first is None or settings.limit == 0:
-                result = _stretch(run, lanes, settings, listener)
-            else:
-                goes_on = after_first
-                result = _in_two(
-                    run, lanes, settings, listener, lambda first: not was_stopped and (not first.made or goes_on())
-                )
+            result = _stretches(run, lanes, settings, _both(progress, also), after_first, was_stopped)
         finally:
             progress.close()
     return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
+
+
+def _stretches(
+    run: Run,
+    lanes: Sequence[Lane],
+    settings: WorkerSettings,
+    listener: Listener,
+    after_first: Callable[[], bool] | None,
+    was_stopped: Sequence[int],
+) -> WorkerResult:
+    """Work in one go, or one job first where somebody wants to look at it."""
+    if after_first is None or settings.limit == 0:
+        return _stretch(run, lanes, settings, listener)
+
+    def goes_on(first: WorkerResult) -> bool:
+        return not was_stopped and (not first.made or after_first())
+
+    return _in_two(run, lanes, settings, listener, goes_on)
 
 
 def _clients(run: Run, company: Company, options: RunningOptions) -> list[Client]:
@@ -165,8 +177,9 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
             }
         )
         return
-    say(f"{run.out}: {counts.jobs} jobs, {counts.done} done, {counts.left} to do" + _aside(counts))
-    say(table([(lane.name, lane.dialect, ", ".join(sorted(lane.kinds))) for lane in lanes]))
+    say(f"{run.out}: {plural(counts.jobs, 'job')}, {counts.done} done, {counts.left} to do" + _aside(counts))
+    open_kinds = run.open_kinds()
+    say(table([(lane.name, _title(lane), ", ".join(sorted(lane.kinds & open_kinds))) for lane in lanes]))
     for one in losses:
         say(str(one))
     time_text = (
@@ -179,6 +192,10 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
         say("  that is more than is free: it will stop when the disk is full, and go on when there is room")
 
 
+def _title(lane: Lane) -> str:
+    return lane.client.title if isinstance(lane, ServerLane) else lane.dialect
+
+
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above that is there already."""
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
@@ -189,7 +206,7 @@ def _aside(counts: Counts) -> str:
 
 
 @contextmanager
-def _signals(run: Run, before_talk: Callable[[], None]) -> Generator[list[int], None, None]:
+def _signals(run: Run, lanes: Sequence[Lane], before_talk: Callable[[], None]) -> Generator[list[int], None, None]:
     """First Ctrl-C: finish what runs. Second, or SIGTERM: end it. Third: leave at once."""
     caught: list[int] = []
 
@@ -199,11 +216,7 @@ def _signals(run: Run, before_talk: Callable[[], None]) -> Generator[list[int], 
             os._exit(EXIT_INTERRUPTED)
         hard = number != signal.SIGINT or len(caught) > 1
         before_talk()
-        say(
-            "\nending what runs; once more leaves at once"
-            if hard
-            else "\nstopping: what runs is finished first; Ctrl-C again ends it, a third time leaves at once"
-        )
+        say(f"\n{_ending(lanes)}; once more leaves at once" if hard else f"\n{_stopping(run)}")
         # Not in the handler itself: stopping takes locks that the interrupted code may hold.
         threading.Thread(target=run.stop, args=(Stop.INTERRUPT if hard else Stop.FINISH,), daemon=True).start()
 
@@ -216,6 +229,23 @@ def _signals(run: Run, before_talk: Callable[[], None]) -> Generator[list[int], 
             signal.signal(number, handler)
 
 
+def _stopping(run: Run) -> str:
+    usual = max(run.typical_s().values(), default=0.0)
+    how_long = f", usually {duration(usual)} at most" if usual >= 1 else ""
+    return f"stopping: what runs is finished first{how_long}; Ctrl-C again ends it, a third time leaves at once"
+
+
+def _ending(lanes: Sequence[Lane]) -> str:
+    deaf = [
+        lane.name
+        for lane in lanes
+        if isinstance(lane, ServerLane) and lane.client.connection.dialect.route("interrupt") is None
+    ]
+    if not deaf:
+        return "ending what runs"
+    return f"ending what runs; {', '.join(deaf)} cannot be interrupted and paints its image to the end for nobody"
+
+
 def _sum_up(
     run: Run, counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool
 ) -> int:
@@ -224,14 +254,12 @@ def _sum_up(
         emit({"event": "ended", **counts.to_json(), "made": result.made if result else 0, "exit_code": code})
         return code
     if result is not None:
-        for name, why in result.left.items():
-            say(f"{name}: left the run: {why}")
         for text in result.problems:
             say(f"note: {text}")
         if result.trouble is not None:
             say(f"stopped by trouble with the folder: {result.trouble}")
     made = f", {result.made} of them now" if result is not None else ""
-    say(f"{run.out}: {counts.done} of {counts.jobs} jobs done{made}{_aside(counts)}")
+    say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{_aside(counts)}")
     _say_set_aside(run, counts)
     if counts.left:
         say(f"  {counts.left} left; the same command goes on, or: sdclient join {run.out}")
@@ -241,11 +269,15 @@ def _sum_up(
 def _say_set_aside(run: Run, counts: Counts) -> None:
     if not counts.set_aside:
         return
-    reasons = run.status().set_aside
-    for place, why in list(reasons.items())[:_SHOWN_REASONS]:
-        say(f"  set aside: {place}: {why}")
-    if len(reasons) > _SHOWN_REASONS:
-        say(f"  … and {len(reasons) - _SHOWN_REASONS} more; sdclient status {run.out} --json lists them all")
+    places: dict[str, list[str]] = {}
+    for place, why in run.status().set_aside.items():
+        places.setdefault(why, []).append(place)
+    for why, alike in list(places.items())[:_SHOWN_REASONS]:
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        say(f"  set aside: {alike[0]}{more}: {why}")
+    if len(places) > _SHOWN_REASONS:
+        say(f"  … and for {len(places) - _SHOWN_REASONS} other reasons; sdclient status {run.out} lists them all")
+    say(f"  when the cause is mended: sdclient retry {run.out}")
 
 
 def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool) -> int:

@@ -67,6 +67,11 @@ def duration(seconds: float) -> str:
     return f"{minutes / 60:.1f} h"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 job``, ``2 jobs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def byte_size(size: float) -> str:
     """Return a number of bytes as people say it."""
     for unit in ("bytes", "kB", "MB", "GB"):
