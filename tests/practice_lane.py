@@ -128,6 +128,10 @@ class PracticeJob:
         self._task = task
         self._cancelled = threading.Event()
 
+    @property
+    def seed(self) -> int:
+        return self._task.seed
+
     def execute(self) -> PracticeJob:
         lane = self._lane
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import shutil
 import threading
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from sdclient.batch.board import Board, Candidate
-from sdclient.batch.claims import End, Epoch
+from sdclient.batch.claims import End, Epoch, claim_name, is_token
 from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import EventName, Teller
 from sdclient.batch.folder import RunFolder
@@ -48,6 +49,7 @@ class Try:
     began_s: float
     prepare_s: float | None = None
     execute_s: float | None = None
+    seed: int | None = None
     window: Window = field(default_factory=Window)
 
 
@@ -108,10 +110,38 @@ class Attempts:
             return None
         with self._lock:
             self._held.add((job.id, candidate.epoch))
+        self._note_lost(candidate)
         seed = job_seed(self._folder.settings.run_seed, job.kind, job.place)
         task = Task(job, self._board.plan.specs[job.spec], candidate.epoch, seed, None, self._folder.out)
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
         return Try(task, lane, now, time.monotonic())
+
+    def _note_lost(self, candidate: Candidate) -> None:
+        """Write the row that a worker could not write any more whose job is taken over here.
+
+        Only who wins the claim after a lost one comes here, so each lost try gets one row.
+        """
+        job = candidate.job
+        earlier = [one for one in self._board.epochs(job.id) if one.number < candidate.epoch]
+        # What `retry` claims is no try.
+        tries = [one for one in earlier if one.end is None or not one.end.resets]
+        if not tries or tries[-1].end is not None:
+            return
+        lost = tries[-1]
+        if os.path.exists(self._folder.state / "claims" / f"{claim_name(job.id, lost.number)}.end"):  # noqa: PTH110 - never raises
+            # It was only slow, and has told since the last scan how its try ended.
+            return
+        self._log.write(
+            {
+                "job": job.id,
+                "kind": job.kind,
+                "place": job.place,
+                "status": "lost",
+                "attempt": str(lost.number),
+                "worker": lost.owner[:8] if is_token(lost.owner) else "",
+                "message": "its worker ended or fell silent in the middle of it; another worker tries it again",
+            }
+        )
 
     def prepare(self, one: Try) -> Prepared:
         """Find the input and have the lane prepare the job.
@@ -247,6 +277,7 @@ class Attempts:
                 "place": job.place,
                 "status": status,
                 "attempt": str(one.task.epoch),
+                "seed": "" if one.seed is None else str(one.seed),
                 "server": one.lane.name,
                 "dialect": one.lane.dialect,
                 "worker": self._token[:8],

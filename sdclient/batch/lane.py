@@ -6,15 +6,19 @@ passes three stages, so that the lane never waits for our own work: prepare, exe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
 from sdclient.batch.plan import Job
 from sdclient.batch.record import Outcome
+from sdclient.energy import EnergyMeter
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,16 @@ class Prepared(Protocol):
         ...
 
 
+@runtime_checkable
+class SeededJob(Protocol):
+    """A prepared job that knows its seed; one without leaves the log's cell empty where it fails."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed it will be drawn with."""
+        ...
+
+
 class Lane(Protocol):
     """One thing that executes jobs, one at a time."""
 
@@ -80,3 +94,23 @@ class Lane(Protocol):
     def server_rss_mb(self) -> float | None:
         """Return the memory of the server process in MiB where it is local."""
         ...
+
+
+@runtime_checkable
+class MeteredLane(Protocol):
+    """A lane that may know what measures its energy; one that is none of these goes unmeasured."""
+
+    def energy_meter(self) -> EnergyMeter | None:
+        """Open the meter; None where nothing measures. Called once, before the first job; may take seconds."""
+        ...
+
+
+def open_lane_meter(lane: Lane) -> EnergyMeter | None:
+    """Open a lane's meter. Trouble in doing so is logged: no job may suffer for it."""
+    if not isinstance(lane, MeteredLane):
+        return None
+    try:
+        return lane.energy_meter()
+    except Exception as exc:
+        log.debug("%s: its energy cannot be measured", lane.name, exc_info=exc)
+        return None

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from statistics import median
 
 from pydantic import JsonValue
@@ -27,6 +27,7 @@ from sdclient.files import RowLog, format_row, read_rows, storage_errors, write_
 log = logging.getLogger(__name__)
 
 _TAIL_BYTES = 65_536
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 _FIGURE = re.compile(r"\d+(\.\d+)?")
 
 ATTEMPT_COLUMNS = (
@@ -54,6 +55,7 @@ ATTEMPT_COLUMNS = (
     "gpu_memory_mb_max",
     "gpu_power_w_mean",
     "energy_wh",
+    "energy_above_idle_wh",
     "energy_source",
     "error",
     "message",
@@ -237,9 +239,16 @@ def image_rows(folder: RunFolder, problems: list[str] | None = None) -> tuple[li
                 continue
             columns = {_own_column(name): text for name, text in inherited_columns(plan.jobs, job).items()}
             own.update(dict.fromkeys(columns))
-            images = [one for one in record.files if not one.place.endswith(".json")]
+            images = [one for one in record.files if _is_image(job, one.place)]
             rows += [_image_row(job, plan.specs[job.spec], record, one) | columns for one in images]
     return [*IMAGE_COLUMNS, *own], rows
+
+
+def _is_image(job: Job, place: str) -> bool:
+    path = PurePosixPath(place.lower())
+    # Layer files and lists are no images, and the previews beside cut-outs only show what the image shows.
+    is_preview = job.kind == "segment" and path.stem.endswith(("_overlay", "_sheet"))
+    return path.suffix in _IMAGE_SUFFIXES and not is_preview
 
 
 def _own_column(name: str) -> str:

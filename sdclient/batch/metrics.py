@@ -1,4 +1,4 @@
-"""CPU and memory of this machine, sampled by a thread *during* a request."""
+"""CPU and memory of this machine, and what measures energy, sampled by threads *during* a request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from sdclient.energy import EnergyMeter, EnergyWindow
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +35,12 @@ class Window:
     Attributes:
         samples: What was seen while it was open.
         server_rss_mb: Largest resident memory of the server process in MiB; None where it is not local.
+        energy: What it drew; None where nothing measures that.
     """
 
     samples: list[Sample] = field(default_factory=list[Sample])
     server_rss_mb: float | None = None
+    energy: EnergyWindow | None = None
 
     def cells(self) -> dict[str, str]:
         """Return the cells for the CSV log; an unknown figure is an empty cell, never 0."""
@@ -48,36 +52,51 @@ class Window:
             cells["client_cpu_percent_max"] = f"{max(cpu):.1f}"
             cells["client_ram_used_mb_mean"] = f"{sum(ram) / len(ram):.0f}"
             cells["client_ram_used_mb_max"] = f"{max(ram):.0f}"
-        return cells
+        return cells if self.energy is None else cells | self.energy.cells()
 
 
 class Sampler:
-    """Samples the machine on one thread, for any number of requests at the same time."""
+    """Samples the machine, for any number of requests at the same time.
+
+    Energy has a thread of its own: a meter may ask a server, and the figures of this machine must not wait for it.
+
+    Args:
+        interval_s: Seconds between two samples.
+    """
 
     def __init__(self, interval_s: float = 0.25) -> None:
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._open: list[tuple[Window, Callable[[], float | None] | None]] = []
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin sampling."""
         import psutil
 
         psutil.cpu_percent(None)
-        self._thread = threading.Thread(target=self._loop, name="sdclient-metrics", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=loop, name=f"sdclient-{name}", daemon=True)
+            for name, loop in (("metrics", self._loop), ("energy", self._measure))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End sampling."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=2)
+        for thread in self._threads:
+            thread.join(timeout=2)
 
-    def open(self, server_rss: Callable[[], float | None] | None = None) -> Window:
-        """Begin a window; ``server_rss`` tells the server's memory in MiB where it is local."""
-        window = Window()
+    def open(self, server_rss: Callable[[], float | None] | None = None, meter: EnergyMeter | None = None) -> Window:
+        """Begin a window.
+
+        Args:
+            server_rss: Tells the server's memory in MiB where it is local.
+            meter: What measures the energy of where the request runs; None where nothing does.
+        """
+        window = Window(energy=None if meter is None else meter.open())
         with self._lock:
             self._open.append((window, server_rss))
         return window
@@ -87,6 +106,8 @@ class Sampler:
         with self._lock:
             mine = [entry for entry in self._open if entry[0] is window]
             self._open = [entry for entry in self._open if entry[0] is not window]
+        if window.energy is not None:
+            _try_meter(window.energy.close)
         if not window.samples:
             window.samples.append(_look(0.01))
             for _, server_rss in mine:
@@ -104,11 +125,27 @@ class Sampler:
                 window.samples.append(sample)
                 _note_server(window, server_rss)
 
+    def _measure(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            with self._lock:
+                windows = [window.energy for window, _ in self._open if window.energy is not None]
+            # One meter may be shared by several requests; it is looked at once.
+            meters = {id(one.meter): one.meter for one in windows if one.meter is not None}
+            for meter in meters.values():
+                _try_meter(meter.sample)
+
 
 def _look(interval_s: float) -> Sample:
     import psutil
 
     return Sample(psutil.cpu_percent(interval_s), psutil.virtual_memory().used / _MIB)
+
+
+def _try_meter(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception as exc:
+        log.debug("the energy cannot be told", exc_info=exc)
 
 
 def _note_server(window: Window, server_rss: Callable[[], float | None] | None) -> None:

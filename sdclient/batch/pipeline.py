@@ -20,12 +20,14 @@ from sdclient.batch.beats import BeatWriter
 from sdclient.batch.board import Board
 from sdclient.batch.events import Teller
 from sdclient.batch.handoff import Handoff
-from sdclient.batch.lane import Executed, Lane, Prepared
+from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, open_lane_meter
 from sdclient.batch.metrics import Sampler
 from sdclient.batch.nap import NapPolicy, Naps
 from sdclient.batch.patience import Patience
 from sdclient.batch.quota import Quota
+from sdclient.batch.refusals import Refusals
 from sdclient.batch.verdict import Verdict
+from sdclient.energy import EnergyMeter
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Shared:
         attempts: Claims, ends and commits.
         teller: Passes events on.
         beats: The sign of life, to know whether we are fenced.
-        sampler: CPU and memory.
+        sampler: CPU, memory and energy.
         patience: Waits out trouble with the disk.
         quota: Jobs this worker may still begin.
         naps: How long to leave a failing server alone.
@@ -108,6 +110,9 @@ class Pipeline:
         self.left_because = ""
         self._shared = shared
         self._naps = Naps(shared.naps, rng)
+        self._refusals = Refusals()
+        self._meter: EnergyMeter | None = None
+        self._is_meter_open = False
         self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
         self._returned: Handoff[tuple[Try, Executed]] = Handoff()
         self._asleep_until = 0.0
@@ -199,6 +204,7 @@ class Pipeline:
         except BaseException as exc:  # noqa: BLE001 - every failure of a job ends its claim; none may end the lane
             self._fail(one, exc)
             return True
+        one.seed = prepared.seed if isinstance(prepared, SeededJob) else None
         if not self._ready.put((one, prepared)):
             self._release(one)
         return True
@@ -209,6 +215,7 @@ class Pipeline:
         try:
             while (item := self._ready.take()) is not None:
                 one, prepared = item
+                self._open_meter()
                 if self._shared.how is not Stop.NO or self._is_asleep or self.left_because:
                     self._release(one)
                 else:
@@ -217,10 +224,16 @@ class Pipeline:
             self._ready.close()
             self._returned.close()
 
+    def _open_meter(self) -> None:
+        """Open the meter before the first job: where something measures, the idle draw comes first."""
+        if not self._is_meter_open:
+            self._is_meter_open = True
+            self._meter = open_lane_meter(self.lane)
+
     def _execute_one(self, one: Try, prepared: Prepared) -> None:
         shared = self._shared
         shared.teller.tell("begun", lane=self.lane.name, place=one.task.job.place)
-        one.window = shared.sampler.open(self.lane.server_rss_mb)
+        one.window = shared.sampler.open(self.lane.server_rss_mb, self._meter)
         self._running = prepared
         shared.fly(+1)
         began = time.monotonic()
@@ -261,6 +274,7 @@ class Pipeline:
             self._fail(one, exc)
         else:
             self._naps.good()
+            self._refusals.good()
             shared.quota.end(counts=True)
 
     # trouble
@@ -271,6 +285,10 @@ class Pipeline:
 
     def _fail(self, one: Try, error: BaseException) -> None:
         shared = self._shared
+        if self.left_because and self._refusals.is_the_same(error):
+            # It was on its way when the server was found to refuse everything: not this job's fault either.
+            self._release(one)
+            return
         healthy = self._naps.is_healthy
         try:
             verdict = shared.patience.outlast(lambda: shared.attempts.fail(one, error, healthy=healthy))
@@ -282,7 +300,10 @@ class Pipeline:
         self._follow(verdict, error)
 
     def _follow(self, verdict: Verdict, error: BaseException) -> None:
-        if verdict.effect == "stop":
+        self._refusals.bad(error)
+        if self._refusals.is_hopeless and not self.left_because:
+            self._leave(self._refusals.sentence())
+        elif verdict.effect == "stop":
             self._shared.break_off(error)
         elif verdict.effect == "leave":
             self._leave(verdict.end.message)

@@ -76,12 +76,12 @@ class Client:
         strict: bool = False,
         transport: Transport | None = None,
     ) -> None:
-        address, name, named_dialect = find_address(url, auth)
-        self.name = name
+        found = find_address(url, auth)
+        self.name = found.name
         self._deadline_s = deadline_s
         self._strict = strict
-        sender = transport or RequestsTransport(HttpSettings(), server=address)
-        self._connection = Connection(address, sender, dialect or named_dialect)
+        sender = transport or RequestsTransport(HttpSettings(), server=found.address)
+        self._connection = Connection(found.address, sender, dialect or found.dialect, doubt=found.doubt)
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"

@@ -20,6 +20,7 @@ from sdclient.errors import (
     CodecError,
     DeadlineError,
     MissingRouteError,
+    NotSentError,
     WrongServerError,
 )
 from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport
@@ -51,6 +52,7 @@ class Connection:
         transport: What carries the bytes.
         dialect: Its dialect by name; None finds out at the first call.
         clock: Tells the time in seconds.
+        doubt: What may be wrong with the address, for the message when nobody can be reached there.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Connection:
         dialect: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        doubt: str = "",
     ) -> None:
         self.address = address
+        self._doubt = doubt
         self._transport = transport
         self._clock = clock
         self._asked_s = 0.0
@@ -134,11 +138,11 @@ class Connection:
         """
         what = f"GET {self.address.url(OPTIONS_PATH)}"
         try:
-            reply = self._transport.send("GET", self.address.url(OPTIONS_PATH), limits=QUICK)
+            reply = self.send(Route("GET", OPTIONS_PATH), None, limits=QUICK)
         except DeadlineError as exc:
             raise DeadlineError(
-                f"{what}: no answer in {QUICK.deadline_s:g} s; the server hangs, or it is drawing for somebody "
-                "(Draw Things answers nothing meanwhile): look at it, or try later"
+                f"{what}: no answer in {QUICK.deadline_s:g} s; the server hangs, or is loading a model or drawing "
+                "and comes to nothing else: look at it, or try later"
             ) from exc
         try:
             reply = self._scrubbed(reply)
@@ -213,7 +217,12 @@ class Connection:
     ) -> HttpReply:
         """Send one call, once, and return the reply as it came."""
         url = self.address.url(route.path)
-        return self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
+        try:
+            return self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
+        except NotSentError as exc:
+            if self._doubt:
+                raise NotSentError(f"{exc}; {self._doubt}") from exc
+            raise
 
     def decode(self, reply: HttpReply, route: Route) -> Answer:
         """Judge a reply's status and decode it.
@@ -273,7 +282,7 @@ class Connection:
         """Return what a GET finds, to tell servers apart; None where there is nothing of use."""
         if path == OPTIONS_PATH:
             return self.read_options()
-        reply = self._transport.send("GET", self.address.url(path), limits=QUICK)
+        reply = self.send(Route("GET", path), None, limits=QUICK)
         return reply.json_or_none() if reply.status == HTTPStatus.OK else None
 
     def _lora_names(self) -> tuple[str, ...] | None:

@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from sdclient.errors import ConfigurationError
-from sdclient.schemas.config import ServerConfig, load_config, read_credentials
+from sdclient.schemas.config import CONFIG_NAME, ServerConfig, load_config, read_credentials
 from sdclient.transport import Credentials, ServerAddress, parse_server_url
 
 
-def find_address(url: str | None, auth: tuple[str, str] | None) -> tuple[ServerAddress, str, str | None]:
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """The server that is meant.
+
+    Attributes:
+        address: Where it is, with its credentials.
+        name: What it is called in logs.
+        dialect: Its dialect where ``sdclient.toml`` names one.
+        doubt: What may be wrong with the address, for the case that nobody can be reached there; mostly empty.
+    """
+
+    address: ServerAddress
+    name: str
+    dialect: str | None = None
+    doubt: str = ""
+
+
+def find_address(url: str | None, auth: tuple[str, str] | None) -> FoundServer:
     """Find a server by its address, its name in ``sdclient.toml``, or by what this machine has by default.
 
     Args:
         url: Address or name; None reads ``SDCLIENT_URL`` or the default server of ``sdclient.toml``.
         auth: User and password, in place of those that the file names.
 
-    Returns:
-        The address with its credentials, its name for logs, and its dialect where the file names one.
-
     Raises:
         ConfigurationError: If no server is named, or its address or credentials are wrong.
     """
-    server = _find_server(url or os.environ.get("SDCLIENT_URL"))
+    given = url or os.environ.get("SDCLIENT_URL")
+    server = _find_server(given)
     address = parse_server_url(server.url)
     secret = auth or read_credentials(server)
     if secret is not None:
         address = address.with_credentials(Credentials(*secret))
-    return address, server.name or f"{address.host}:{address.port}", server.dialect
+    doubt = "" if server.name or given is None or not _is_word(given) or address.is_loopback else _doubt(given)
+    return FoundServer(address, server.name or f"{address.host}:{address.port}", server.dialect, doubt)
+
+
+def _is_word(given: str) -> bool:
+    return not any(mark in given for mark in ":/.")
+
+
+def _doubt(word: str) -> str:
+    return (
+        f"no server named {word[:60]!r} is in {CONFIG_NAME}, so it was taken for a host: "
+        f"name it there, or give an address such as http://{word[:60]}:7860"
+    )
 
 
 def _find_server(given: str | None) -> ServerConfig:
-    if given is not None and any(mark in given for mark in ":/."):
+    if given is not None and not _is_word(given):
         return ServerConfig("", given)
     config = load_config()
     if given is not None:

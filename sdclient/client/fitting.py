@@ -64,14 +64,16 @@ def fit_input(data: bytes, rule: SizeRule, fit: Fit, step_px: int, name: str) ->
     content = rule.content(image.size, fit)
     target = rule.target(image.size)
     size = round_up(content, step_px) if fit == "pad" else round_down(target, step_px)
-    if size == stored.size and image is stored and _is_plain(stored, data):
+    # Padding to the same size again would hide that the content becomes smaller.
+    is_as_asked = fit == "crop" or content == image.size
+    if is_as_asked and size == stored.size and image is stored and _is_plain(stored, data):
         # Already what the server wants: the user's own bytes go out, untouched.
         return FittedInput(data, size, None)
     try:
         image = flatten_rgb(image)
     except CodecError as exc:
         raise CodecError(f"{name}: {exc}") from exc
-    if image.size == size:
+    if is_as_asked and image.size == size:
         return FittedInput(read_image_input(image), size, None)
     fitted, box = fit_image(image, size, fit=fit, content_size=content)
     was_padded = box.box_xyxy != (0, 0, *size)

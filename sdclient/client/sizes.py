@@ -11,6 +11,8 @@ from sdclient.errors import ConfigurationError
 Fit = Literal["pad", "crop"]
 MAX_SIDE_PX = 8192
 MIN_SIDE_PX = 64
+MAX_SCALE = 16.0
+MIN_SCALE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,29 @@ def parse_size(text: str) -> SizeRule:
     """Read ``source``, ``WxH``, ``long-side=N`` or ``scale=F``.
 
     Raises:
-        ConfigurationError: If it is none of these.
+        ConfigurationError: If it is none of these, or asks for what no server takes whatever the source is.
     """
     if text == "source":
         return SizeRule("source")
-    exact = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    exact = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text, re.ASCII)
     if exact:
-        return SizeRule("exact", int(exact[1]), int(exact[2]))
-    named = re.fullmatch(r"(long-side|scale)=(\d{1,6}(?:\.\d{1,6})?)", text)
-    if named and float(named[2]) > 0:
-        return SizeRule("long-side" if named[1] == "long-side" else "scale", number=float(named[2]))
+        width_px, height_px = int(exact[1]), int(exact[2])
+        _refuse_sides(text, width_px, height_px)
+        return SizeRule("exact", width_px, height_px)
+    named = re.fullmatch(r"(long-side|scale)=(\d{1,6}(?:\.\d{1,6})?)", text, re.ASCII)
+    if named and named[1] == "long-side":
+        _refuse_sides(text, float(named[2]))
+        return SizeRule("long-side", number=float(named[2]))
+    if named:
+        if not MIN_SCALE <= float(named[2]) <= MAX_SCALE:
+            raise ConfigurationError(f"--size {text}: choose a factor of {MIN_SCALE:g} to {MAX_SCALE:g}")
+        return SizeRule("scale", number=float(named[2]))
     raise ConfigurationError(f"--size {text[:40]!r}: not a size; write source, 2048x2048, long-side=2048 or scale=2")
+
+
+def _refuse_sides(text: str, *sides_px: float) -> None:
+    if min(sides_px) < MIN_SIDE_PX or max(sides_px) > MAX_SIDE_PX:
+        raise ConfigurationError(f"--size {text}: servers take sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} px")
 
 
 def round_up(size: tuple[int, int], step_px: int) -> tuple[int, int]:

@@ -29,6 +29,10 @@ _WANTS_LOGIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NO_SUCH_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
+_GIVE_CREDENTIALS = (
+    "give user and password: in sdclient.toml (username and password_env), or in the address (http://user:…@host)"
+)
+
 # What helps, by words that the servers use; the first that fits is told.
 _HINTS: Mapping[re.Pattern[str], str] = {
     re.compile(r"unrecognized keys", re.IGNORECASE): "the app is older or newer than this sdclient; update either",
@@ -64,7 +68,7 @@ def judge_status(reply: HttpReply, *, what: str, dialect: Dialect | None = None,
     )
     said = f": {_shown(words.text)}" if words.text else ""
     if reply.status in _WANTS_LOGIN:
-        todo = "check user and password" if has_credentials else "give user and password"
+        todo = "check user and password" if has_credentials else _GIVE_CREDENTIALS
         raise AuthenticationError(
             f"{what}: {reply.status}, the server wants other credentials{said}; {todo}", reply.status, text
         )

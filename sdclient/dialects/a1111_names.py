@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from sdclient.dialects.base import ServerFacts
@@ -18,9 +19,14 @@ __all__ = [
     "exact_control_model",
     "listed",
     "model_stem",
+    "model_titles",
     "put_sampler",
+    "without_hash",
 ]
 
+_PATH = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+_HASH = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{10}|[0-9a-fA-F]{64}")
+_HASH_BEHIND = re.compile(r" \[[0-9a-fA-F]{6,64}\]$")
 # Schedules that only Draw Things' labels know, and the nearest of A1111's.
 _NEAREST_SCHEDULE = {"Trailing": "SGM Uniform", "Substep": None}
 
@@ -34,6 +40,20 @@ def model_stem(name: str) -> str:
     return stem.casefold()
 
 
+def without_hash(title: str) -> str:
+    """Return a checkpoint's title without the hash that some servers put behind it."""
+    return _HASH_BEHIND.sub("", title)
+
+
+def model_titles(known: Sequence[str]) -> tuple[str, ...]:
+    """Return one name a model for messages: never a path or a hash of the server's, under which it also lists them."""
+    titles: dict[str, str] = {}
+    for name in known:
+        if _PATH.match(name) is None and _HASH.fullmatch(name) is None:
+            titles.setdefault(model_stem(name), without_hash(name))
+    return tuple(titles.values())
+
+
 def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
     """Refuse a checkpoint that is not installed: the server would draw with whatever is loaded."""
     known = facts.models
@@ -42,9 +62,10 @@ def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None
         name.casefold() in title.casefold() or model_stem(name) == model_stem(title) for title in known
     ):
         return
-    stems = {model_stem(title): title for title in known}
+    titles = model_titles(known)
+    stems = {model_stem(title): title for title in titles}
     close = difflib.get_close_matches(model_stem(name), list(stems), n=1)
-    hint = f"; did you mean {stems[close[0]]}?" if close else close_hint(name, known)
+    hint = f"; did you mean {stems[close[0]]}?" if close else close_hint(name, titles)
     draft.refuse(field, f"this server has no model {shown(name)}{hint}")
 
 

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_upscaler, close_hint, listed, model_stem
+from sdclient.dialects.a1111_names import check_upscaler, close_hint, listed, model_stem, model_titles
 from sdclient.dialects.a1111_reply import read_generation
 from sdclient.dialects.base import Call, Compiled, ErrorWords, Expected, Operation, ReadReply, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
@@ -297,7 +297,7 @@ class SdCpp:
             message = f"{self.title} keeps to the model it was started with; that it is this one is not known here"
             draft.lose("model", "inherited", "warning", message)
         elif model_stem(request.model) not in {model_stem(name) for name in facts.models}:
-            has = few_names(facts.models, 2) or "none"
+            has = few_names(model_titles(facts.models), 2) or "none"
             message = f"{self.title} was started with {has} and changes no model; start it with {shown(request.model)}"
             draft.refuse("model", message)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sdclient.client import Client
-from sdclient.dialects.a1111_names import model_stem
+from sdclient.dialects.a1111_names import model_stem, model_titles, without_hash
 from sdclient.dialects.facts import close_names, few_names
 from sdclient.doctor.finding import Finding
 from sdclient.errors import MissingRouteError, NotSentError, SDClientError, TransportError, WrongServerError
@@ -102,7 +102,7 @@ def _models(client: Client) -> Finding:
         return Finding(
             "note", client.url, f"its models cannot be listed over the API; its window shows {shown or 'none'}"
         )
-    titles = [model.title or model.model_name or "" for model in client.models()]
+    titles = [without_hash(model.title or model.model_name or "") for model in client.models()]
     named = few_names(list(filter(None, titles)), _SHOWN_MODELS)
     if not named:
         return Finding("wrong", client.url, "no models are installed; put one into its models folder")
@@ -150,7 +150,11 @@ def _look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, tol
     there = [one for one in named if one.is_there]
     unknown = [one for one in named if one.known is None]
     findings = [
-        Finding("wrong", payload, f"{one.field}: {one.name} is not installed{close_names(one.name, one.known or ())}")
+        Finding(
+            "wrong",
+            payload,
+            f"{one.field}: {one.name} is not installed{close_names(one.name, model_titles(one.known or ()))}",
+        )
         for one in named
         if not one.is_there and one.known is not None
     ]

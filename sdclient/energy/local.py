@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from sdclient.energy.apple import open_apple
 from sdclient.energy.meter import EnergyMeter
@@ -88,13 +88,6 @@ def open_meter(*, is_local: bool, ask_gpu: Callable[[], object] | None = None) -
     return EnergyMeter(source) if source.read() is not None else None
 
 
-@cache
-def local_meter() -> EnergyMeter | None:
-    """Return this machine's one meter, shared by everything that runs on it; measures the idle draw first (2 s)."""
-    source = open_local_source()
-    return None if source is None else idle_meter(source)
-
-
 def idle_meter(source: EnergySource, *, sleep: Callable[[float], None] = time.sleep) -> EnergyMeter:
     """Return a meter that knows what its source measures on a machine at rest; unknown where it is not at rest."""
     import psutil
@@ -103,3 +96,39 @@ def idle_meter(source: EnergySource, *, sleep: Callable[[float], None] = time.sl
     psutil.cpu_percent(None)
     meter.measure_idle(sleep=sleep, is_idle=lambda: psutil.cpu_percent(None) < IDLE_CPU_PERCENT)
     return meter
+
+
+class SharedMeter:
+    """This machine's one meter, shared by everything that runs on it; opened once, at the first need.
+
+    The idle draw is measured first (2 s). Who comes meanwhile waits: so nothing that is to be measured has begun yet.
+
+    Args:
+        find: Finds what measures here; None where nothing does.
+        sleep: Waits the given number of seconds.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], EnergySource | None] = open_local_source,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._find = find
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._meter: EnergyMeter | None = None
+
+    def __call__(self) -> EnergyMeter | None:
+        """Return the meter; None at once where nothing measures."""
+        with self._lock:
+            if not self._is_open:
+                source = self._find()
+                self._meter = None if source is None else idle_meter(source, sleep=self._sleep)
+                self._is_open = True
+            return self._meter
+
+
+local_meter = SharedMeter()
+"""The meter of this machine."""

@@ -47,7 +47,7 @@ def test_every_shell_command_works(words: list[str], cli: CommandLine, draw_thin
     (cli.folder / "prompts.csv").write_text("prompt,mood\na fox,calm\n", encoding="utf-8")
     (cli.folder / "GENERATIONS").mkdir()
     (cli.folder / "GENERATIONS" / "fox.png").write_bytes(_png())
-    if words[0] in ("join", "status"):
+    if words[0] in ("join", "status", "report"):
         assert cli("upscale", "GENERATIONS", "UPSCALED", "--payload", "bake", "--limit", "0").code == 0
 
     ended = cli(*(word.replace("http://127.0.0.1:7860", draw_things.url) for word in words), answers="done\n")

@@ -42,7 +42,8 @@ def test_a_whole_a1111_is_described(a1111: Simulator) -> None:
 
     assert [one.level for one in findings] == ["good", "good"]
     assert findings[0].text.startswith("AUTOMATIC1111 answers")
-    assert findings[1].text.startswith("6 models: sd_xl_base_1.0.safetensors [")
+    assert findings[1].text.startswith("6 models: sd_xl_base_1.0.safetensors, ")
+    assert "[" not in findings[1].text
 
 
 def test_draw_things_is_described_with_what_cannot_be_known(drawthings: Simulator) -> None:

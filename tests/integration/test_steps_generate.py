@@ -107,6 +107,13 @@ def test_a_seed_in_an_overlay_wins_over_the_runs(lane: ServerLane, tmp_path: Pat
     assert run(lane, make_task(tmp_path, spec), tmp_path / "part").record["seed"] == 99
 
 
+def test_a_prepared_job_tells_the_seed_that_will_be_sent(lane: ServerLane, tmp_path: Path) -> None:
+    own = make_task(tmp_path, GenerateSpec(SMALL), changes={"seed": 9})
+
+    assert lane.prepare(make_task(tmp_path, GenerateSpec(SMALL))).seed == 4242
+    assert lane.prepare(own).seed == 9
+
+
 def test_every_image_of_a_job_has_a_number(lane: ServerLane, tmp_path: Path) -> None:
     outcome = run(lane, make_task(tmp_path, GenerateSpec(SMALL.replace(n_iter=2))), tmp_path / "part")
 

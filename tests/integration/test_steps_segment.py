@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,19 @@ def two_objects(path: Path) -> Path:
     draw.rectangle((120, 30, 180, 95), fill=(30, 60, 190))
     image.save(path)
     return path
+
+
+def test_a_redo_may_replace_its_own_cutouts(lane: SegmenterLane, tmp_path: Path) -> None:
+    task = make_task(tmp_path, two_objects(tmp_path / "two.png"))
+    (tmp_path / "cutouts" / "two").mkdir(parents=True)
+    (tmp_path / "cutouts" / "two" / "two_01.png").write_bytes(b"of the first time")
+    again = replace(task, job=replace(task.job, revision=1))
+    part = tmp_path / "part"
+    part.mkdir()
+
+    with pytest.raises(PlanError, match="stands where this image's cut-outs would go"):
+        lane.prepare(task)
+    assert len(lane.prepare(again).execute().finish(part).files) == 3
 
 
 def test_every_object_becomes_a_cutout_at_its_place(lane: SegmenterLane, tmp_path: Path) -> None:

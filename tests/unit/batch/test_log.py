@@ -68,17 +68,24 @@ class TestImages:
 
         assert inherited_columns({job.id: job for job in jobs}, jobs[-1]) == {"origin": "x"}
 
-    def test_lists_of_objects_are_no_images(self, folder: RunFolder) -> None:
+    def test_lists_layers_and_previews_of_objects_are_no_images(self, folder: RunFolder) -> None:
         from sdclient.batch.commit import commit, make_record
         from sdclient.batch.record import Outcome, OutFile
 
         (job,) = plan_jobs(folder, ["a"], kind="segment")
         part = folder.part_folder(job.id, 1, "a" * 32)
         part.mkdir()
-        files = (OutFile("a_01.png", "a/a_01.png", "", 1), OutFile("objects.json", "a/objects.json", "", 1))
+        names = ("a_01.png", "a_02.webp", "objects.json", "a.ora", "a_overlay.jpg", "a_sheet.jpg")
+        files = tuple(OutFile(name, f"a/{name}", "", 1) for name in names)
         commit(folder, part, make_record(job.id, 1, "a" * 32, Outcome(files), {}))
 
-        assert [row["image"] for row in image_rows(folder)[1]] == ["a/a_01.png"]
+        assert [row["image"] for row in image_rows(folder)[1]] == ["a/a_01.png", "a/a_02.webp"]
+
+    def test_a_drawing_may_be_called_an_overlay(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["my_overlay"])
+        work(folder)
+
+        assert [row["image"] for row in image_rows(folder)[1]] == ["my_overlay_1.png"]
 
     def test_a_damaged_record_is_a_remark_and_the_rest_is_written(self, folder: RunFolder) -> None:
         jobs = plan_jobs(folder, ["a", "b"])

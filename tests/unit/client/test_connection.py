@@ -10,7 +10,7 @@ import pytest
 from sdclient.client.connection import Connection
 from sdclient.client.generation import execute, prepare
 from sdclient.dialects.base import Route
-from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, SDClientError
+from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, NotSentError, SDClientError
 from sdclient.schemas import Txt2Img
 from sdclient.transport import CallLimits, CancelToken, HttpReply, parse_server_url
 
@@ -73,8 +73,16 @@ def connected(transport: Answering) -> Connection:
 def test_a_server_that_answers_nothing_in_time_is_said_to_be_busy() -> None:
     transport = Answering(options=DeadlineError("too late"))
 
-    with pytest.raises(DeadlineError, match=r"no answer in 20 s.*Draw Things answers nothing meanwhile"):
+    with pytest.raises(DeadlineError, match=r"no answer in 20 s.*loading a model or drawing.*try later"):
         _ = connected(transport).dialect
+
+
+def test_nobody_at_a_doubtful_address_is_told_with_the_doubt() -> None:
+    transport = Answering(options=NotSentError("GET http://mini/x: unknown host"))
+    server = Connection(parse_server_url("mini"), transport, doubt="no server named 'mini'")
+
+    with pytest.raises(NotSentError, match=r"unknown host; no server named 'mini'$"):
+        _ = server.dialect
 
 
 def test_facts_and_names_are_asked_for_once_and_again_after_forgetting() -> None:

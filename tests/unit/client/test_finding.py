@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from sdclient.client import Client
-from sdclient.errors import ConfigurationError
+from sdclient.client.finding import find_address
+from sdclient.errors import ConfigurationError, NotSentError
+from sdclient.transport import CallLimits, CancelToken, HttpReply
 
 FILE = """
 [servers.mini]
@@ -22,6 +25,24 @@ url = "http://gpu:7860/prefix/"
 [defaults]
 server = "gpu"
 """
+
+
+class Nobody:
+    """A network without that host."""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: CallLimits | None = None,
+        cancel: CancelToken | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
+        del body, headers, limits, cancel, on_sent
+        raise NotSentError(f"{method} {url}: unknown host")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +93,16 @@ def test_a_name_that_is_not_in_the_file_has_a_close_one(folder: Path) -> None:
 
 def test_without_a_file_a_bare_word_is_a_host() -> None:
     assert Client("localhost").url == "http://localhost"
+
+
+@pytest.mark.parametrize("given", ["gpu.local", "http://gpu", "127.0.0.1", "localhost"])
+def test_an_address_raises_no_doubt(given: str) -> None:
+    assert find_address(given, None).doubt == ""
+
+
+def test_a_bare_word_that_nobody_answers_to_is_said_to_be_no_name_in_the_file() -> None:
+    with pytest.raises(NotSentError, match=r"unknown host.*no server named 'mini' is in sdclient\.toml.*mini:7860"):
+        Client("mini", transport=Nobody()).options()
 
 
 def test_given_credentials_win_over_those_of_the_address() -> None:

@@ -94,7 +94,7 @@ def test_a_model_that_is_not_installed_is_refused_with_a_close_name() -> None:
     loss = losses_of(Txt2Img(model="sd_xl_bass_1.0"))["model"]
 
     assert loss.severity == "error"
-    assert "did you mean sd_xl_base_1.0.safetensors [31e35c80fc]" in loss.message
+    assert loss.message.endswith("did you mean sd_xl_base_1.0.safetensors?")
 
 
 def test_names_are_not_checked_where_the_lists_are_not_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 
 from sdclient.energy import CombinedSource, Reading, SdNextSource, open_local_source, open_meter
 from sdclient.energy.apple import open_apple
-from sdclient.energy.local import combine, idle_meter
+from sdclient.energy.local import SharedMeter, combine, idle_meter
 from sdclient.energy.nvml import open_nvml
 from sdclient.energy.rapl import open_rapl
 from sdclient.energy.sdnext import read_gpu_reply
@@ -304,3 +305,38 @@ def test_a_machine_whose_source_does_not_move_draws_nothing_idle_or_is_not_at_re
 
     assert waited == [2.0]
     assert meter.idle_w in (None, 0.0)
+
+
+def test_lanes_that_open_the_shared_meter_at_once_measure_the_idle_draw_once() -> None:
+    found: list[Fixed] = []
+    waited: list[float] = []
+    both_ask = threading.Barrier(3)
+
+    def find() -> Fixed:
+        found.append(Fixed("rapl", Reading(4.0)))
+        return found[-1]
+
+    shared = SharedMeter(find, sleep=waited.append)
+    opened: list[object] = []
+
+    def lane() -> None:
+        both_ask.wait()
+        opened.append(shared())
+
+    threads = [threading.Thread(target=lane) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == len(waited) == 1
+    assert opened == [shared()] * 3
+
+
+def test_where_nothing_measures_nothing_is_waited_for_and_it_is_looked_for_once() -> None:
+    looked: list[None] = []
+    waited: list[float] = []
+    shared = SharedMeter(lambda: looked.append(None), sleep=waited.append)
+
+    assert [shared(), shared()] == [None, None]
+    assert (len(looked), waited) == (1, [])
