@@ -192,7 +192,8 @@ def _plan(out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]], urls: S
     kept = [chosen for _, chosen in read_slices(out)]
     if any(wish.rules.strengths) and any(chosen not in kept for _, chosen in slices):
         check_request(urls, wish.rules.spec.request)
-    run = Run(out)
+    # Slices are written beside the run they belong to, so it begins here.
+    run = Run(out).save()
     listed = JobList()
     for canvas, chosen in slices:
         number = keep_slice(out, canvas, chosen, wish.rules)

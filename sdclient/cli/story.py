@@ -169,7 +169,8 @@ def command(
         # Before anything is drawn: a package that is missing is no surprise for the end of a night.
         require_docx()
     if documents_only:
-        end(_documents(Run.open(out), _stories_in(out, texts), formats, as_json=running["as_json"]))
+        stories = _stories_in(out, texts)
+        end(_documents(Run.open(out), stories, formats, as_json=running["as_json"]))
         return
     asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas)
     request = apply_sets(Txt2Img.load(payload), sets)

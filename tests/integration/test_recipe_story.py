@@ -360,7 +360,7 @@ def test_two_texts_of_one_name_are_refused(cli: CommandLine) -> None:
     [
         pytest.param((), "name a text to illustrate", id="no text"),
         pytest.param(("the_fox", "--words-by-model"), "--words-by-model needs --base-url or --model", id="words"),
-        pytest.param(("the_fox", "--documents-only"), "no run here", id="no run"),
+        pytest.param(("the_fox", "--documents-only"), "no story of this name was illustrated here", id="no run"),
         pytest.param(("gone",), "cannot be read", id="missing"),
         pytest.param(("the_fox", "--payload", "bake"), "for img2img, not for txt2img", id="payload"),
     ],

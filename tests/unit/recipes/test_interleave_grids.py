@@ -68,7 +68,7 @@ def begun(
     )
     found = [Chapter(number, ("a fox",) * count) for number, count in enumerate(chapters)]
     plan = plan_interleave(config, found, Txt2Img(width=64, height=64))
-    return Run(folder / "out").add_jobs(plan.jobs), plan, config
+    return Run(folder / "out").add_jobs(plan.jobs).save(), plan, config
 
 
 def pixel(path: Path, x: int, y: int) -> object:

@@ -13,7 +13,7 @@ from sdclient.run import Run
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(Run(tmp_path / "out").folder)
+    return Shelf(Run(tmp_path / "out").save().folder)
 
 
 def test_a_document_is_written_into_a_folder_that_is_made_for_it(shelf: Shelf) -> None:
