@@ -260,6 +260,13 @@ class PromptRow:
     name: str = ""
 
 
+def prompt_row(prompt: str | Mapping[str, JsonValue] | PromptRow) -> PromptRow:
+    """Return a prompt, a mapping of request fields, or a row as a row."""
+    if isinstance(prompt, PromptRow):
+        return prompt
+    return PromptRow({"prompt": prompt} if isinstance(prompt, str) else dict(prompt))
+
+
 def plan_prompts(spec: GenerateSpec, rows: Iterable[PromptRow], *, into: str = "") -> JobList:
     """Plan one job for every prompt; names are ``0001_a_red_fox``, or the rows' own."""
     listed = JobList()

@@ -29,7 +29,7 @@ from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_lanes
-from sdclient.planning import JobList, PromptRow, plan_folder, plan_prompts
+from sdclient.planning import JobList, PromptRow, plan_folder, plan_prompts, prompt_row
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import GenerateSpec, ServerLane
@@ -98,8 +98,7 @@ class Run:
             request: What all have in common.
             into: Folder for the images, relative to the output folder.
         """
-        rows = [_row(prompt) for prompt in prompts]
-        return self.add_jobs(plan_prompts(GenerateSpec(request), rows, into=into))
+        return self.add_jobs(plan_prompts(GenerateSpec(request), map(prompt_row, prompts), into=into))
 
     def add_folder(
         self, folder: StrPath, request: Img2Img, *, size: str | None = None, fit: Fit = "pad", into: str = ""
@@ -271,19 +270,13 @@ class Run:
             ConfigurationError: If jobs take the loaded model, and the servers have different ones loaded.
             LossError: If a server cannot do it, or under ``strict`` not as asked.
         """
-        plan = self.folder.read_plan()
-        done = self.folder.read_done()
-        jobs = [job for job in plan.jobs.values() if job.id not in done]
-        return check_losses(jobs, plan.specs, lanes, strict=strict)
+        return check_losses(self._open_jobs(), self.folder.read_plan().specs, lanes, strict=strict)
 
     def segment_settings(self) -> SegmentSettings | None:
         """Return the settings of the plan's first open segment job; None where there is none."""
-        plan = self.folder.read_plan()
-        done = self.folder.read_done()
-        for job in plan.jobs.values():
-            if job.kind == "segment" and job.id not in done:
-                return SegmentSpec.from_json(plan.specs[job.spec]).settings
-        return None
+        cuts = (job for job in self._open_jobs() if job.kind in SegmenterLane.kinds)
+        first = next(cuts, None)
+        return SegmentSpec.from_json(self.folder.read_plan().specs[first.spec]).settings if first else None
 
     def input_roots(self) -> tuple[str, ...]:
         """Return the input folders the plan names, relative to the output folder."""
@@ -292,8 +285,11 @@ class Run:
 
     def open_kinds(self) -> frozenset[str]:
         """Return the kinds of jobs that are not done."""
+        return frozenset(job.kind for job in self._open_jobs())
+
+    def _open_jobs(self) -> list[Job]:
         done = self.folder.read_done()
-        return frozenset(job.kind for job in self.folder.read_plan().jobs.values() if job.id not in done)
+        return [job for job in self.folder.read_plan().jobs.values() if job.id not in done]
 
     # Looking
 
@@ -382,23 +378,17 @@ class Run:
 
     def images(self) -> pd.DataFrame:
         """Return one row per image, with your own columns; works while it runs."""
-        import pandas as pd
-
         columns, rows = image_rows(self.folder)
-        return typed(pd.DataFrame(rows, columns=columns))
+        return typed(rows, columns)
 
     def objects(self) -> pd.DataFrame:
         """Return one row per object that was cut out; works while it runs."""
-        import pandas as pd
-
-        return typed(pd.DataFrame(object_rows(self.folder), columns=list(OBJECT_COLUMNS)))
+        return typed(object_rows(self.folder), OBJECT_COLUMNS)
 
     def attempts(self) -> pd.DataFrame:
         """Return one row per attempt of every worker; works while it runs."""
-        import pandas as pd
-
         rows, _ = read_attempts(self.folder)
-        return typed(pd.DataFrame(rows))
+        return typed(rows)
 
     def write_views(self) -> list[str]:
         """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right."""
@@ -407,9 +397,3 @@ class Run:
 
 def _decode(data: bytes, what: str) -> None:
     decode_image(data, what=what)
-
-
-def _row(prompt: str | Mapping[str, JsonValue] | PromptRow) -> PromptRow:
-    if isinstance(prompt, PromptRow):
-        return prompt
-    return PromptRow({"prompt": prompt} if isinstance(prompt, str) else dict(prompt))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,10 +15,16 @@ _FIGURES = frozenset(
 _UNITS = ("_s", "_px", "_mb", "_mean", "_max", "_bytes")
 
 
-def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn the columns of figures into numbers and times; empty cells become missing values."""
+def typed(rows: Sequence[Mapping[str, str]], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return rows of text as a table, figures as numbers and times as times; empty cells become missing values.
+
+    Args:
+        rows: One mapping a row.
+        columns: The columns, in order; None takes those of the rows.
+    """
     import pandas as pd
 
+    frame = pd.DataFrame(list(rows), columns=None if columns is None else list(columns))
     for name in frame.columns:
         if name == "started":
             frame[name] = pd.to_datetime(frame[name], utc=True, errors="coerce")

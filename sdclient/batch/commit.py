@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from sdclient.batch.folder import RunFolder, ensure_folder
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.making import ensure_folder
 from sdclient.batch.publish import foreign_file, locate, publish_job, roll_forward, second_place
 from sdclient.batch.record import Outcome, Record
 from sdclient.errors import RunFolderError, StorageError

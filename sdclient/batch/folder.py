@@ -16,14 +16,13 @@ from pydantic import JsonValue
 
 from sdclient.batch.claims import TORN, End, Epoch, claim_name, parse_claim, parse_claim_name, parse_end
 from sdclient.batch.listing import names_in
+from sdclient.batch.making import content, create_or_nothing
 from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, check_new_jobs, decode_shard, encode_shard, unite
 from sdclient.batch.record import Record, parse_record
 from sdclient.batch.settings import BEAT_S, LEASE_S, RunSettings, begin_settings, read_settings
-from sdclient.errors import RunFolderError, StorageError
+from sdclient.errors import RunFolderError
 from sdclient.files import (
-    create_exclusive,
     create_whole,
-    fsync_dir,
     is_storage_trouble,
     storage_error,
     storage_errors,
@@ -236,7 +235,7 @@ class RunFolder:
             StorageError: If neither is certain.
         """
         with storage_errors("claim a job in", self.state / "claims"):
-            return _create_or_nothing(self.state / "claims" / claim_name(job, epoch), (token + "\n").encode())
+            return create_or_nothing(self.state / "claims" / claim_name(job, epoch), (token + "\n").encode())
 
     def end_claim(self, job: str, epoch: int, end: End) -> None:
         """Write how a try ended. Writing it twice keeps the first.
@@ -245,7 +244,7 @@ class RunFolder:
             StorageError: If it could not be written.
         """
         with storage_errors("note how a try ended in", self.state / "claims"):
-            is_first = _create_or_nothing(self.state / "claims" / (claim_name(job, epoch) + ".end"), end.to_bytes())
+            is_first = create_or_nothing(self.state / "claims" / (claim_name(job, epoch) + ".end"), end.to_bytes())
         if is_first:
             self._ends[job, epoch] = end
 
@@ -286,7 +285,7 @@ class RunFolder:
                 self._read_end(key)
 
     def _read_end(self, key: tuple[str, int]) -> bool:
-        end = parse_end(_content(self.state / "claims" / (claim_name(*key) + ".end")))
+        end = parse_end(content(self.state / "claims" / (claim_name(*key) + ".end")))
         if end is TORN:
             return False
         self._ends[key] = end
@@ -296,7 +295,7 @@ class RunFolder:
         owner = self._owners.get(key)
         if owner is None:
             name = claim_name(*key)
-            owner = parse_claim(_content(self.state / "claims" / name))
+            owner = parse_claim(content(self.state / "claims" / name))
             if owner is None:
                 return name
             self._owners[key] = owner
@@ -378,39 +377,3 @@ class RunFolder:
                     if problems is None:
                         raise
                     problems.append(str(exc))
-
-
-def _create_or_nothing(path: Path, data: bytes) -> bool:
-    """Create a file that no one has, and leave no torn one behind when the disk fails.
-
-    On a full disk a name can still be made, without content. Left there it would keep everyone off the job for a
-    lease. Should it after all be another's, just begun, then a job is tried twice and committed once.
-    """
-    try:
-        return create_exclusive(path, data)
-    except StorageError:
-        if path.exists() and data.startswith(_content(path)):
-            with suppress(OSError):
-                path.unlink()
-        raise
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def ensure_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, each new name flushed; a power cut must not take them back.
-
-    Raises:
-        StorageError: If that fails.
-    """
-    missing = [folder, *folder.parents]
-    missing = missing[: next(index for index, one in enumerate(missing) if one.is_dir())]
-    for one in reversed(missing):
-        with storage_errors("make the folder", one):
-            one.mkdir(exist_ok=True)
-        fsync_dir(one.parent)

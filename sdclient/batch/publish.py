@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from sdclient.batch.folder import RunFolder, ensure_folder
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.making import ensure_folder
 from sdclient.batch.plan import STATE_FOLDER, job_id
 from sdclient.batch.record import OutFile, Record, parse_record
 from sdclient.errors import RunFolderError

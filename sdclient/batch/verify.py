@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdclient.batch.folder import RunFolder, ensure_folder
+from sdclient.batch.folder import RunFolder
 from sdclient.batch.inputs import Inputs
+from sdclient.batch.making import ensure_folder
 from sdclient.batch.plan import FileInput, Job, latest_done
 from sdclient.batch.publish import locate, sha256_of
 from sdclient.batch.record import OutFile, Record

@@ -28,7 +28,6 @@ from sdclient.recipes.nations import (
     plan_nations,
 )
 from sdclient.recipes.nations_emif import export_emif
-from sdclient.recipes.precheck import check_request
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.sets import apply_sets
@@ -106,15 +105,10 @@ def command(
     _print_queue(queue)
     segmenter = _segmenter(cutouts, may_ask=plan is None or sys.stdin.isatty())
     run = open_run(out, run_seed)
-    planned = {job.id for job in run.jobs()}
-    before = len(planned)
+    before = len(run.jobs())
     paired = run.folder.settings.run_seed if paired_seeds else None
-    listed = plan_nations(queue, known, StudyPayloads(generate, bake, segmenter), paired_run_seed=paired)
-    if any(job.id not in planned for job in listed.jobs):
-        check_request(urls, generate)
-        if bake is not None:
-            check_request(urls, bake)
-    run.add_jobs(listed)
+    payloads = StudyPayloads(generate, bake, segmenter)
+    run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=paired))
     if before:
         say(f"{before} jobs were planned in {out} before, {len(run.jobs()) - before} are new: counts are in all")
     code = work(run, Company(urls, segmenter), running)
