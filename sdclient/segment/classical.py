@@ -28,12 +28,17 @@ _CELL_PX = 10
 # Colour differences (CIE 1976): a just visible border is 2 to 3, folds and wood grain stay below 9, objects stand out by
 # 15 and more. The second limit is for what is left of one object that fills the frame.
 _BORDER_LIMIT = 9.0
-_PART_LIMIT = 20.0
+_PART_LIMIT = 24.0
 
 # Shares of the image.
 _SMALL_REGION = 1 / 600
-_SMALLEST_OBJECT = 1 / 2500
-_ONE_OBJECT = 0.4
+_SMALL_PART = 1 / 10
+_SMALLEST_OBJECT = 1 / 2000
+_SMALLEST_PART = 1 / 200
+_ONE_OBJECT = 0.5
+
+# Next to a large object, what is smaller than this share of it is a shard, a reflection, a button.
+_SHARD = 1 / 30
 
 # Objects thinner than this all along, in pixels of the small copy, are cracks and cables.
 _THINNEST_PX = 3.0
@@ -81,7 +86,8 @@ class ClassicalSegmenter:
         labels = join_regions(labels, lab, _BORDER_LIMIT, int(_SMALL_REGION * labels.size))
         rough = list(_rough_objects(labels, lab, ~find_background(labels, lab)))
         rough.sort(key=lambda mask: -int(mask.sum()))
-        return list(_finish(image_rgb, small_rgb, lab, rough))
+        whole = [mask for mask in rough if mask.sum() >= _SHARD * rough[0].sum()]
+        return list(_finish(image_rgb, small_rgb, lab, whole))
 
 
 def _shrink(image_rgb: ImageRGB) -> ImageRGB:
@@ -112,19 +118,19 @@ def _rough_objects(labels: Labels, lab: NDArray[np.float32], foreground: MaskHW)
         inside = np.where(mask, labels + 1, 0)
         _, numbered = np.unique(inside, return_inverse=True)
         parts = join_regions(
-            np.reshape(numbered, labels.shape).astype(np.int32), lab, _PART_LIMIT, int(_SMALL_REGION * labels.size * 4)
+            np.reshape(numbered, labels.shape).astype(np.int32), lab, _PART_LIMIT, int(_SMALL_PART * labels.size)
         )
         for part in range(int(parts.max()) + 1):
-            yield from _pieces((parts == part) & mask)
+            yield from _pieces((parts == part) & mask, _SMALLEST_PART)
 
 
-def _pieces(mask_hw: MaskHW) -> Iterator[MaskHW]:
+def _pieces(mask_hw: MaskHW, smallest: float = _SMALLEST_OBJECT) -> Iterator[MaskHW]:
     """Yield the connected pieces of a mask that are large and thick enough to be objects."""
     cv2 = require_cv2()
     opened = cv2.morphologyEx(mask_hw.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     for number in range(1, count):
-        if stats[number, cv2.CC_STAT_AREA] < _SMALLEST_OBJECT * mask_hw.size:
+        if stats[number, cv2.CC_STAT_AREA] < smallest * mask_hw.size:
             continue
         piece = np.asarray(labels == number, dtype=np.bool_)
         padded = np.pad(piece, 1).astype(np.uint8)

@@ -114,6 +114,8 @@ def _is_inside(
     between = inside - outside
     distance = np.square(between).sum(axis=1)
     place = ((pixels - outside) * between).sum(axis=1) / np.maximum(distance, 1.0)
-    trust = np.minimum(distance / _MIN_DISTANCE**2, 1.0) * 2 / 3
     place = np.minimum(np.maximum(place, 0), 1)
+    # A colour that is neither, such as a dark line around the object, says little.
+    neither = np.square(pixels - outside - place[:, np.newaxis] * between).sum(axis=1)
+    trust = np.minimum(distance / _MIN_DISTANCE**2, 1.0) * 2 / 3 * distance / np.maximum(distance + neither, 1.0)
     return np.asarray(place * trust + prior * (1 - trust) > 1 / 2, dtype=np.bool_)

@@ -18,6 +18,10 @@ Labels = NDArray[np.int32]
 # How far on either side of a border its contrast is measured, in pixels: past the blur of the edge itself.
 _REACH_PX = 2
 
+# Stronger differences than this many times the limit count no more: where two regions meet in a few open places between
+# things, the outlines of the things must not count as theirs.
+_FULL_STRENGTH = 2.0
+
 
 def seed_regions(smooth_lab: NDArray[np.uint8], cell_px: int) -> Labels:
     """Cut a smoothed image into small regions, about one per cell of a grid, that stop at edges.
@@ -82,7 +86,7 @@ def join_regions(labels: Labels, lab: NDArray[np.float32], limit: float, small_p
     Returns:
         int32, shape (H, W), numbered from 0 without gaps.
     """
-    borders = _Borders.between(labels, lab)
+    borders = _Borders.between(labels, lab, _FULL_STRENGTH * limit)
     sizes = np.bincount(labels.ravel()).tolist()
     parents = borders.join(sizes, limit, small_px)
     _, joined = np.unique(parents[labels], return_inverse=True)
@@ -100,11 +104,11 @@ class _Borders:
     links: list[dict[int, tuple[float, int]]]
 
     @classmethod
-    def between(cls, labels: Labels, lab: NDArray[np.float32]) -> _Borders:
+    def between(cls, labels: Labels, lab: NDArray[np.float32], most: float) -> _Borders:
         count = int(labels.max()) + 1
         keys, strengths = zip(*(_crossings(labels, lab, axis, count) for axis in (0, 1)), strict=True)
         pairs, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-        sums = np.bincount(inverse, weights=np.concatenate(strengths)).tolist()
+        sums = np.bincount(inverse, weights=np.minimum(np.concatenate(strengths), most)).tolist()
         lengths = np.bincount(inverse).tolist()
         links: list[dict[int, tuple[float, int]]] = [{} for _ in range(count)]
         for pair, total, length in zip(pairs.tolist(), sums, lengths, strict=False):
@@ -160,10 +164,22 @@ def _crossings(
     here, there = np.nonzero(across[1:] != across[:-1])
     last = across.shape[0] - 1
     near, far = np.maximum(here - _REACH_PX, 0), np.minimum(here + 1 + _REACH_PX, last)
-    difference = np.sqrt(np.square(colours[far, there] - colours[near, there]).sum(axis=1))
+    ends = _distance(colours[far, there], colours[near, there])
+    # A line between two even areas parts them although both have one colour.
+    lines = [
+        np.minimum(
+            _distance(colours[at, there], colours[near, there]), _distance(colours[at, there], colours[far, there])
+        )
+        for at in (np.maximum(here - 1, 0), here, here + 1, np.minimum(here + 2, last))
+    ]
+    difference = np.maximum(ends, np.max(lines, axis=0))
     one = across[here, there].astype(np.int64)
     other = across[here + 1, there].astype(np.int64)
     return np.minimum(one, other) * count + np.maximum(one, other), difference.astype(np.float32)
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.sqrt(np.square(one - other).sum(axis=1)), dtype=np.float32)
 
 
 def _root(parents: list[int], index: int) -> int:

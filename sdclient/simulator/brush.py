@@ -16,6 +16,8 @@ Point = tuple[float, float]
 _OVERSAMPLING = 3
 _SPLINE_STEPS = 10
 _MARGIN = 0.04
+_INK: Color = (72, 58, 60)
+_EIGHT_WAYS = ((1.0, 0.0), (0.7, 0.7), (0.0, 1.0), (-0.7, 0.7), (-1.0, 0.0), (-0.7, -0.7), (0.0, -1.0), (0.7, -0.7))
 
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
@@ -78,9 +80,11 @@ class Pen:
     Args:
         width: Width of the figure, where its height is 1.
         height_px: Height of the figure in the finished image.
+        line_px: Width of the dark line drawn around it, in pixels of the finished image.
     """
 
-    def __init__(self, width: float, height_px: int) -> None:
+    def __init__(self, width: float, height_px: int, line_px: int = 1) -> None:
+        self._line_px = line_px
         self._scale = height_px * _OVERSAMPLING
         self._width = width + 2 * _MARGIN
         size = (round(self._width * self._scale), round((1 + 2 * _MARGIN) * self._scale))
@@ -118,7 +122,7 @@ class Pen:
             self._draw.ellipse((x - pixels / 2, y - pixels / 2, x + pixels / 2, y + pixels / 2), fill=color)
 
     def finish(self) -> Image.Image:
-        """Scale down and shade: light from the upper left, dark at the lower right. RGBA."""
+        """Scale down, shade (light from the upper left, dark at the lower right), and draw a line around it. RGBA."""
         tile = self._tile.reduce(_OVERSAMPLING)
         alpha = tile.getchannel("A")
         depth = max(1, round(tile.height * 0.018))
@@ -129,8 +133,10 @@ class Pen:
         body = ImageChops.multiply(body, slope.point([255 - value * 42 // 255 for value in range(256)]).convert("RGB"))
         body = Image.composite(ImageChops.multiply(body, body), body, dark)
         body = Image.composite(ImageChops.screen(body, body), body, light)
-        body.putalpha(alpha)
-        return body
+        whole = Image.new("RGB", tile.size, _INK)
+        whole.paste(body, (0, 0), alpha)
+        whole.putalpha(_widened(alpha, self._line_px))
+        return whole
 
     def foot(self) -> Point:
         """Where the figure's foot is within the finished tile, in pixels."""
@@ -138,6 +144,16 @@ class Pen:
 
     def _at(self, point: Point) -> Point:
         return (point[0] + self._width / 2) * self._scale, (1 + _MARGIN - point[1]) * self._scale
+
+
+def _widened(alpha: Image.Image, by_px: int) -> Image.Image:
+    """The mask together with a band of some pixels around it."""
+    wide = alpha
+    for dx, dy in _EIGHT_WAYS:
+        moved = Image.new("L", alpha.size)
+        moved.paste(alpha, (round(dx * by_px), round(dy * by_px)))
+        wide = ImageChops.lighter(wide, moved)
+    return wide
 
 
 def _rim(alpha: Image.Image, shift: int) -> Image.Image:

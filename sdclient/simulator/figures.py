@@ -10,7 +10,7 @@ from sdclient.simulator.brush import Color, Pen, mix
 __all__ = ["PERSON_WIDTH", "Look", "animal", "person", "random_look"]
 
 PERSON_WIDTH = 0.43
-_SKINS: tuple[Color, ...] = ((244, 205, 178), (228, 180, 146), (205, 150, 112), (166, 112, 78), (120, 78, 56))
+_SKINS: tuple[Color, ...] = ((248, 200, 152), (236, 172, 122), (208, 146, 102), (166, 112, 78), (120, 78, 56))
 _HAIRS: tuple[Color, ...] = ((52, 38, 34), (92, 60, 40), (142, 92, 52), (188, 140, 84), (70, 70, 78), (150, 70, 44))
 _INK: Color = (58, 46, 50)
 _WHITE: Color = (250, 246, 238)
@@ -159,7 +159,7 @@ def _tool(pen: Pen, look: Look, neck: float) -> None:
 
 def animal(pen: Pen, kind: str, color: Color) -> None:
     """Draw a sitting `fox`, `cat` or `dog`, seen from the front and a little from the side."""
-    pale, dark = mix(color, _WHITE, 0.82), mix(color, _INK, 0.55)
+    pale, dark = mix(color, (255, 226, 176), 0.72), mix(color, _INK, 0.55)
     _tail(pen, kind, color, pale)
     pen.blob([(-0.2, 0.0), (-0.24, 0.2), (-0.15, 0.48), (0.0, 0.6), (0.14, 0.48), (0.22, 0.2), (0.18, 0.0)], color)
     pen.blob([(-0.08, 0.12), (-0.1, 0.36), (0.0, 0.52), (0.09, 0.36), (0.07, 0.12), (0.0, 0.08)], pale)

@@ -14,9 +14,12 @@ from sdclient.simulator.figures import PERSON_WIDTH, animal, person, random_look
 from sdclient.simulator.palette import Palette, choose_palette, digest_number
 from sdclient.simulator.things import THINGS
 
-__all__ = ["Scene", "draw_scene"]
+__all__ = ["Figure", "Scene", "draw_scene"]
 
-_GAP = 0.022
+_GAP = 0.034
+_LINE = 0.0035
+_SUN = 0.09
+_BALLOON = 0.25
 _SHADOW_REDUCTION = 4
 _MOST_GROWTH = 1.15
 _ANIMALS: dict[str, Color] = {"fox": (214, 116, 58), "cat": (128, 124, 128), "dog": (176, 128, 84)}
@@ -77,6 +80,21 @@ _SEA = re.compile(r"\b(sea|beach|ocean|coast|harbou?r|lighthouse|island|boat)", 
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure as it was drawn.
+
+    Attributes:
+        kind: What it is, such as ``adult``, ``house`` or ``sun``.
+        spot_xy: Where the top left pixel of `alpha` lies in the scene; it may lie outside.
+        alpha: How much each pixel of it covers, 0 to 255, mode L.
+    """
+
+    kind: str
+    spot_xy: tuple[int, int]
+    alpha: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """A drawn scene.
 
@@ -84,11 +102,24 @@ class Scene:
         image: The colours, RGB.
         figures: Mask of everything that is not background, same size.
         palette: The colours it was made of.
+        cast: Each figure as it was drawn, from the back to the front; the sun, where there is one, is the first.
     """
 
     image: Image.Image
     figures: Image.Image
     palette: Palette
+    cast: tuple[Figure, ...] = ()
+
+    def masks(self) -> list[tuple[str, Image.Image]]:
+        """Give the kind and the mask of every figure, mode L and as large as the scene, without what hides it."""
+        masks: list[tuple[str, Image.Image]] = []
+        hidden = Image.new("L", self.image.size)
+        for figure in reversed(self.cast):
+            mask = Image.new("L", self.image.size)
+            mask.paste(figure.alpha, figure.spot_xy)
+            masks.append((figure.kind, ImageChops.subtract(mask, hidden)))
+            hidden = ImageChops.lighter(hidden, mask)
+        return masks[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +149,23 @@ def draw_scene(prompt: str, seed: int, model: str, size: tuple[int, int]) -> Sce
     places = _places([figure for figure in cast if figure != "balloon"], kind, size, rng)
     sun_x = rng.uniform(0.12, 0.88)
     if "balloon" in cast:
-        # Across from the sun, and above everybody's head.
-        x = 0.5 + (0.2 + 0.16 * rng.random()) * (-1 if sun_x > 0.5 else 1)  # noqa: PLR2004 - the middle
-        places.append(_Place("balloon", x, rng.uniform(0.3, 0.36), 0.25, rng.getrandbits(32)))
-    image = (
-        _room(palette, size, rng)
-        if kind in {"still", "work"}
-        else _landscape(palette, size, rng, (sun_x, kind == "sea"))
-    )
+        places.append(_balloon(places, sun_x, size, rng))
+    drawn: list[Figure] = []
+    if kind in {"still", "work"}:
+        image = _room(palette, size, rng)
+    else:
+        drawn.append(_sun_disc((sun_x, rng.uniform(0.1, 0.18)), size))
+        image = _landscape(palette, drawn[0], rng, size, sea=kind == "sea")
     image = _shadows(image, places)
     figures = Image.new("L", size)
     first = rng.randrange(len(palette.accents))
     for index, place in sorted(enumerate(places), key=lambda pair: pair[1].y):
         # Neighbours begin at different colours, so that nobody wears the same.
         turn = (first + index * 2 + index // 3) % len(palette.accents)
-        _put(image, figures, place, (*palette.accents[turn:], *palette.accents[:turn]))
-    return Scene(image, figures, palette)
+        figure = _drawn(place, (*palette.accents[turn:], *palette.accents[:turn]), image)
+        figures.paste(255, figure.spot_xy, figure.alpha)
+        drawn.append(figure)
+    return Scene(image, figures, palette, tuple(drawn))
 
 
 # --- what is there, and where --------------------------------------------------------------------------------------------
@@ -185,6 +217,22 @@ def _places(cast: list[str], kind: str, size: tuple[int, int], rng: random.Rando
     return places
 
 
+def _balloon(places: list[_Place], sun_x: float, size: tuple[int, int], rng: random.Random) -> _Place:
+    """Find a place across from the sun and above everybody's head."""
+    side = -1 if sun_x > 0.5 else 1  # noqa: PLR2004 - the middle
+    unit_w, unit_h = min(size) / size[0], min(size) / size[1]
+
+    def sky_below(x: float) -> float:
+        """Return the height of the highest head beneath, measured from the top."""
+        reach = _BALLOON * _width("balloon") / 2
+        near = [one for one in places if abs(one.x - x) < (reach + one.height * _width(one.kind) / 2) * unit_w]
+        return min((one.y - one.height * unit_h for one in near), default=1.0)
+
+    x = max((0.5 + side * (0.18 + 0.2 * rng.random()) for _ in range(6)), key=sky_below)
+    y = max(_BALLOON * unit_h + 0.02, min(rng.uniform(0.3, 0.36), sky_below(x) - 0.03))
+    return _Place("balloon", x, y, _BALLOON, rng.getrandbits(32))
+
+
 def _foot(figure: str, depth: float, size: tuple[int, int]) -> float:
     """Large things stand further back; near and far differ enough to look like a place."""
     back = 0.045 if figure in {"house", "tree", "pine"} else 0.0
@@ -201,18 +249,18 @@ def _width(figure: str) -> float:
 # --- the setting -----------------------------------------------------------------------------------------------------------
 
 
-def _landscape(palette: Palette, size: tuple[int, int], rng: random.Random, plan: tuple[float, bool]) -> Image.Image:
-    """Paint sky, sun, clouds, hills and ground; `plan` is the sun's x and whether there is water."""
+def _landscape(palette: Palette, sun: Figure, rng: random.Random, size: tuple[int, int], *, sea: bool) -> Image.Image:
+    """Paint sky, sun, clouds, hills and ground, or water before them."""
     width, height = size
-    sun_x, sea = plan
-    horizon = rng.uniform(0.5, 0.55)
+    horizon = rng.uniform(0.55, 0.58)
     image = Image.new("RGB", size, palette.sky[2])
     image.paste(gradient((width, round(height * horizon) + 1), palette.sky), (0, 0))
-    _sun(image, palette, (sun_x, rng.uniform(0.1, 0.18)), min(size))
+    _shine(image, palette, sun)
     image = _clouds(image, rng, horizon)
     for index in range(2):
-        color = mix(palette.hills[index], palette.sky[2], 0.34 - 0.24 * index)
-        _ridge(image, horizon + 0.045 * index, 0.06 - 0.02 * index, (color, mix(color, palette.sky[2], 0.35)), rng)
+        # Hills in the haze stay behind everybody: far paler than clothes, and below most heads.
+        color = mix(palette.hills[index], palette.sky[2], 0.78 - 0.14 * index)
+        _ridge(image, horizon + 0.035 * index, 0.04 - 0.015 * index, (color, mix(color, palette.sky[2], 0.35)), rng)
     if sea:
         water = (mix(palette.sky[1], (44, 108, 140), 0.45), mix(palette.sky[0], (30, 96, 128), 0.55))
         top, bottom = round(height * (horizon + 0.02)), round(height * 0.72)
@@ -238,22 +286,22 @@ def _clouds(image: Image.Image, rng: random.Random, horizon: float) -> Image.Ima
     return Image.composite(ImageChops.screen(image, Image.new("RGB", image.size, (150, 150, 150))), image, soft)
 
 
-def _sun(image: Image.Image, palette: Palette, middle: tuple[float, float], unit: int) -> None:
-    x, y = round(middle[0] * image.width), round(middle[1] * image.height)
-    halo = unit
-    image.paste(
-        Image.new("RGB", (halo, halo), palette.sun),
-        (x - halo // 2, y - halo // 2),
-        glow(halo).point([v * 150 // 255 for v in range(256)]),
-    )
-    disc = max(4, round(unit * 0.09))
+def _sun_disc(middle: tuple[float, float], size: tuple[int, int]) -> Figure:
+    """Give the sun, as large in every scene; `middle` is in shares of width and height."""
+    disc = max(4, round(min(size) * _SUN))
     mask = Image.new("L", (disc * 4, disc * 4))
     ImageDraw.Draw(mask).ellipse((4, 4, disc * 4 - 5, disc * 4 - 5), fill=255)
-    image.paste(
-        Image.new("RGB", (disc, disc), mix(palette.sun, (255, 255, 255), 0.4)),
-        (x - disc // 2, y - disc // 2),
-        mask.reduce(4),
-    )
+    x, y = round(middle[0] * size[0]), round(middle[1] * size[1])
+    return Figure("sun", (x - disc // 2, y - disc // 2), mask.reduce(4))
+
+
+def _shine(image: Image.Image, palette: Palette, sun: Figure) -> None:
+    """Paint the sun and the light around it."""
+    halo, disc = min(image.size), sun.alpha.width
+    spot = tuple(side + disc // 2 - halo // 2 for side in sun.spot_xy)
+    light = glow(halo).point([value * 150 // 255 for value in range(256)])
+    image.paste(Image.new("RGB", (halo, halo), palette.sun), (spot[0], spot[1]), light)
+    image.paste(mix(palette.sun, (255, 255, 255), 0.4), sun.spot_xy, sun.alpha)
 
 
 def _ridge(image: Image.Image, line: float, swing: float, colors: tuple[Color, Color], rng: random.Random) -> None:
@@ -293,7 +341,7 @@ def _room(palette: Palette, size: tuple[int, int], rng: random.Random) -> Image.
     )
     seam = ImageDraw.Draw(image)
     thick = max(1, round(min(size) * 0.008))
-    seam.rectangle((0, line - thick, width, line), fill=mix(wall, (255, 255, 255), 0.3))
+    seam.rectangle((0, line - thick, width, line), fill=mix(wall, (255, 255, 255), 0.12))
     light = glow(round(max(size) * 1.3)).point([value * 110 // 255 for value in range(256)])
     place = (round(width * rng.uniform(0.25, 0.6)) - light.width // 2, round(height * 0.32) - light.height // 2)
     image.paste(Image.new("RGB", light.size, palette.sun), place, light)
@@ -313,21 +361,22 @@ def _shadows(image: Image.Image, places: list[_Place]) -> Image.Image:
         if place.kind != "balloon":
             x, y, tall = place.x * width, place.y * height, place.height * unit
             half = tall * _width(place.kind) * 0.42
-            draw.ellipse((x - half * 0.9, y - half * 0.16, x + half * 1.7, y + half * 0.2), fill=105)
-    layer = layer.filter(ImageFilter.GaussianBlur(unit * 0.008))
+            draw.ellipse((x - half * 0.9, y - half * 0.16, x + half * 1.7, y + half * 0.2), fill=64)
+    layer = layer.filter(ImageFilter.GaussianBlur(unit * 0.014))
     draw = ImageDraw.Draw(layer)
     for place in places:
         if place.kind != "balloon":
             x, y, half = place.x * width, place.y * height, place.height * unit * _width(place.kind) * 0.34
-            draw.ellipse((x - half, y - half * 0.08, x + half * 1.1, y + half * 0.1), fill=140)
-    layer = layer.filter(ImageFilter.GaussianBlur(unit * 0.003)).resize(image.size, Image.Resampling.BILINEAR)
+            draw.ellipse((x - half, y - half * 0.08, x + half * 1.1, y + half * 0.1), fill=72)
+    layer = layer.filter(ImageFilter.GaussianBlur(unit * 0.006)).resize(image.size, Image.Resampling.BILINEAR)
     return Image.composite(ImageChops.multiply(image, Image.new("RGB", image.size, (96, 92, 116))), image, layer)
 
 
-def _put(image: Image.Image, figures: Image.Image, place: _Place, accents: tuple[Color, ...]) -> None:
+def _drawn(place: _Place, accents: tuple[Color, ...], image: Image.Image) -> Figure:
     """Draw one figure and paste it where it stands."""
     rng = random.Random(place.seed)
-    pen = Pen(_width(place.kind), max(4, round(place.height * min(image.size))))
+    unit = min(image.size)
+    pen = Pen(_width(place.kind), max(4, round(place.height * unit)), max(1, round(_LINE * unit)))
     if place.kind in {"adult", "worker", "child"}:
         person(pen, random_look(rng, accents, child=place.kind == "child", worker=place.kind == "worker"))
     elif place.kind in _ANIMALS:
@@ -337,4 +386,4 @@ def _put(image: Image.Image, figures: Image.Image, place: _Place, accents: tuple
     tile, (foot_x, foot_y) = pen.finish(), pen.foot()
     spot = (round(place.x * image.width - foot_x), round(place.y * image.height - foot_y))
     image.paste(tile, spot, tile)
-    figures.paste(255, spot, tile.getchannel("A"))
+    return Figure(place.kind, spot, tile.getchannel("A"))

@@ -216,7 +216,7 @@ def _balloon(pen: Pen, rng: random.Random, color: Color) -> None:
         ],
         color,
     )
-    pale = mix(color, _WHITE, 0.6 + rng.uniform(0.0, 0.15))
+    pale = mix(color, (255, 228, 150), 0.62 + rng.uniform(0.0, 0.15))
     for side in (-1, 1):
         pen.blob(
             [
@@ -229,7 +229,7 @@ def _balloon(pen: Pen, rng: random.Random, color: Color) -> None:
             ],
             pale,
         )
-        pen.stroke([(side * 0.08, 0.28), (side * 0.06, 0.13)], 0.012, _INK)
+        pen.stroke([(side * 0.08, 0.28), (side * 0.06, 0.13)], 0.02, _INK)
     pen.box((-0.075, 0.0), (0.075, 0.14), _WOOD, radius=0.02)
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from sdclient.segment.classical import ClassicalSegmenter
 from sdclient.segment.masks import MaskHW
+from sdclient.simulator.painter import Brief, paint, repaint
+from sdclient.simulator.scene import draw_scene
 
 
 def overlap(one: MaskHW, other: MaskHW) -> float:
@@ -118,3 +120,43 @@ def test_a_thing_that_fills_the_frame_is_given_in_parts() -> None:
 
     assert len(found) == 2
     assert found[0].area_px > found[1].area_px > 0.9 * 140 * 160
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "prompt", ["a family", "people working", "still life", "a lighthouse by the sea", "a dog and a ball"]
+)
+def test_every_figure_of_a_simulated_scene_is_one_whole_object(prompt: str, seed: int) -> None:
+    brief = Brief(prompt, seed, "model", 1024, 1024)
+    image = repaint(brief, paint(brief), 0.3)
+    drawn = [(kind, np.asarray(mask) > 127) for kind, mask in draw_scene(prompt, seed, "model", (1024, 1024)).masks()]
+
+    found = [item.mask_hw for item in ClassicalSegmenter().segment(np.asarray(image))]
+
+    assert abs(len(found) - len(drawn)) <= 1
+    assert {kind for kind, mask in drawn if max(overlap(mask, other) for other in found) < 0.85} == set()
+
+
+def test_a_thing_outlined_on_its_own_colour_is_whole_and_a_gap_in_it_is_background() -> None:
+    image = np.full((300, 400, 3), (200, 205, 210), np.uint8)
+    cv2.rectangle(image, (150, 60), (250, 250), (170, 180, 180), -1)
+    cv2.rectangle(image, (150, 60), (250, 250), (60, 50, 50), 3)
+    cv2.rectangle(image, (185, 160), (215, 250), (60, 50, 50), 3)
+    image[163:260, 188:213] = (200, 205, 210)
+    figure = np.zeros((300, 400), np.bool_)
+    figure[59:252, 149:252] = True
+    figure[163:260, 188:213] = False
+
+    found = ClassicalSegmenter().segment(image)
+
+    assert [overlap(item.mask_hw, figure) > 0.95 for item in found] == [True]
+
+
+def test_shards_beside_a_large_object_are_left_out() -> None:
+    image = np.full((300, 400, 3), (190, 200, 205), np.uint8)
+    image[40:260, 60:240] = (160, 40, 90)
+    image[100:115, 300:320] = (30, 90, 40)
+
+    found = ClassicalSegmenter().segment(image)
+
+    assert [item.bbox_xywh for item in found] == [(60, 40, 180, 220)]

@@ -145,6 +145,37 @@ def test_a_scene_has_five_to_nine_things_that_stand_apart(prompt: str, seed: int
     assert 5 <= count_islands(figures) <= 12
 
 
+@pytest.mark.parametrize("prompt", ["a family with a balloon", "people working", "a dog and a ball", "still life"])
+def test_a_scene_knows_where_it_drew_each_figure(prompt: str) -> None:
+    scene = draw_scene(prompt, 3, "model", (320, 320))
+
+    masks = scene.masks()
+
+    together = Image.new("L", scene.image.size)
+    for kind, mask in masks:
+        assert mask.size == scene.image.size
+        assert mask.getbbox() is not None
+        if kind != "sun":
+            assert ImageChops.multiply(together, mask).getextrema()[1] < 128, f"{kind} lies under another figure"
+            together = ImageChops.lighter(together, mask)
+    assert difference_of_masks(together, scene.figures) < 1
+
+
+def difference_of_masks(first: Image.Image, second: Image.Image) -> float:
+    return ImageStat.Stat(ImageChops.difference(first, second)).mean[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [(320, 320), (270, 480)], ids=str)
+def test_a_balloon_flies_above_everybodys_head(seed: int, size: tuple[int, int]) -> None:
+    masks = dict(draw_scene("a balloon over a family", seed, "model", size).masks())
+
+    # Were somebody's head before it, its basket would be hidden.
+    box = masks["balloon"].getbbox()
+    assert box is not None
+    assert box[3] - box[1] > 0.24 * min(size)
+
+
 def test_everything_there_is_can_be_asked_for_by_name() -> None:
     words = {"tree": "garden", "house": "cottage", "vase": "bouquet", "fruit": "apple", "easel": "artist"}
     for thing in THINGS:
