@@ -112,6 +112,8 @@ class Run:
             fit: ``pad`` or ``crop`` to a size the server takes; padding is taken off again.
             into: Folder for the images, relative to the output folder.
         """
+        if not isinstance(request, Img2Img):  # pyright: ignore[reportUnnecessaryIsInstance] - notebooks are not checked
+            raise ConfigurationError(f"a folder is drawn over with an Img2Img, not {type(request).__name__}")
         spec = GenerateSpec(request, None if size is None else parse_size(size), fit)
         listed, skipped = plan_folder(spec, Path(folder), self.out, into=into)
         self.skipped += skipped
@@ -312,7 +314,7 @@ class Run:
         Raises:
             StorageError: If the folder cannot be read or written.
         """
-        self.save()
+        self.folder.require_begun()
         return again.retry(self.folder, new_token(), again.wanted(patterns) if patterns else lambda _: True)
 
     def redo(self, *patterns: str, new_seed: bool = False) -> again.Redone:
@@ -328,7 +330,7 @@ class Run:
             PlanError: If no job matches.
             StorageError: If the folder cannot be read or written.
         """
-        self.save()
+        self.folder.require_begun()
         return again.redo(self.folder, again.wanted(patterns), new_seed=new_seed)
 
     def verify(self, *, inputs: Mapping[str, Path] | None = None, decode: bool = True) -> list[Finding]:
@@ -341,7 +343,8 @@ class Run:
         Raises:
             StorageError: If the disk is in trouble.
         """
-        return list(verify(self.folder, inputs=Inputs(self.folder, inputs), decode=_decode if decode else None))
+        self.folder.require_begun()
+        return list(verify(self.folder, inputs=Inputs(self.folder, inputs), decode=decode_image if decode else None))
 
     def repair(self, findings: Iterable[Finding]) -> again.Redone:
         """Plan the jobs of damaged or missing files once more; what stands at their places is moved to ``replaced``.
@@ -364,6 +367,7 @@ class Run:
         Raises:
             StorageError: If the folder cannot be read or written.
         """
+        self.folder.require_begun()
         return clean(self.folder, is_patient=is_patient)
 
     # Tables
@@ -393,7 +397,3 @@ class Run:
     def write_views(self) -> list[str]:
         """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right."""
         return write_views(self.folder) + write_object_views(self.folder)
-
-
-def _decode(data: bytes, what: str) -> None:
-    decode_image(data, what=what)

@@ -122,6 +122,16 @@ class RunFolder:
             for name in _SUBFOLDERS:
                 (self.state / name).mkdir(exist_ok=True)
 
+    def require_begun(self) -> None:
+        """Refuse to mend a run that is only thought of: a mistyped name must not look as if all were well.
+
+        Raises:
+            RunFolderError: If there is no run here.
+        """
+        if not self._is_begun:
+            self.open(self.out)
+        self.make_folders()
+
     # The plan
 
     def stage(self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> list[Job]:
@@ -132,7 +142,7 @@ class RunFolder:
             StorageError: If the folder cannot be read.
         """
         with storage_errors("read the plan", self.state / "plan"):
-            fresh = check_new_jobs(self.read_plan(), jobs)
+            fresh = check_new_jobs(self.read_plan(), jobs, specs)
         self._staged.update((job.id, job) for job in fresh)
         self._staged_specs.update((job.spec, specs[job.spec]) for job in fresh)
         return fresh
@@ -218,7 +228,7 @@ class RunFolder:
         """
         with storage_errors("read the plan", self.state / "plan"):
             plan = self.read_plan()
-        fresh = check_new_jobs(plan, jobs)
+        fresh = check_new_jobs(plan, jobs, specs)
         if fresh:
             name, data = encode_shard(fresh, specs, follows=len(plan.jobs))
             with storage_errors("write the plan", self.state / "plan"):

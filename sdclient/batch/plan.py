@@ -15,9 +15,11 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 from pydantic import JsonValue
 
+from sdclient.batch.differences import differences
 from sdclient.errors import PlanError, RunFolderError
 
 FORMAT = 1
@@ -25,6 +27,7 @@ FORMAT = 1
 STATE_FOLDER = ".sdclient"
 """Name of the folder inside the output folder that holds all state of a run."""
 ID_DIGITS = 20
+Specs: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
 _NO_CHANGES: Mapping[str, JsonValue] = MappingProxyType({})
 _NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 
@@ -198,15 +201,11 @@ def is_plain_place(place: str) -> bool:
         return False
     if place.partition("/")[0].casefold() == STATE_FOLDER:
         return False
-    try:
-        return place.isascii() or bool(place.encode())
-    except UnicodeEncodeError:
-        return False
+    # A lone surrogate cannot be written down.
+    return not any("\ud800" <= char <= "\udfff" for char in place)
 
 
-def encode_shard(
-    jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]], *, follows: int = 0
-) -> tuple[str, bytes]:
+def encode_shard(jobs: Iterable[Job], specs: Specs, *, follows: int = 0) -> tuple[str, bytes]:
     """Return a shard's file name and bytes.
 
     Args:
@@ -270,8 +269,13 @@ def _shard_of(name: str, follows: int, lines: Iterable[str]) -> Shard:
     return Shard(name, follows, tuple(jobs), specs)
 
 
-def check_new_jobs(plan: Plan, jobs: Iterable[Job]) -> list[Job]:
+def check_new_jobs(plan: Plan, jobs: Iterable[Job], specs: Specs | None = None) -> list[Job]:
     """Return the jobs that the plan does not hold yet.
+
+    Args:
+        plan: What is planned.
+        jobs: What is asked for.
+        specs: The specs of ``jobs``, to say what is asked for otherwise.
 
     Raises:
         PlanError: If two have one place, a known job is asked for differently, or an input is made by nobody.
@@ -283,7 +287,7 @@ def check_new_jobs(plan: Plan, jobs: Iterable[Job]) -> list[Job]:
     for job in jobs:
         before = known.get(job.id)
         if before is not None:
-            _refuse_change(before, job, is_new=job.id in fresh)
+            _refuse_change(before, job, (plan.specs, specs or {}), is_new=job.id in fresh)
             continue
         _refuse_place(places, job)
         if job.needs is not None and job.needs not in known:
@@ -317,16 +321,22 @@ def latest_done(jobs: Mapping[str, Job], done: AbstractSet[str]) -> dict[str, Jo
     return latest_jobs({job_id: job for job_id, job in jobs.items() if job_id in done})
 
 
-def _refuse_change(before: Job, job: Job, *, is_new: bool) -> None:
+def _refuse_change(before: Job, job: Job, specs: tuple[Specs, Specs], *, is_new: bool) -> None:
     if job.input != before.input:
         raise PlanError(_same_place(before, job))
     if is_new:
         raise PlanError(f"{job.place}: asked for twice in one plan; give each job a name of its own")
     if (job.spec, dict(job.changes)) != (before.spec, dict(before.changes)):
         raise PlanError(
-            f"{job.place}: this run was planned with another payload, prompt or seed; "
-            "a run does not change what it has planned. Use another output folder, or the payload of before"
+            f"{job.place}: was planned otherwise in this folder: {_said(before, job, specs)}; a run does not "
+            "change what it has planned. Use another output folder, or the settings of before (where nothing is done "
+            f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
         )
+
+
+def _said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
+    old, new = specs[0].get(before.spec, {}), specs[1].get(job.spec) or specs[0].get(job.spec, {})
+    return differences({**old, "changes": dict(before.changes)}, {**new, "changes": dict(job.changes)})
 
 
 def _same_place(one: Job, two: Job) -> str:

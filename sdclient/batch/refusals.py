@@ -45,5 +45,6 @@ class Refusals:
         """Say what happened and what to do."""
         return (
             f"refused {self._count} jobs in a row in the same words, so the rest is not tried here: {self._words}. "
-            "Mend the payload or the server, then `sdclient retry OUT`"
+            "Where the server can be mended, do that and `sdclient retry` the folder; "
+            "another payload needs another output folder"
         )

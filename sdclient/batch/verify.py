@@ -43,14 +43,15 @@ class Finding:
 
 
 def verify(
-    folder: RunFolder, *, inputs: Inputs | None = None, decode: Callable[[bytes, str], None] | None = None
+    folder: RunFolder, *, inputs: Inputs | None = None, decode: Callable[..., object] | None = None
 ) -> Iterator[Finding]:
     """Look at every done job, the latest revision of each.
 
     Args:
         folder: The run.
         inputs: Finds the inputs; None leaves them out.
-        decode: Decodes an image in full, or raises CodecError; None leaves that out.
+        decode: Decodes an image in full, called with its bytes and ``what`` it is, or raises CodecError; None
+            leaves that out.
 
     Raises:
         StorageError: If the disk is in trouble: then nothing is said of the files.
@@ -70,7 +71,7 @@ def verify(
 
 
 def _look(
-    folder: RunFolder, record: Record, index: int, one: OutFile, decode: Callable[[bytes, str], None] | None
+    folder: RunFolder, record: Record, index: int, one: OutFile, decode: Callable[..., object] | None
 ) -> Iterator[Finding]:
     try:
         path = locate(folder, record, index)
@@ -86,7 +87,7 @@ def _look(
         data = path.read_bytes() if decode is not None and not one.place.endswith(".json") else b""
     if decode is not None and data:
         try:
-            decode(data, one.place)
+            decode(data, what=one.place)
         except CodecError as exc:
             yield Finding(record.job, one.place, "damaged", str(exc))
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 
 def main() -> None:
     """Run the command line."""
-    from sdclient.cli.app import run_app
+    try:
+        from sdclient.cli.app import run_app
 
-    run_app()
+        run_app()
+    except KeyboardInterrupt:
+        # Before the commands were loaded, or once more while the first one was answered.
+        os._exit(130)

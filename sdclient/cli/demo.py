@@ -70,4 +70,4 @@ def _tell(result: DemoResult, out: Path, wall_s: float) -> None:
 
 def _repeated(result: DemoResult) -> str:
     again = result.requests - result.made - result.baked
-    return f" ({again} was under way when the worker was killed, and was sent again)" if again == 1 else ""
+    return f" ({again} under way when the worker was killed, and sent again)" if again > 0 else ""

@@ -18,7 +18,7 @@ from sdclient.dialects.base import Compiled, Dialect, ServerFacts
 from sdclient.dialects.importing import FORMATS, Imported, import_image, import_payload, snapshot
 from sdclient.dialects.importing.door import Format
 from sdclient.dialects.keysets import KEY_SETS, key_set, newest_key_set
-from sdclient.dialects.showing import calls_of, compile_for_show
+from sdclient.dialects.showing import calls_of, compile_for_show, with_stand_in_prompt
 from sdclient.dialects.tables import Kind
 from sdclient.errors import ConfigurationError, PayloadError
 from sdclient.schemas import Img2Img, Txt2Img, apply_sets, load_request
@@ -80,7 +80,7 @@ def check(
     chosen = _chosen(names, keys)
     refused: list[str] = []
     for dialect, name, facts in chosen:
-        compiled = compile_for_show(_with_prompt(request), dialect, facts)
+        compiled = compile_for_show(with_stand_in_prompt(request), dialect, facts)
         is_no = is_refused(compiled.losses, strict=strict)
         refused += [dialect.name] if is_no else []
         if as_json:
@@ -121,6 +121,9 @@ def show(
         request = request.replace(init_image=image)
     dialect, facts, where = _target(name, keys, urls)
     compiled = compile_for_show(request, dialect, facts)
+    if not request.prompt and any(loss.field == "prompt" for loss in compiled.losses):
+        # The body is shown as it is wherever the prompt may be empty.
+        compiled = compile_for_show(with_stand_in_prompt(request), dialect, facts)
     calls = calls_of(compiled, whole=whole)
     if as_json:
         click.echo(json.dumps(calls, ensure_ascii=False))
@@ -217,11 +220,6 @@ def _target(name: str | None, keys: str | None, urls: Sequence[str]) -> tuple[Di
     return dialect, facts, found
 
 
-def _with_prompt(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:
-    """Return the request with a word where its prompt is still to come: some servers refuse an empty one."""
-    return request if request.prompt else request.replace(prompt="a fox")
-
-
 def _verdict(dialect: Dialect, where: str, compiled: Compiled, *, is_refused: bool) -> str:
     head = f"{dialect.title} ({where})"
     if not compiled.losses:
@@ -253,6 +251,8 @@ def _write(found: Imported, about: str, output: Path | None, *, force: bool) -> 
 
 
 def _put(text: str, output: Path | None, *, force: bool) -> int:
+    # Foreign JSON may spell lone surrogates, which nothing can write.
+    text = text.encode("utf-8", "replace").decode()
     if output is None:
         click.echo(text, nl=False)
         return 0

@@ -189,7 +189,7 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     )
     say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
     if disk > free:
-        say("  that is more than is free: it will stop when the disk is full, and go on when there is room")
+        say("  that is more than is free: it will wait when the disk is full, and go on when there is room")
 
 
 def _title(lane: Lane) -> str:

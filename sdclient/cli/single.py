@@ -87,9 +87,11 @@ def _check_outputs(one: OneImage, count: int) -> None:
     if one.output.suffix.lower() not in EXTENSIONS.values() and one.output.suffix.lower() != ".jpeg":
         known = ", ".join(sorted(EXTENSIONS.values()))
         raise click.UsageError(f"{one.output}: not the name of an image; end it in one of {known}")
-    for path in _outputs(one, count):
-        if path.exists() and not one.force:
-            raise click.UsageError(f"{path} is there already; name another file, or say --force")
+    with storage_errors("look at", one.output):
+        taken = [path for path in _outputs(one, count) if path.exists() and not one.force]
+    if taken:
+        several = f" ({count} images are asked for)" if count > 1 else ""
+        raise click.UsageError(f"{taken[0]} is there already{several}; name another file, or say --force")
     if one.dry_run:
         return
     trial = one.output.with_name(f".{one.output.name}.trial")

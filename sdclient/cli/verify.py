@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sdclient.cli.app import EXIT_FAILED
-from sdclient.cli.talk import emit, say
+from sdclient.cli.talk import emit, plural, say
 from sdclient.run import Run
 
 
@@ -34,8 +34,11 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
         else:
             click.echo(one.message)
     broken = [one for one in findings if one.is_repairable]
+    counts = run.status().counts
     if not findings:
-        say(f"{out}: everything is there and is what its record says")
+        say(
+            f"{out}: {counts.done} of {plural(counts.jobs, 'job')} done; all their files are there and what their records say"
+        )
     elif broken and not repair:
         say(f"{len(broken)} can be made again: sdclient verify {out} --repair")
     if repair and broken and (yes or click.confirm(f"Plan {len(broken)} files once more?", err=True)):

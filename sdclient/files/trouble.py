@@ -68,7 +68,7 @@ def storage_error(doing: str, path: StrPath, exc: OSError) -> StorageError:
     name = errno.errorcode.get(exc.errno or 0, "no error number")
     advice = next((words for numbers, words in _ADVICE.items() if exc.errno in numbers), None)
     return StorageError(
-        f"cannot {doing} {shown}: {exc.strerror or exc} ({name}); {advice or 'look whether the folder is still there'}"
+        f"cannot {doing} {shown}: {exc.strerror or exc} ({name}); {advice or 'look at that place, and try again'}"
     )
 
 

@@ -200,7 +200,8 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         raise SegmentationError(f"there is no file {path}: check the path of the checkpoint") from exc
     except pickle.UnpicklingError as exc:
         raise SegmentationError(
-            f"{path} is no plain weights file, or holds program code, which is never run: {_first_line(exc)}"
+            f"{path} is no plain weights file, or holds program code, which is never run; "
+            "give a checkpoint of Segment Anything, or say vit_b, or classical for none"
         ) from exc
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as exc:
         raise SegmentationError(f"{path} cannot be read as weights: {_first_line(exc)}: download it again") from exc

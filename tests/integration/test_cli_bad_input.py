@@ -138,7 +138,9 @@ def test_a_name_that_is_no_image_is_refused(cli: CommandLine) -> None:
     assert "fox.txt: not the name of an image" in ended.stderr
 
 
-def test_an_input_that_is_no_image_is_set_aside_and_the_others_are_done(cli: CommandLine, draw_things: Simulator) -> None:
+def test_an_input_that_is_no_image_is_set_aside_and_the_others_are_done(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
     image(cli.folder / "IN" / "good.png")
     (cli.folder / "IN" / "bad.png").write_bytes(b"this is no image at all")
 
@@ -225,7 +227,16 @@ def test_a_refused_command_does_not_block_its_own_correction(
     cli: CommandLine, draw_things: Simulator, wrong: tuple[str, ...]
 ) -> None:
     (cli.folder / "prompts.txt").write_text("a fox\n", encoding="utf-8")
-    words = ("generate", "prompts.txt", "--out", "OUT", "--payload", "sdxl-refiner-ultrasharp", "--url", draw_things.url)
+    words = (
+        "generate",
+        "prompts.txt",
+        "--out",
+        "OUT",
+        "--payload",
+        "sdxl-refiner-ultrasharp",
+        "--url",
+        draw_things.url,
+    )
 
     refused = cli(*words, *wrong)
     corrected = cli(*words)
@@ -247,7 +258,9 @@ def test_a_column_of_a_list_counts_before_the_run_begins(cli: CommandLine, draw_
     assert not (cli.folder / "BAD").exists()
 
 
-def test_one_server_that_is_away_does_not_keep_the_others_from_working(cli: CommandLine, draw_things: Simulator) -> None:
+def test_one_server_that_is_away_does_not_keep_the_others_from_working(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
     image(cli.folder / "IN" / "fox.png")
     away = f"http://127.0.0.1:{free_port()}"
 
@@ -356,7 +369,9 @@ def test_stopping_leaves_a_folder_from_which_the_same_command_goes_on(cli: Comma
     assert "Traceback" not in stderr
     assert "sdclient join" in stderr
     assert again.code == 0
-    assert sorted(path.name for path in (cli.folder / "OUT").glob("*.png")) == [f"{name}_upscaled_1.png" for name in range(6)]
+    assert sorted(path.name for path in (cli.folder / "OUT").glob("*.png")) == [
+        f"{name}_upscaled_1.png" for name in range(6)
+    ]
     assert not list((cli.folder / "OUT" / ".sdclient" / "claims").iterdir())
 
 

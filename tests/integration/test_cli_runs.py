@@ -42,13 +42,24 @@ def check_every_image_once(out: Path, expected: int) -> None:
     records = [json.loads(path.read_bytes()) for path in (out / ".sdclient" / "done").glob("*/*/record.json")]
     files = {one["place"]: one["sha256"] for record in records for one in record["files"]}
     assert len(records) == len(files) == expected
-    assert {path.relative_to(out).as_posix() for path in out.rglob("*.png") if ".sdclient" not in path.parts} == set(files)
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.png") if ".sdclient" not in path.parts} == set(
+        files
+    )
     for place, sha256 in files.items():
         assert hashlib.sha256((out / place).read_bytes()).hexdigest() == sha256
 
 
 def test_txt2img_saves_the_image_and_tells_its_seed(cli: CommandLine, draw_things: Simulator) -> None:
-    payload = ("--payload", "sdxl-refiner-ultrasharp", "--set", "width=512", "--set", "height=512", "--set", "hires=null")
+    payload = (
+        "--payload",
+        "sdxl-refiner-ultrasharp",
+        "--set",
+        "width=512",
+        "--set",
+        "height=512",
+        "--set",
+        "hires=null",
+    )
 
     ended = cli("txt2img", "a red fox", *payload, "--seed", "7", "-o", "fox.png", "--json", "--url", draw_things.url)
 
@@ -76,7 +87,9 @@ def test_generate_carries_columns_and_fields_of_a_csv(cli: CommandLine, draw_thi
         'prompt,seed,name,mood\n"a fox, red",7,animals/fox,calm\na cat,,animals/cat,wild\n', encoding="utf-8"
     )
 
-    ended = cli("generate", "prompts.csv", "--out", "OUT", "--set", "inherit=true", *SMALL[:4], "--url", draw_things.url)
+    ended = cli(
+        "generate", "prompts.csv", "--out", "OUT", "--set", "inherit=true", *SMALL[:4], "--url", draw_things.url
+    )
 
     assert ended.code == 0, ended.stderr
     with (cli.folder / "OUT" / "images.csv").open(encoding="utf-8", newline="") as stream:
@@ -162,7 +175,10 @@ def test_two_processes_on_one_folder_share_the_work(cli: CommandLine) -> None:
 
     assert codes == [0, 0]
     check_every_image_once(cli.folder / "OUT", 12)
-    logs = [path.read_text(encoding="utf-8").splitlines()[1:] for path in (cli.folder / "OUT" / ".sdclient" / "log").glob("*.csv")]
+    logs = [
+        path.read_text(encoding="utf-8").splitlines()[1:]
+        for path in (cli.folder / "OUT" / ".sdclient" / "log").glob("*.csv")
+    ]
     totals = sorted(sum(",done," in line for line in lines) for lines in logs)
     assert sum(totals) == 12
     assert totals[0] >= 2

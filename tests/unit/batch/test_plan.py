@@ -59,7 +59,7 @@ def test_a_known_job_with_another_prompt_is_refused() -> None:
     before = make_job("txt2img", "a", SPEC, changes={"prompt": "a fox"})
     after = make_job("txt2img", "a", SPEC, changes={"prompt": "a hare"})
 
-    with pytest.raises(PlanError, match="another payload, prompt or seed"):
+    with pytest.raises(PlanError, match="planned otherwise in this folder"):
         check_new_jobs(plan_of(before), [after])
 
 

@@ -142,7 +142,7 @@ def test_pairing_changes_no_job_id_so_that_a_mix_up_is_refused() -> None:
     plain = plan_nations(QUEUE, STUDY, ALL)
     paired = plan_nations(QUEUE, STUDY, ALL, paired_run_seed=7)
 
-    with pytest.raises(PlanError, match="planned with another payload, prompt or seed"):
+    with pytest.raises(PlanError, match="planned otherwise in this folder: seed"):
         check_new_jobs(Plan({job.id: job for job in plain.jobs}, plain.specs), paired.jobs)
 
 
