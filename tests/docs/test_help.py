@@ -30,7 +30,11 @@ def test_every_command_has_a_help_text_with_an_example(name: str) -> None:
     text = command.get_help(click.Context(command, info_name=name, parent=context))
     assert "Example" in text
     assert f"sdclient {ALIASES.get(name, name)}" in text
-    assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option) and parameter.name != "output")
+    assert all(
+        parameter.help
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name != "output"
+    )
 
 
 def test_the_top_level_help_fits_one_screen(cli: CommandLine) -> None:

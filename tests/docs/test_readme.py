@@ -29,7 +29,9 @@ def test_the_readme_is_at_most_150_lines_long() -> None:
     assert len(TEXT.splitlines()) <= 150
 
 
-def test_the_python_block_runs_against_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a1111: Simulator) -> None:
+def test_the_python_block_runs_against_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a1111: Simulator
+) -> None:
     [code] = blocks("python")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "GENERATIONS" / "Italian").mkdir(parents=True)
