@@ -183,6 +183,8 @@ class Run:
             NotSentError: If no server can be reached.
             LossError: If a server cannot do what the plan asks.
         """
+        if not self.jobs():
+            self.folder.require_begun()
         lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
         self.losses(lanes)
         self.begin(lanes, settings=settings, listener=listener)

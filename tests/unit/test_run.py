@@ -305,3 +305,20 @@ class TestEngine:
         assert linux is not None
         assert linux[0] == "systemd-inhibit"
         assert awake.awake_command() is None
+
+
+@pytest.mark.parametrize("name", ["start", "join", "retry", "verify", "clean"])
+def test_a_mistyped_folder_is_no_run_and_stays_away(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path / "typo")
+
+    with pytest.raises(RunFolderError, match="no run here"):
+        getattr(run, name)()
+
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_folder_is_not_drawn_from_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="drawn over with an Img2Img, not Txt2Img"):
+        Run(tmp_path / "out").add_folder(tmp_path, Txt2Img())  # type: ignore[arg-type] # the mistake itself
+
+    assert not (tmp_path / "out").exists()
