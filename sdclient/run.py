@@ -372,8 +372,6 @@ class Run:
         self.folder.require_begun()
         return clean(self.folder, is_patient=is_patient)
 
-    # Tables
-
     def jobs(self) -> Sequence[Job]:
         """Return the jobs of the plan, in order."""
         return list(self.folder.read_plan().jobs.values())

@@ -21,7 +21,7 @@ from sdclient.dialects.keysets import KEY_SETS, key_set, newest_key_set
 from sdclient.dialects.showing import calls_of, compile_for_show, with_stand_in_prompt
 from sdclient.dialects.tables import Kind
 from sdclient.errors import ConfigurationError, PayloadError
-from sdclient.schemas import Img2Img, Txt2Img, apply_sets, load_request
+from sdclient.schemas import Txt2Img, apply_sets, load_request
 from sdclient.schemas.jsontext import parse_json_object
 from sdclient.schemas.payload import payload_text
 

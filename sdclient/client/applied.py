@@ -9,11 +9,13 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from sdclient.client.cleaning import clean_text
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, ReadReply
+from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas import Img2Img, Txt2Img
-from sdclient.schemas.parts import ControlNet
+from sdclient.schemas.parts import ControlNet, Tiles
 
 _MODEL_FIELDS = frozenset({"model", "vae", "refiner", "refiner.model", "hires_upscaler", "hires.upscaler"})
 # What is always told where it was done; silence about it means that it was not.
@@ -22,9 +24,14 @@ _CLOSE = 1e-6
 _SHOWN_CHARS = 200
 _CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
 _CONTROL_WEIGHT = re.compile(r"\bWeight: ?([0-9.]+)")
+_HASH = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{10}|[0-9a-fA-F]{64}")
+_LATENT_PX = 8
+_TILE_BOUNDS = (16, 256)
 
 
-def find_changes(request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply) -> tuple[Change, ...]:
+def find_changes(
+    request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply, *, file_format: str | None = None
+) -> tuple[Change, ...]:
     """Return every setting that the reply says was applied otherwise than asked.
 
     A server that says nothing of what it used (Draw Things) has no changes: nothing is known there.
@@ -33,8 +40,9 @@ def find_changes(request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply
         request: The request, overlays merged.
         compiled: What was sent, and which settings to compare.
         read: The reply taken apart.
+        file_format: Format of the files that came, as in ``ImageFacts.format``; None does not compare it.
     """
-    applied = read.applied
+    applied = {**_told_in_text(read.infotexts), **read.applied}
     asked = {**_asked_parts(request), **compiled.asked}
     found = [
         Change(name, value, _safe(applied[name]))
@@ -46,7 +54,26 @@ def find_changes(request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply
         silent = (name for name in asked if name in _TOLD_WHEN_DONE and name not in applied)
         found += [Change(name, asked[name], None) for name in silent]
         found += _control_changes(request, labels)
+        found += _script_changes(request, compiled, labels, read.infotexts)
+    wanted = compiled.call.body.get("samples_format")
+    if file_format and file_format != "PNG" and wanted == "png":
+        found.append(Change("format", "PNG", file_format))
     return tuple(found)
+
+
+def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
+    """Return what the first image's infotext tells; some servers leave a key out of ``info`` that is in it."""
+    text = parse_infotext(infotexts[0]) if infotexts else Infotext()
+    width, height = text.size or (None, None)
+    told: dict[str, JsonValue] = {
+        "steps": text.get_int("Steps"),
+        "seed": text.get_int("Seed"),
+        "sampler_name": text.fields.get("Sampler"),
+        "model": text.fields.get("Model"),
+        "width": width,
+        "height": height,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
@@ -74,6 +101,40 @@ def _control_changes(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]
     return found
 
 
+def _script_changes(
+    request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapping[str, JsonValue], infotexts: tuple[str, ...]
+) -> list[Change]:
+    """Look for the labels of other scripts that were sent and always leave some; a swallowed error leaves none."""
+    sent = compiled.call.body.get("alwayson_scripts")
+    titles = {title.casefold() for title in sent} if isinstance(sent, dict) else set[str]()
+    found: list[Change] = []
+    detectors = [unit.model for unit in request.adetailer if unit.model.casefold() != "none"]
+    if detectors and "adetailer" in titles and not _is_labelled("ADetailer", labels, infotexts):
+        found.append(Change("adetailer", ", ".join(detectors), None))
+    tiles = request.tiled.diffusion if request.tiled is not None else None
+    runs = tiles is not None and "tiled diffusion" in titles and _has_more_tiles(tiles, compiled)
+    if tiles is not None and runs and not _is_labelled("Tiled Diffusion", labels, infotexts):
+        found.append(Change("tiled.diffusion", f"{tiles.width}x{tiles.height}", None))
+    return found
+
+
+def _is_labelled(start: str, labels: Mapping[str, JsonValue], infotexts: tuple[str, ...]) -> bool:
+    names = [*labels, *(parse_infotext(infotexts[0]).fields if infotexts else ())]
+    return any(name.startswith(start) for name in names)
+
+
+def _has_more_tiles(tiles: Tiles, compiled: Compiled) -> bool:
+    """Tell whether an image is larger than a tile for certain: with a single one the script switches itself off."""
+    body = compiled.call.body
+    if body.get("script_name"):
+        return False
+    low, high = _TILE_BOUNDS
+    pairs = ((body.get("width"), tiles.width), (body.get("height"), tiles.height))
+    return any(
+        isinstance(side, int) and side // _LATENT_PX > min(max(tile // _LATENT_PX, low), high) for side, tile in pairs
+    )
+
+
 def _unit_changes(field: str, unit: ControlNet, text: str) -> list[Change]:
     model, weight = _CONTROL_MODEL.search(text), _CONTROL_WEIGHT.search(text)
     found: list[Change] = []
@@ -87,8 +148,9 @@ def _unit_changes(field: str, unit: ControlNet, text: str) -> list[Change]:
 
 def _is_same(name: str, asked: JsonValue, applied: JsonValue) -> bool:
     if name in _MODEL_FIELDS and isinstance(asked, str) and isinstance(applied, str):
-        # Servers name a model by title, file or stem, with its hash or without.
-        return model_stem(asked) == model_stem(applied) or asked.casefold() in applied.casefold()
+        # Servers name a model by title, file or stem, with its hash or without; asked for by its hash alone, the
+        # name tells nothing.
+        return model_stem(asked) == model_stem(applied) or _HASH.fullmatch(asked) is not None
     if isinstance(asked, int | float) and not isinstance(asked, bool):
         number = _number(applied)
         return number is not None and abs(asked - number) < _CLOSE
@@ -116,8 +178,3 @@ def _safe(value: JsonValue) -> JsonValue:
         return value
     text = value if isinstance(value, str) else str(type(value).__name__)
     return cast("JsonValue", clean_text(text)[:_SHOWN_CHARS])
-
-
-def clean_text(text: str) -> str:
-    """Return a server's text without what cannot be written to a file (lone surrogates)."""
-    return text.encode("utf-8", "replace").decode()

@@ -12,7 +12,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.client.status import judge_status
+from sdclient.client.cleaning import clean_json
+from sdclient.client.status import judge_status, shown_words
 from sdclient.dialects import detect_server, dialect_named
 from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
@@ -162,7 +163,7 @@ class Connection:
                 reply.status,
                 reply.body[:4000].decode("utf-8", "replace"),
             )
-        return cast("Mapping[str, JsonValue]", body)
+        return cast("Mapping[str, JsonValue]", clean_json(body, reply.body))
 
     def route(self, operation: Operation) -> Route:
         """Return where an operation lives here.
@@ -204,7 +205,8 @@ class Connection:
     ) -> Answer:
         """Make a call by its route; see `ask`."""
         reply = self.send(route, None if body is None else encode_body(body), limits=limits, cancel=cancel)
-        return self.decode(reply, route)
+        answer = self.decode(reply, route)
+        return replace(answer, body=clean_json(answer.body, reply.body))
 
     def send(
         self,
@@ -247,6 +249,11 @@ class Connection:
                 reply.status,
                 reply.body[:4000].decode("utf-8", "replace"),
             ) from exc
+
+    def words(self, reply: HttpReply) -> tuple[str, str | None]:
+        """Return what a reply says went wrong, in the server's own words, and the field it names; empty if nothing."""
+        words = self.dialect.read_error(reply.status, self._scrubbed(reply).json_or_none())
+        return shown_words(words.text), words.field
 
     def _scrubbed(self, reply: HttpReply) -> HttpReply:
         """Return a reply without our credentials: pages that show what was asked end up in messages and files."""

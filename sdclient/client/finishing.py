@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from sdclient.client.applied import clean_text, find_changes
+from sdclient.client.applied import find_changes
+from sdclient.client.cleaning import clean_text
 from sdclient.client.describe import described_text, with_metadata
 from sdclient.client.fitting import unfit
 from sdclient.client.generation import PreparedGeneration, RawGeneration, read_reply
@@ -37,6 +38,9 @@ def finish(raw: RawGeneration, *, limits: ImageLimits = DEFAULT_LIMITS, metadata
     checks = _Checks(raw, read, limits)
     images = checks.images(raw.enlarged or read.images)
     received = tuple(image.sha256 for image in images)
+    # What follow-up calls made is of their own format.
+    file_format = images[0].facts.format if images and not raw.enlarged else None
+    changed = find_changes(prepared.request, prepared.compiled, read, file_format=file_format)
     images = tuple(unfit(image, prepared.box) for image in images)
     return Result(
         images=tuple(with_metadata(image) for image in images) if metadata else images,
@@ -46,7 +50,7 @@ def finish(raw: RawGeneration, *, limits: ImageLimits = DEFAULT_LIMITS, metadata
         dialect=prepared.connection.dialect.name,
         info=read.info,
         losses=prepared.compiled.losses,
-        changed=find_changes(prepared.request, prepared.compiled, read),
+        changed=changed,
         elapsed_s=raw.elapsed_s,
         received_sha256=received,
     )

@@ -173,7 +173,13 @@ def read_reply(prepared: PreparedGeneration, reply: HttpReply) -> ReadReply:
         return connection.dialect.read_reply(answer.body, prepared.compiled)
     except BadReplyError as exc:
         where = f"{route.method} {connection.address.url(route.path)}"
-        raise BadReplyError(f"{where}: {exc}", exc.status or reply.status, exc.body) from exc
+        words, field_name = ("", None) if _has_images(answer.body) else connection.words(reply)
+        said = f"; it says: {words}" if words else ""
+        raise BadReplyError(f"{where}: {exc}{said}", exc.status or reply.status, exc.body, field_name) from exc
+
+
+def _has_images(body: object) -> bool:
+    return isinstance(body, dict) and bool(cast("dict[str, object]", body).get("images"))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def judge_status(reply: HttpReply, *, what: str, dialect: Dialect | None = None,
     words = (
         dialect.read_error(reply.status, body if body is not None else text) if dialect else _plain_words(body, text)
     )
-    said = f": {_shown(words.text)}" if words.text else ""
+    said = f": {shown_words(words.text)}" if words.text else ""
     if reply.status in _WANTS_LOGIN:
         todo = "check user and password" if has_credentials else _GIVE_CREDENTIALS
         raise AuthenticationError(
@@ -81,7 +81,7 @@ def _redirected(reply: HttpReply, what: str, text: str) -> WrongServerError:
     # The target is the server's word: it may hold a user part or a token, and goes into logs.
     target = safe_url(reply.headers.get("location", "")) or "elsewhere"
     return WrongServerError(
-        f"{what}: {reply.status}, redirects to {_shown(target)}; redirects are not followed, give that address",
+        f"{what}: {reply.status}, redirects to {shown_words(target)}; redirects are not followed, give that address",
         reply.status,
         text,
     )
@@ -89,7 +89,7 @@ def _redirected(reply: HttpReply, what: str, text: str) -> WrongServerError:
 
 def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str) -> ServerError:
     status = reply.status
-    if status in _NO_SUCH_ROUTE and _is_missing_route(status, words):
+    if status in _NO_SUCH_ROUTE and (what.startswith("GET ") or _is_missing_route(status, words)):
         return MissingRouteError(f"{what}: {status}, this server does not have it{said}", status, text)
     if status in _BUSY:
         return ServerBusyError(f"{what}: {status}, busy{said}", status, text, None, _retry_after_s(reply))
@@ -99,6 +99,7 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
             "ask for a smaller image or smaller tiles",
             status,
             text,
+            words.field,
         )
     hint = next((f"; {hint}" for pattern, hint in _HINTS.items() if pattern.search(words.text)), "")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.elapsed_s > LATE_REJECTION_S:
@@ -106,13 +107,15 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
             f"{what}: {status} after {reply.elapsed_s:.0f} s, the server failed{said}{hint or '; look at its log'}",
             status,
             text,
+            words.field,
         )
     at = f" ({words.field})" if words.field else ""
     return RejectedError(f"{what}: {status}, refused{at}{said or ' without a reason'}{hint}", status, text, words.field)
 
 
 def _is_missing_route(status: int, words: ErrorWords) -> bool:
-    # A1111 answers 404 to a request without its init image too; those say more than the framework's two words.
+    # A1111 answers 404 to a POST without its init image too; those say more than the framework's two words. What
+    # a GET asks for is the route itself.
     plain = words.text.strip().lower()
     return status != HTTPStatus.NOT_FOUND or plain in ("", "not found") or plain.startswith(("<", "404"))
 
@@ -125,7 +128,8 @@ def _plain_words(body: object, text: str) -> ErrorWords:
     return ErrorWords("" if "<" in text[:200] else text.strip())
 
 
-def _shown(text: str) -> str:
+def shown_words(text: str) -> str:
+    """Return a server's words in one printable line, cut short, for a message."""
     flat = " ".join(text.split())
     flat = "".join(character if character.isprintable() else " " for character in flat)
     return flat if len(flat) <= _SHOWN_CHARS else flat[: _SHOWN_CHARS - 1] + "…"

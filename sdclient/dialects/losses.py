@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from sdclient.dialects.base import Loss, Severity
 from sdclient.errors import LossError
 
-__all__ = ["LOSS_COLUMNS", "is_refused", "loss_rows", "refuse", "sort_losses"]
+__all__ = ["LOSS_COLUMNS", "is_lost", "is_refused", "loss_rows", "refuse", "sort_losses"]
 
 LOSS_COLUMNS = ("field", "kind", "severity", "message")
 """The columns of ``loss_rows``."""
@@ -23,6 +24,13 @@ def sort_losses(losses: Iterable[Loss]) -> tuple[Loss, ...]:
 def loss_rows(losses: Iterable[Loss]) -> list[tuple[str, str, str, str]]:
     """Return one row of text per loss, by ``LOSS_COLUMNS``, worst first."""
     return [(loss.field, loss.kind, loss.severity, loss.message) for loss in sort_losses(losses)]
+
+
+def is_lost(field: str, losses: Iterable[Loss]) -> bool:
+    """Tell whether a field, or a part that it belongs to (``controls`` of ``controls[0].model``), is left out."""
+    parts = re.split(r"(?=[.\[])", field)
+    fields = {"".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    return any(loss.kind in ("dropped", "refused") and loss.field in fields for loss in losses)
 
 
 def is_refused(losses: Iterable[Loss], *, strict: bool = False) -> bool:

@@ -14,7 +14,7 @@ from sdclient.dialects.base import Compiled, Dialect, ServerFacts
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
-__all__ = ["IMAGE_STANDS_HERE", "calls_of", "compile_for_show", "shortened"]
+__all__ = ["IMAGE_STANDS_HERE", "calls_of", "compile_for_show", "shortened", "with_stand_in_prompt"]
 
 IMAGE_STANDS_HERE = "<the image that the call before made>"
 """What stands in a follow-up call where the image in hand goes."""
@@ -35,6 +35,11 @@ def compile_for_show(request: Txt2Img | Img2Img, dialect: Dialect, facts: Server
     if request.seed is None or request.seed < 0:
         request = request.replace(seed=secrets.randbelow(2**32))
     return dialect.compile(_with_image(request), facts)
+
+
+def with_stand_in_prompt(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:
+    """Return the request with words where its prompt is still to come: some servers refuse an empty one."""
+    return request if request.prompt else request.replace(prompt="a fox")
 
 
 def calls_of(compiled: Compiled, *, whole: bool = False) -> list[dict[str, JsonValue]]:

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sdclient.client import Client, Result, with_seed
+from sdclient.dialects.base import Loss
+from sdclient.dialects.losses import is_lost
+from sdclient.dialects.showing import with_stand_in_prompt
 from sdclient.doctor.finding import Finding
 from sdclient.errors import SDClientError
 from sdclient.schemas import HiresFix, Img2Img, Txt2Img
@@ -48,7 +51,9 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str]) -> list[Fin
         given = (
             Txt2Img(prompt="a red fox", inherit=True) if payload is None else apply_sets(load_request(payload), sets)
         )
+        given = with_stand_in_prompt(given)
         request = small_request(given.for_dialect(*client.connection.dialect.overlay_names))
+        losses = client.check(request)
         whole, again = _draw(client, request), _draw(client, request)
     except SDClientError as exc:
         return [Finding("wrong", subject, f"the small image could not be drawn: {exc}")]
@@ -57,7 +62,14 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str]) -> list[Fin
     if _pixels(whole) != _pixels(again):
         text = "one seed gives two images here, so it cannot be told by comparing what has an effect"
         return [*findings, Finding("note", subject, text)]
-    return findings + [_compared(client, whole, variant, subject) for variant in variants(request)]
+    parts = [variant for variant in variants(request) if not _is_left_out(variant, losses.items)]
+    return findings + [_compared(client, whole, variant, subject) for variant in parts]
+
+
+def _is_left_out(variant: Variant, losses: Sequence[Loss]) -> bool:
+    # What is known to be left out is no silence of the server's.
+    field = variant.part.partition(" ")[0]
+    return is_lost(field, losses) or is_lost(f"{field}.model", losses)
 
 
 def _compared(client: Client, whole: Result, variant: Variant, subject: str) -> Finding:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from sdclient.client import Client
 from sdclient.dialects.a1111_names import model_stem, model_titles, without_hash
+from sdclient.dialects.base import Loss
 from sdclient.dialects.facts import close_names, few_names
+from sdclient.dialects.losses import is_lost
+from sdclient.dialects.showing import with_stand_in_prompt
 from sdclient.doctor.finding import Finding
 from sdclient.errors import MissingRouteError, NotSentError, SDClientError, TransportError, WrongServerError
 from sdclient.schemas import Img2Img, Txt2Img
@@ -112,7 +115,7 @@ def _models(client: Client) -> Finding:
 
 def _look_at_payload(client: Client, payload: str, sets: Sequence[str]) -> list[Finding]:
     try:
-        request = apply_sets(load_request(payload), sets)
+        request = with_stand_in_prompt(apply_sets(load_request(payload), sets))
         losses = client.check(request)
         merged = request.for_dialect(*client.connection.dialect.overlay_names)
         findings = [
@@ -121,7 +124,7 @@ def _look_at_payload(client: Client, payload: str, sets: Sequence[str]) -> list[
             )
             for loss in losses.items
         ]
-        findings += _look_at_names(client, merged, payload, {loss.field for loss in losses.items})
+        findings += _look_at_names(client, merged, payload, losses.items)
     except SDClientError as exc:
         return [Finding("wrong", payload, line) for line in str(exc).splitlines()]
     if not losses:
@@ -144,9 +147,10 @@ class _Named:
         return any(stem == model_stem(name) or stem in name.casefold() for name in self.known or ())
 
 
-def _look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, told: set[str]) -> list[Finding]:
+def _look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, losses: Sequence[Loss]) -> list[Finding]:
     """Say of every file that the request names whether it is installed; those with a loss are told already."""
-    named = [one for one in _names(client, request) if one.field not in told]
+    told = {loss.field for loss in losses}
+    named = [one for one in _names(client, request) if one.field not in told and not is_lost(one.field, losses)]
     there = [one for one in named if one.is_there]
     unknown = [one for one in named if one.known is None]
     findings = [

@@ -226,3 +226,22 @@ def test_a_folder_that_cannot_be_written_is_wrong_with_a_hint_on_macos() -> None
     assert findings[0].level == "wrong"
     assert "does not make a folder" in findings[0].text
     assert findings[0].text.endswith("Files and Folders")
+
+
+def test_a_part_that_is_left_out_anyway_is_not_said_to_miss_its_file(tmp_path: Path) -> None:
+    request = Txt2Img(prompt="x", refiner=Refiner(model="no_such_refiner"))
+    path = save_payload(request, tmp_path / "x.json")
+
+    with Simulator("sdnext") as server:
+        findings = look_at_server(server.url, str(path), ())
+
+    assert [one.text.partition(":")[0] for one in findings if "refiner" in one.text] == ["refiner"]
+
+
+def test_a_template_without_a_prompt_is_not_held_against_it(tmp_path: Path) -> None:
+    path = save_payload(Txt2Img(width=512, height=512, steps=4), tmp_path / "x.json")
+
+    with Simulator("sdcpp") as server:
+        findings = look_at_server(server.url, str(path), ())
+
+    assert texts(findings, "wrong") == []

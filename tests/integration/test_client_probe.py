@@ -123,3 +123,14 @@ def test_a_request_made_small_keeps_its_parts_and_every_part_has_a_variant() -> 
     assert (small.size, small.steps, small.image_count, small.tiled) == ((256, 256), 8, 1, None)
     assert [variant.part for variant in variants(small)] == ["refiner", "hires", "loras[0] (a)", "loras[1] (b)"]
     assert [len(variant.request.loras) for variant in variants(small)] == [2, 2, 1, 1]
+
+
+def test_a_part_that_is_known_to_be_left_out_is_not_probed(tmp_path: Path) -> None:
+    request = Txt2Img(model="sd_xl_base_1.0", refiner=Refiner(model="sd_xl_refiner_1.0"), sampler_name="Euler")
+    path = save_payload(request, tmp_path / "x.json")
+
+    with Simulator("sdnext") as server:
+        findings = probe_server(server.url, str(path), ())
+
+    assert findings[0].level == "good"
+    assert not [one for one in findings if one.text.startswith("refiner")]

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from sdclient.client.applied import clean_text, find_changes
+from sdclient.client.applied import find_changes
+from sdclient.client.cleaning import clean_text
 from sdclient.dialects.base import Call, Compiled, ReadReply, Route
-from sdclient.schemas import ControlNet, HiresFix, Refiner, Txt2Img
+from sdclient.schemas import ADetailer, ControlNet, HiresFix, Refiner, Tiled, Tiles, Txt2Img
 
 CALL = Call(Route("POST", "/x"), {})
 FOX = Txt2Img(prompt="a fox", width=512, height=512)
@@ -35,8 +36,8 @@ def changes(
         ("steps", 30, 30.0),
         ("cfg_scale", 7.5, "7.5"),
         ("sampler_name", "DPM++ 2M", "dpm++ 2m"),
-        ("model", "xl", "sd_xl_base_1.0"),
         ("model", "models/SDXL.safetensors [abc123]", "sdxl"),
+        ("model", "0123abcd", "sdxl"),
         ("vae", "sdxl_vae.safetensors", "sdxl_vae"),
     ],
 )
@@ -54,6 +55,7 @@ def test_the_same_under_another_spelling_is_no_change(name: str, asked: JsonValu
         ("steps", 30, 10**400, "int"),
         ("steps", 30, [30], "list"),
         ("model", "xl", "dreamshaper", "dreamshaper"),
+        ("model", "dreamshaper_8", "dreamshaper_8_inpainting", "dreamshaper_8_inpainting"),
         ("sampler_name", "Euler", "x" * 999, "x" * 200),
         ("sampler_name", "Euler", "a\ud800b", "a?b"),
     ],
@@ -110,6 +112,56 @@ def test_a_control_unit_is_looked_for_among_what_was_done(
     labels: dict[str, JsonValue], expected: dict[str, JsonValue]
 ) -> None:
     assert changes({}, {}, FOX.replace(controls=[UNIT]), labels=labels) == expected
+
+
+TEXT = "a fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 8, Size: 512x640, Model: other"
+
+
+def test_what_info_leaves_out_is_read_from_the_infotext() -> None:
+    asked: dict[str, JsonValue] = {
+        "steps": 30, "sampler_name": "DDIM", "seed": 7, "width": 512, "height": 512, "model": "xl",
+    }  # fmt: skip
+    read = ReadReply(("x",), infotexts=(TEXT,), applied={"steps": 30})
+
+    found = {one.field: one.applied for one in find_changes(FOX, Compiled(CALL, asked=asked), read)}
+
+    assert found == {"sampler_name": "Euler a", "seed": 8, "height": 640, "model": "other"}
+
+
+@pytest.mark.parametrize(("came", "expected"), [("JPEG", ["format"]), ("PNG", []), (None, [])])
+def test_another_format_than_the_one_asked_for_is_told(came: str | None, expected: list[str]) -> None:
+    compiled = Compiled(Call(CALL.route, {"samples_format": "png"}))
+
+    found = find_changes(FOX, compiled, ReadReply(("x",)), file_format=came)
+
+    assert [one.field for one in found] == expected
+    assert find_changes(FOX, Compiled(CALL), ReadReply(("x",)), file_format="JPEG") == ()
+
+
+SCRIPTED = FOX.replace(
+    adetailer=[ADetailer(model="face_yolov8n.pt")], tiled=Tiled(diffusion=Tiles(width=512, height=512))
+)
+
+
+@pytest.mark.parametrize(
+    ("side", "labels", "expected"),
+    [
+        pytest.param(1024, {}, ["adetailer", "tiled.diffusion"], id="both were swallowed"),
+        pytest.param(512, {}, ["adetailer"], id="one tile is no tile"),
+        pytest.param(1024, {"ADetailer model": "face_yolov8n.pt", "Tiled Diffusion": "{}"}, [], id="both ran"),
+    ],
+)
+def test_an_extension_that_leaves_no_label_did_not_run(
+    side: int, labels: dict[str, JsonValue], expected: list[str]
+) -> None:
+    sent: dict[str, JsonValue] = {"ADetailer": {"args": []}, "Tiled Diffusion": {"args": []}}
+    body: dict[str, JsonValue] = {"width": side, "height": side, "alwayson_scripts": sent}
+    read = ReadReply(("x",), info={"extra_generation_params": labels})
+
+    found = find_changes(SCRIPTED, Compiled(Call(CALL.route, body)), read)
+
+    assert [(one.field, one.applied) for one in found] == [(name, None) for name in expected]
+    assert changes({}, {}, SCRIPTED, labels={}) == {}
 
 
 json_values = st.recursive(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from sdclient.client.connection import Connection
-from sdclient.client.generation import execute, prepare
+from sdclient.client.generation import execute, prepare, read_reply
 from sdclient.dialects.base import Route
 from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, NotSentError, SDClientError
 from sdclient.schemas import Txt2Img
@@ -167,3 +167,32 @@ def test_an_interrupt_at_the_keyboard_stops_the_server_where_the_job_is_ours(*, 
         execute(prepared)
 
     assert transport.asked.count("interrupt") == int(is_active)
+
+
+def test_names_and_options_of_a_server_can_be_written_whatever_it_spells() -> None:
+    options = {**OPTIONS, "sd_model_checkpoint": "xl\ud800", "odd\udfff": ["a\ud800"]}
+    connection = connected(Answering(options=options, samplers=[{"name": "Euler\ud800"}]))
+
+    read = connection.read_options()
+    names = connection.facts.samplers
+
+    assert (read["sd_model_checkpoint"], read["odd?"]) == ("xl?", ["a?"])
+    assert names == ("Euler?",)
+
+
+def test_a_letter_in_two_surrogates_stays_whole() -> None:
+    fox = "\N{FOX FACE}"
+    connection = connected(Answering(options={**OPTIONS, "sd_model_checkpoint": fox}))
+
+    assert connection.read_options()["sd_model_checkpoint"] == fox
+
+
+def test_a_success_that_is_an_error_carries_the_servers_own_words() -> None:
+    said = {"error": "HTTPException", "detail": "Sampler not found", "body": "", "errors": ""}
+    connection = connected(Answering(txt2img=said))
+    prepared = prepare(connection, Txt2Img(prompt="x", seed=1, width=64, height=64))
+
+    with pytest.raises(BadReplyError, match="no images.*it says: Sampler not found") as caught:
+        read_reply(prepared, execute(prepared).reply)
+
+    assert caught.value.field == "sampler_name"

@@ -96,3 +96,24 @@ def test_without_a_dialect_the_usual_keys_are_read() -> None:
     assert "no such thing" in str(judged(400, "no such thing", dialect=None))
     assert isinstance(judged(404, "Not Found", dialect=None), MissingRouteError)
     assert isinstance(judged(405, "whatever"), MissingRouteError)
+
+
+@pytest.mark.parametrize("body", [b"null", b'{"detail":{"msg":"No such endpoint","type":"x"}}', b"KoboldCpp: not here"])
+def test_a_list_that_is_not_found_is_a_missing_route_whatever_its_body_says(body: bytes) -> None:
+    with pytest.raises(MissingRouteError):
+        judge_status(
+            HttpReply(404, {}, body, 0.1),
+            what="GET http://gpu:5001/sdapi/v1/schedulers",
+            dialect=DIALECTS["koboldcpp"],
+        )
+
+
+def test_a_request_that_misses_its_image_is_refused_and_no_missing_route() -> None:
+    assert isinstance(judged(404, "Init image not found", dialect="a1111"), RejectedError)
+
+
+def test_a_server_that_fails_at_a_field_names_it() -> None:
+    error = judged(500, 'Unrecognized keys: ["steps"]')
+
+    assert isinstance(error, ServerFaultError)
+    assert error.field == "steps"
