@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from pydantic import JsonValue
@@ -12,7 +12,8 @@ from pydantic import JsonValue
 from sdclient.client.cleaning import clean_text
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
-from sdclient.dialects.base import Compiled, ReadReply
+from sdclient.dialects.base import Compiled, Loss, ReadReply
+from sdclient.dialects.losses import is_lost
 from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.parts import ControlNet, Tiles
@@ -43,7 +44,7 @@ def find_changes(
         file_format: Format of the files that came, as in ``ImageFacts.format``; None does not compare it.
     """
     applied = {**_told_in_text(read.infotexts), **read.applied}
-    asked = {**_asked_parts(request), **compiled.asked}
+    asked = {**_asked_parts(request, compiled.losses), **compiled.asked}
     found = [
         Change(name, value, _safe(applied[name]))
         for name, value in asked.items()
@@ -53,7 +54,7 @@ def find_changes(
     if isinstance(labels, dict):
         silent = (name for name in asked if name in _TOLD_WHEN_DONE and name not in applied)
         found += [Change(name, asked[name], None) for name in silent]
-        found += _control_changes(request, labels)
+        found += [] if is_lost("controls", compiled.losses) else _control_changes(request, labels)
         found += _script_changes(request, compiled, labels, read.infotexts)
     wanted = compiled.call.body.get("samples_format")
     if file_format and file_format != "PNG" and wanted == "png":
@@ -76,11 +77,12 @@ def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
+def _asked_parts(request: Txt2Img | Img2Img, losses: Sequence[Loss]) -> dict[str, JsonValue]:
     asked: dict[str, JsonValue] = {}
     if request.vae is not None and request.vae.casefold() not in ("automatic", "none"):
         asked["vae"] = request.vae
-    if request.refiner is not None:
+    # What was left out before sending is told by its loss.
+    if request.refiner is not None and not is_lost("refiner.model", losses):
         asked |= {"refiner": request.refiner.model, "switch_at": request.refiner.switch_at}
     if isinstance(request, Txt2Img) and request.hires is not None and request.hires.upscaler is not None:
         asked["hires_upscaler"] = request.hires.upscaler

@@ -163,7 +163,7 @@ class Connection:
                 reply.status,
                 reply.body[:4000].decode("utf-8", "replace"),
             )
-        return cast("Mapping[str, JsonValue]", clean_json(body, reply.body))
+        return cast("Mapping[str, JsonValue]", clean_json(cast("object", body), reply.body))
 
     def route(self, operation: Operation) -> Route:
         """Return where an operation lives here.

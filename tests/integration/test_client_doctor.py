@@ -235,7 +235,8 @@ def test_a_part_that_is_left_out_anyway_is_not_said_to_miss_its_file(tmp_path: P
     with Simulator("sdnext") as server:
         findings = look_at_server(server.url, str(path), ())
 
-    assert [one.text.partition(":")[0] for one in findings if "refiner" in one.text] == ["refiner"]
+    assert [one.text.partition(":")[0] for one in findings if "no_such_refiner" in one.text] == []
+    assert [one.level for one in findings if one.text.startswith("refiner: dropped")] == ["note"]
 
 
 def test_a_template_without_a_prompt_is_not_held_against_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sdclient.client import Client, execute, finish
 from sdclient.errors import ConfigurationError, LossError, MissingRouteError, PayloadError
 from sdclient.images import GeneratedImage
 from sdclient.infotext import parse_infotext, read_infotext
-from sdclient.schemas import ControlNet, Enlarge, Img2Img, Lora, Refiner, Txt2Img
+from sdclient.schemas import ADetailer, ControlNet, Enlarge, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img
 from sdclient.simulator import DIALECTS, Simulator
 from tests.integration.scripted_server import TXT2IMG, base_url, images, png, scripted
 
@@ -398,3 +398,14 @@ def _gradient(size: tuple[int, int]) -> Image.Image:
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def test_an_extension_that_failed_inside_the_server_is_noticed_and_one_that_ran_is_not(a1111: Simulator) -> None:
+    request = Txt2Img(prompt="x", width=512, height=512, steps=2, tiled=Tiled(diffusion=Tiles(width=256, height=256)))
+    client = Client(a1111.url)
+
+    ran = client.txt2img(request.replace(adetailer=[ADetailer(model="face_yolov8n.pt")]))
+    failed = client.txt2img(request.replace(adetailer=[ADetailer(model="no_such_detector.pt")]))
+
+    assert ran.changed == ()
+    assert [(one.field, one.applied) for one in failed.changed] == [("adetailer", None)]

@@ -16,7 +16,7 @@ from sdclient.client import Client
 from sdclient.client.connection import encode_body
 from sdclient.dialects import DIALECTS
 from sdclient.errors import ConfigurationError, PayloadError, SDClientError
-from sdclient.schemas import Img2Img, load_request, payload_names
+from sdclient.schemas import Img2Img, Txt2Img, load_request, payload_names, save_payload
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.integration.scripted_server import A1111_OPTIONS, OPTIONS, as_json, base_url, scripted
@@ -302,12 +302,12 @@ def test_a_draw_things_image_is_read_by_its_own_metadata(tmp_path: Path) -> None
 
 def test_a_template_is_shown_with_a_word_where_a_server_wants_one_and_as_it_is_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    file.write_text('{"kind": "txt2img", "width": 512, "height": 512}', encoding="utf-8")
+    save_payload(Txt2Img(width=512, height=512), file)
 
     shown = {name: run("show", str(file), "--dialect", name, "--json") for name in ("sdcpp", "a1111")}
 
     assert {name: one.return_value for name, one in shown.items()} == {"sdcpp": 0, "a1111": 0}
-    assert [json.loads(one.stdout)[0]["body"]["prompt"] for one in shown.values()] == ["a fox", ""]
+    assert [json.loads(one.stdout)[0]["body"].get("prompt") for one in shown.values()] == ["a fox", None]
 
 
 def test_a_snapshot_of_names_that_nothing_can_write_is_written(tmp_path: Path) -> None:
@@ -317,4 +317,4 @@ def test_a_snapshot_of_names_that_nothing_can_write_is_written(tmp_path: Path) -
     with scripted({OPTIONS: reply}) as server:
         run("snapshot", "--url", base_url(server), "-o", str(out))
 
-    assert load_request(out).model == "xl?"
+    assert "xl?" in out.read_bytes().decode()

@@ -192,7 +192,7 @@ def test_a_success_that_is_an_error_carries_the_servers_own_words() -> None:
     connection = connected(Answering(txt2img=said))
     prepared = prepare(connection, Txt2Img(prompt="x", seed=1, width=64, height=64))
 
-    with pytest.raises(BadReplyError, match="no images.*it says: Sampler not found") as caught:
+    with pytest.raises(BadReplyError, match=r"no images.*it says: Sampler not found") as caught:
         read_reply(prepared, execute(prepared).reply)
 
     assert caught.value.field == "sampler_name"

@@ -1,6 +1,8 @@
 import pytest
 
 from sdclient.dialects import LOSS_COLUMNS, Loss, is_refused, loss_rows, refuse, sort_losses
+from sdclient.dialects.base import LossKind
+from sdclient.dialects.losses import is_lost
 from sdclient.errors import LossError
 
 NOTE = Loss("a", "dropped", "note", "hardly matters")
@@ -38,3 +40,18 @@ def test_warnings_and_notes_refuse_only_where_strict() -> None:
     assert is_refused([NOTE], strict=True)
     with pytest.raises(LossError, match="a: hardly matters"):
         refuse([NOTE], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "is_left_out"),
+    [
+        ("controls", "dropped", True),
+        ("controls[0]", "refused", True),
+        ("controls[0].model", "dropped", True),
+        ("controls[0]", "approximated", False),
+        ("controls[0].module", "dropped", False),
+        ("control", "dropped", False),
+    ],
+)
+def test_a_field_is_left_out_with_the_part_it_belongs_to(field: str, kind: LossKind, *, is_left_out: bool) -> None:
+    assert is_lost("controls[0].model", [Loss(field, kind, "warning", "x")]) is is_left_out
