@@ -262,6 +262,9 @@ class WebUI:
         task = text(values["force_task_id"]) or f"task({kind}-{id(call):x})"
         with self.workshop.turn(task, f"scripts_{kind}", call.arrived_s) as job:
             options = self.overridden(values)
+            if isinstance(values.get("samples_format"), str):
+                # Only SD.Next takes it with the request; elsewhere the key is unknown and never gets here.
+                options = {**options, "samples_format": values["samples_format"]}
             settled = settle(self.install, values, options, self.studio)
             result = generate(settled, self.studio, self.workshop, job, self._draw_seed())
             images = self._encoded(result, options) if values["send_images"] is True else []

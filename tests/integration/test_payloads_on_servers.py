@@ -54,5 +54,5 @@ def test_a_simulated_server_draws_every_payload_that_ships(name: str, dialect_na
         inside = 1 if dialect_name == "drawthings" else scale
         assert result.image.size == tuple(side * inside for side in compiled.expected.size)
     # What is lost was said before. The simulated SD.Next keeps to its own option, JPEG.
-    lost = {loss.field for loss in compiled.losses} | ({"format"} if dialect_name == "sdnext" else set())
+    lost = {loss.field for loss in compiled.losses}
     assert not [change for change in result.changed if change.field not in lost]
