@@ -227,4 +227,5 @@ def _wrong_type(source: object) -> ConfigurationError:
 
 def _shown(source: str | os.PathLike[str]) -> str:
     text = os.fspath(source)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    # The end of a long path says more than its beginning: it is the file's own name.
+    return text if len(text) <= _MAX_SHOWN else f"...{text[-_MAX_SHOWN:]}"

@@ -133,5 +133,6 @@ def test_the_web_uis_dialect_does_the_same(cli: CommandLine) -> None:
     told = json.loads(ended.stdout)
     assert ended.code == 0
     assert (told["made"], told["baked"], told["cut_up"], told["lost"], told["done_twice"]) == (8, 8, 8, 0, 0)
-    assert told["requests"] in (16, 17)
+    # Killed, a worker loses what it executes and what it finishes: two requests at most are sent again.
+    assert told["requests"] in (16, 17, 18)
     assert told["killed_pid"] is not None
