@@ -249,16 +249,18 @@ def test_a_disk_that_is_full_is_waited_for_and_nothing_is_lost(small_disk: Path)
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_jobs_are_looked_at_in_bounded_memory() -> None:
-    """How long it takes is measured by the same script, tests/bench/bench_scale.py."""
+def test_twenty_thousand_jobs_are_looked_at_in_bounded_memory() -> None:
+    """The figures for a hundred thousand are measured by the same script, tests/bench/bench_scale.py."""
     script = Path(__file__).parents[1] / "bench" / "bench_scale.py"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
-    told = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, env=env)
+    told = subprocess.run(
+        [sys.executable, str(script), "--jobs", "20000"], capture_output=True, text=True, check=True, env=env
+    )
 
     figures = json.loads(told.stdout)
-    assert (figures["done"], figures["waiting"], figures["is_found"]) == (99_999, 1, True)
-    assert figures["rss_mb"] < 300
+    assert (figures["done"], figures["waiting"], figures["is_found"]) == (19_999, 1, True)
+    assert figures["rss_mb"] < 150
 
 
 class TestAgainstTheSimulator:
