@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,8 +209,13 @@ def test_a_wait_ends_with_a_change_that_came_before_it(folder: RunFolder) -> Non
     board = board_of(folder)
     version = board.version
     board.wake()
+    began = time.monotonic()
 
     board.wait(60, since=version)
+
+    assert board.version != version
+    # Without the version it would have slept through the whole minute.
+    assert time.monotonic() - began < 30
 
 
 def test_a_worker_is_not_gone_to_itself(folder: RunFolder) -> None:

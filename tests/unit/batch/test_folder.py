@@ -274,6 +274,8 @@ class TestClaims:
     def test_removing_claims_that_are_not_there_is_harmless(self, folder: RunFolder) -> None:
         folder.remove_claims(JOB, range(1, 4))
 
+        assert list((folder.state / "claims").iterdir()) == []
+
 
 class TestDone:
     def test_a_folder_that_was_lost_in_copying_counts_as_empty(self, folder: RunFolder) -> None:
