@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from pydantic import JsonValue
 
 from sdclient.client import Client, Result, with_seed
 from sdclient.dialects.base import Loss
@@ -35,7 +37,7 @@ class Variant:
     request: Txt2Img | Img2Img
 
 
-def probe_server(url: str, payload: str | None, sets: Sequence[str]) -> list[Finding]:
+def probe_server(url: str, payload: str | None, sets: Sequence[str], *, dialect: str | None = None) -> list[Finding]:
     """Draw a payload small on a server, whole and with each part taken out, and compare the pixels.
 
     It takes the GPU for two small images, and for one more for each part: refiner, hires fix, LoRAs, controls.
@@ -44,8 +46,9 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str]) -> list[Fin
         url: The server's address, or its name in ``sdclient.toml``.
         payload: What to draw; None draws a plain image.
         sets: ``field=value`` texts over the payload.
+        dialect: The program to take it for; None finds out.
     """
-    client = Client(url)
+    client = Client(url, dialect=dialect)
     subject = payload or client.url
     try:
         given = (
@@ -56,12 +59,12 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str]) -> list[Fin
         losses = client.check(request)
         whole, again = _draw(client, request), _draw(client, request)
     except SDClientError as exc:
-        return [Finding("wrong", subject, f"the small image could not be drawn: {exc}")]
-    findings = [Finding("good", subject, f"drew a small image in {whole.elapsed_s:.1f} s")]
-    findings += [Finding("wrong", subject, str(change)) for change in whole.changed]
+        return [Finding("wrong", subject, f"the small image could not be drawn: {exc}", "probe")]
+    findings = [Finding("good", subject, f"drew a small image in {whole.elapsed_s:.1f} s", "probe")]
+    findings += [Finding("wrong", subject, str(change), "probe", asdict(change)) for change in whole.changed]
     if _pixels(whole) != _pixels(again):
         text = "one seed gives two images here, so it cannot be told by comparing what has an effect"
-        return [*findings, Finding("note", subject, text)]
+        return [*findings, Finding("note", subject, text, "probe")]
     parts = [variant for variant in variants(request) if not _is_left_out(variant, losses.items)]
     return findings + [_compared(client, whole, variant, subject) for variant in parts]
 
@@ -76,13 +79,14 @@ def _compared(client: Client, whole: Result, variant: Variant, subject: str) -> 
     try:
         without = _draw(client, variant.request)
     except SDClientError as exc:
-        return Finding("note", subject, f"{variant.part}: without it nothing could be drawn: {exc}")
+        return Finding("note", subject, f"{variant.part}: without it nothing could be drawn: {exc}", "probe")
+    told: dict[str, JsonValue] = {"part": variant.part, "has_effect": True}
     if _pixels(without) != _pixels(whole):
-        return Finding("good", subject, f"{variant.part}: has an effect")
+        return Finding("good", subject, f"{variant.part}: has an effect", "probe", told)
     text = (
         f"{variant.part}: changes nothing, this server ignores it in silence; is it installed, does it fit the model?"
     )
-    return Finding("wrong", subject, text)
+    return Finding("wrong", subject, text, "probe", {**told, "has_effect": False})
 
 
 def small_request(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.client import Client
-from sdclient.doctor import Finding, look_around, look_at_folder, look_at_server
+from sdclient.doctor import Finding, look_around, look_at_folder, look_at_machine, look_at_server
 from sdclient.errors import ConfigurationError
 from sdclient.schemas import Enlarge, HiresFix, Lora, Refiner, Txt2Img, save_payload
 from sdclient.simulator import DIALECTS, Simulator
@@ -193,7 +193,13 @@ def test_looking_around_in_silence_says_what_to_do() -> None:
     assert finding.level == "no server"
     assert "sdclient simulate" in finding.text
     assert str(finding).startswith("NONE   this machine: nothing answers at the usual ports (")
-    assert finding.to_json() == {"level": "no server", "subject": "this machine", "text": finding.text}
+    assert finding.to_json() == {
+        "level": "no server",
+        "subject": "this machine",
+        "topic": "server",
+        "text": finding.text,
+        "facts": {},
+    }
 
 
 def test_a_folder_is_tried_out_and_left_as_it_was(tmp_path: Path) -> None:
@@ -201,7 +207,7 @@ def test_a_folder_is_tried_out_and_left_as_it_was(tmp_path: Path) -> None:
 
     assert findings[0].level == "good"
     assert "GB free" in findings[0].text
-    assert findings[-1].subject == "this machine"
+    assert findings[0].facts["free_bytes"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,7 +231,7 @@ def test_a_folder_that_cannot_be_written_is_wrong_with_a_hint_on_macos() -> None
 
     assert findings[0].level == "wrong"
     assert "does not make a folder" in findings[0].text
-    assert findings[0].text.endswith("Files and Folders")
+    assert findings[0].text.endswith("Files and Folders, and allow your terminal")
 
 
 def test_a_part_that_is_left_out_anyway_is_not_said_to_miss_its_file(tmp_path: Path) -> None:
@@ -246,3 +252,69 @@ def test_a_template_without_a_prompt_is_not_held_against_it(tmp_path: Path) -> N
         findings = look_at_server(server.url, str(path), ())
 
     assert texts(findings, "wrong") == []
+
+
+def test_a_part_of_a_models_name_is_not_called_installed(a1111: Simulator, tmp_path: Path) -> None:
+    request = Txt2Img(model="sd_xl_base", refiner=Refiner(model="SD_XL_REFINER_1.0"), width=512, height=512)
+    path = save_payload(request, tmp_path / "x.json")
+
+    findings = look_at_server(a1111.url, str(path), ())
+
+    (note,) = (text for text in texts(findings, "note") if text.startswith("model:"))
+    assert note == (
+        "model: none is called sd_xl_base; the server would take sd_xl_base_1.0.safetensors, write that to be sure"
+    )
+    assert any(
+        text == "installed on this server: SD_XL_REFINER_1.0 (refiner.model)" for text in texts(findings, "good")
+    )
+
+
+@pytest.mark.parametrize("name", ["sd_xl_base_1.0.safetensors", "SD_XL_Base_1.0", "hash", "title"])
+def test_a_model_is_found_by_every_whole_name_it_has(a1111: Simulator, tmp_path: Path, name: str) -> None:
+    listed = Client(a1111.url).models()[0]
+    spelled = {"hash": listed.hash, "title": listed.title}.get(name, name)
+    path = save_payload(Txt2Img(model=spelled, width=512, height=512), tmp_path / "x.json")
+
+    findings = look_at_server(a1111.url, str(path), ())
+
+    assert any(text == f"installed on this server: {spelled} (model)" for text in texts(findings, "good"))
+
+
+def test_a_server_is_taken_for_what_is_said_and_what_it_looks_like_is_told(a1111: Simulator) -> None:
+    findings = look_at_server(a1111.url, None, (), dialect="forge")
+
+    assert findings[0].text == "it answers, and is taken for Forge as you say"
+    assert findings[1].facts == {"looks_like": "a1111"}
+
+
+def _own_address() -> str:
+    """The address of this machine in its network; no packet is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as looking:
+        try:
+            looking.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        return str(looking.getsockname()[0])
+
+
+@pytest.mark.parametrize("url", ["http://{}:{}", "http://user:secret@{}:{}"])
+def test_a_server_that_lets_everyone_in_is_warned_of_even_where_a_password_is_sent(url: str) -> None:
+    host = _own_address()
+    with Simulator("a1111", host="0.0.0.0") as server:  # noqa: S104 - that is what is looked at
+        findings = look_at_server(url.format(host, port_of(server)), None, ())
+
+    assert [one.level for one in findings if one.topic == "auth"] == ["note"]
+    assert "secret" not in str(findings)
+
+
+def test_a_server_that_asks_for_its_password_is_not_warned_of() -> None:
+    host = _own_address()
+    with Simulator("a1111", host="0.0.0.0", auth=("user", "secret")) as server:  # noqa: S104 - that is what is looked at
+        findings = look_at_server(f"http://user:secret@{host}:{port_of(server)}", None, ())
+
+    assert [one for one in findings if one.topic == "auth"] == []
+    assert findings[0].level == "good"
+
+
+def test_windows_keeps_itself_awake_by_a_call() -> None:
+    assert look_at_machine(platform="win32").level == "good"
