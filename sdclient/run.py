@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pydantic import JsonValue
 
 from sdclient.batch import again
 from sdclient.batch.events import Listener
@@ -24,27 +21,22 @@ from sdclient.batch.sweep import Swept, clean
 from sdclient.batch.verify import Finding, make_room, verify
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.client import Client
-from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_lanes
-from sdclient.planning import JobList, PromptRow, plan_folder, plan_prompts, prompt_row
-from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.planner import Planner, StrPath
 from sdclient.segment import SegmentSettings
-from sdclient.steps.generate import GenerateSpec, ServerLane
+from sdclient.steps.generate import ServerLane
 from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
 from sdclient.steps.segment import SegmenterLane, SegmentSpec
-from sdclient.steps.sizes import Fit, parse_size
 from sdclient.tables import typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-StrPath = str | os.PathLike[str]
 
-
-class Run:
+class Run(Planner):
     """A run: an output folder, the jobs planned in it, and the machines that share it.
 
     What is added is planned in memory; folder and plan are written when work begins, or by `save`. Until then
@@ -64,8 +56,7 @@ class Run:
     def __init__(
         self, out: StrPath, *, run_seed: int | None = None, lease_s: float = LEASE_S, beat_s: float = BEAT_S
     ) -> None:
-        self.folder = RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
-        self.skipped: list[str] = []
+        super().__init__(RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s))
         self._engine: ThreadsEngine | None = None
 
     @classmethod
@@ -76,87 +67,9 @@ class Run:
             RunFolderError: If there is none.
         """
         run = cls.__new__(cls)
-        run.folder = RunFolder.open(Path(out))
-        run.skipped = []
+        Planner.__init__(run, RunFolder.open(Path(out)))
         run._engine = None  # noqa: SLF001 - our own, made without __init__
         return run
-
-    @property
-    def out(self) -> Path:
-        """The output folder."""
-        return self.folder.out
-
-    # Planning
-
-    def add(
-        self, prompts: Iterable[str | Mapping[str, JsonValue] | PromptRow], request: Txt2Img, *, into: str = ""
-    ) -> Run:
-        """Plan one txt2img job for every prompt.
-
-        Args:
-            prompts: Prompts, or mappings of request fields, or rows with columns of your own.
-            request: What all have in common.
-            into: Folder for the images, relative to the output folder.
-        """
-        return self.add_jobs(plan_prompts(GenerateSpec(request), map(prompt_row, prompts), into=into))
-
-    def add_folder(
-        self, folder: StrPath, request: Img2Img, *, size: str | None = None, fit: Fit = "pad", into: str = ""
-    ) -> Run:
-        """Plan one img2img job for every image below a folder.
-
-        Args:
-            folder: Where the images are.
-            request: What to draw over them.
-            size: ``source``, ``WxH``, ``long-side=N`` or ``scale=F``; None: the request's size, else the source's.
-            fit: ``pad`` or ``crop`` to a size the server takes; padding is taken off again.
-            into: Folder for the images, relative to the output folder.
-        """
-        if not isinstance(request, Img2Img):  # pyright: ignore[reportUnnecessaryIsInstance] - notebooks are not checked
-            raise ConfigurationError(f"a folder is drawn over with an Img2Img, not {type(request).__name__}")
-        spec = GenerateSpec(request, None if size is None else parse_size(size), fit)
-        listed, skipped = plan_folder(spec, Path(folder), self.out, into=into)
-        self.skipped += skipped
-        return self.add_jobs(listed)
-
-    def add_cutouts(
-        self, folder: StrPath, settings: SegmentSettings, *, prompts: Prompts | None = None, into: str = ""
-    ) -> Run:
-        """Plan one segment job for every image below a folder (`cutting.plan_cutouts` says how).
-
-        Args:
-            folder: Where the images are.
-            settings: Which segmenter, and how.
-            prompts: What to cut out, by image; None cuts out everything.
-            into: Folder for the cut-outs, relative to the output folder.
-        """
-        listed, skipped = plan_cutouts(Path(folder), self.out, settings, prompts=prompts, into=into)
-        self.skipped += skipped
-        return self.add_jobs(listed)
-
-    def add_cutouts_of_outputs(self, settings: SegmentSettings, *, into: str = CUTOUTS) -> Run:
-        """Plan one segment job for every image this run draws and does not draw over again."""
-        return self.add_jobs(plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into))
-
-    def add_jobs(self, listed: JobList) -> Run:
-        """Plan jobs made elsewhere, by a recipe. Jobs that are known already are left as they are.
-
-        Raises:
-            PlanError: If jobs contradict each other, the plan, or files that are there.
-        """
-        self.folder.stage(listed.jobs, listed.specs)
-        return self
-
-    def save(self) -> Run:
-        """Write the plan now, for other machines to join; `start` does so by itself.
-
-        Raises:
-            PlanError: If another machine planned something else meanwhile.
-            RunFolderError: If the folder cannot hold a run.
-            StorageError: If it cannot be written.
-        """
-        self.folder.save()
-        return self
 
     # Working
 
