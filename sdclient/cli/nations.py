@@ -22,6 +22,7 @@ from sdclient.recipes.nations import (
     Study,
     StudyPayloads,
     add_up,
+    has_paired_seeds,
     load_queue,
     load_study,
     parse_count,
@@ -92,6 +93,8 @@ def command(
     A nation and category named twice means so many more. Counts are in all for one folder: the same queue
     again goes on where it stopped.
     """
+    if with_base64 and not export_emif:
+        raise ConfigurationError("--base64 puts images into EMIF's table; say --export-emif, too")
     if export_emif and plan is None and (out / STATE_FOLDER).is_dir():
         _export(Run.open(out), with_base64=with_base64)
         return
@@ -106,9 +109,8 @@ def command(
     segmenter = _segmenter(cutouts, may_ask=plan is None or sys.stdin.isatty())
     run = open_run(out, run_seed)
     before = len(run.jobs())
-    paired = run.folder.settings.run_seed if paired_seeds else None
     payloads = StudyPayloads(generate, bake, segmenter)
-    run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=paired))
+    run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
     if before:
         say(f"{before} jobs were planned in {out} before, {len(run.jobs()) - before} are new: counts are in all")
     code = work(run, Company(urls, segmenter), running)
@@ -130,6 +132,22 @@ def open_run(out: Path, run_seed: int | None) -> Run:
             f"{out}: was begun with --seed {chosen}, which does not change; leave --seed out, or use another folder"
         )
     return run
+
+
+def _paired_run_seed(run: Run, *, is_wanted: bool) -> int | None:
+    """Return the seed that the list of all nations follows from; None where each image has its own.
+
+    How a study was begun holds, so that the option need not be said again.
+    """
+    begun = has_paired_seeds(run.jobs())
+    if is_wanted and begun is False:
+        raise ConfigurationError(
+            f"{run.out}: was begun without --paired-seeds, and its images have seeds of their own, which does not "
+            "change; leave --paired-seeds out, or use another folder"
+        )
+    if begun and not is_wanted:
+        say(f"{run.out}: was begun with --paired-seeds; new images are paired, too")
+    return run.folder.settings.run_seed if is_wanted or begun else None
 
 
 def ask_queue(study: Study) -> list[QueueEntry]:

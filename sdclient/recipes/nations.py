@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sdclient.batch.plan import Job, OutputInput, job_seed
@@ -42,6 +42,7 @@ __all__ = [
     "Study",
     "StudyPayloads",
     "add_up",
+    "has_paired_seeds",
     "load_queue",
     "load_study",
     "parse_count",
@@ -99,6 +100,12 @@ def plan_nations(
         _refuse_fixed_seed(payloads)
         _pair(listed, paired_run_seed)
     return listed
+
+
+def has_paired_seeds(jobs: Iterable[Job]) -> bool | None:
+    """Tell from the jobs of a study whether all nations share one list of seeds; None where it has no jobs yet."""
+    # A redo with a new seed names one too, so only first revisions tell.
+    return next(("seed" in job.changes for job in jobs if job.kind == "txt2img" and not job.revision), None)
 
 
 def _generations(listed: JobList, spec: GenerateSpec, entry: QueueEntry, study: Study) -> list[Job]:

@@ -214,6 +214,40 @@ def test_paired_seeds_give_nations_the_same_seeds_and_the_server_gets_them(
     assert Counter(map(int, seeds.values())) == sent
 
 
+def test_a_study_goes_on_paired_where_the_option_is_forgotten(cli: CommandLine, draw_things: Simulator) -> None:
+    study(cli, draw_things.url, "--paired-seeds", "--no-bake", queue="nation,category,count\nItalian,family,2\n")
+
+    more = "nation,category,count\nItalian,family,2\nGreek,family,2\n"
+    ended = study(cli, draw_things.url, "--no-bake", queue=more)
+
+    rows = table(cli.folder / "STUDY" / "images.csv")
+    seeds = {nation: [row["seed"] for row in rows if row["nation"] == nation] for nation in ("Italian", "Greek")}
+    assert ended.code == 0
+    assert "STUDY: was begun with --paired-seeds; new images are paired, too" in ended.stderr
+    assert seeds["Italian"] == seeds["Greek"]
+
+
+def test_pairing_a_study_that_was_begun_without_is_refused_in_words(cli: CommandLine, draw_things: Simulator) -> None:
+    study(cli, draw_things.url, "--no-bake")
+
+    ended = study(cli, draw_things.url, "--no-bake", "--paired-seeds")
+
+    assert ended.code == 2
+    assert "STUDY: was begun without --paired-seeds" in ended.stderr
+    assert "leave --paired-seeds out, or use another folder" in ended.stderr
+    assert len(posts(draw_things)) == 2
+
+
+def test_a_redo_with_new_seeds_does_not_pass_for_pairing(cli: CommandLine, draw_things: Simulator) -> None:
+    study(cli, draw_things.url, "--no-bake")
+    cli("redo", "STUDY", "*", "--new-seed")
+
+    ended = study(cli, draw_things.url, "--no-bake")
+
+    assert ended.code == 0
+    assert "paired" not in ended.stderr
+
+
 def test_a_data_set_of_ones_own_is_drawn_with_an_ending_of_ones_own(cli: CommandLine, draw_things: Simulator) -> None:
     (cli.folder / "mars.csv").write_text("nation,category,prompt\nMars,home,a red house\n")
     queue = "nation,category,count\nMars,home,1\n"
@@ -353,6 +387,13 @@ def test_the_images_themselves_are_in_the_table_only_when_asked_for(cli: Command
     assert list(rows[0])[:4] == ["Nation", "Category", "Base64 Code", "Filename"]
     for row in rows:
         assert base64.b64decode(row["Base64 Code"]) == (cli.folder / "STUDY" / row["Path"]).read_bytes()
+
+
+def test_base64_without_the_table_it_goes_into_is_refused(cli: CommandLine) -> None:
+    ended = cli("nations", "--plan", planned(cli), "--out", "STUDY", "--base64")
+
+    assert ended.code == 2
+    assert "--base64 puts images into EMIF's table; say --export-emif, too" in ended.stderr
 
 
 def test_an_image_that_is_gone_leaves_the_table_of_before(cli: CommandLine, draw_things: Simulator) -> None:
