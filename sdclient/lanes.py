@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sdclient.batch.lane import Lane
 from sdclient.batch.plan import Job
 from sdclient.client import Client, Losses
+from sdclient.dialects.base import Loss
 from sdclient.dialects.losses import refuse
 from sdclient.errors import AuthenticationError, ConfigurationError, SDClientError, TransportError, WrongServerError
 from sdclient.steps.generate import GenerateSpec, ServerLane
@@ -89,6 +90,22 @@ class LaneLosses:
 
     def __str__(self) -> str:
         return "\n".join(f"  {line}" for line in f"{self.kind} on {self.server}, {self.losses}".splitlines())
+
+
+def each_loss_once(found: Sequence[LaneLosses]) -> list[LaneLosses]:
+    """Put the kinds of jobs that share a loss together, so that each loss of a server is told once."""
+    servers: dict[tuple[str, str], dict[Loss, set[str]]] = {}
+    for one in found:
+        kinds_of = servers.setdefault((one.server, one.losses.server), {})
+        for loss in one.losses.items:
+            kinds_of.setdefault(loss, set()).add(one.kind)
+    told: list[LaneLosses] = []
+    for (server, title), kinds_of in servers.items():
+        groups: dict[str, list[Loss]] = {}
+        for loss, kinds in kinds_of.items():
+            groups.setdefault(", ".join(sorted(kinds)), []).append(loss)
+        told += [LaneLosses(server, kinds, Losses(title, tuple(losses))) for kinds, losses in groups.items()]
+    return told
 
 
 def check_losses(

@@ -22,6 +22,7 @@ from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
+from sdclient.lanes import each_loss_once
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
@@ -180,7 +181,7 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     say(f"{run.out}: {plural(counts.jobs, 'job')}, {counts.done} done, {counts.left} to do" + _aside(counts))
     open_kinds = run.open_kinds()
     say(table([(lane.name, _title(lane), ", ".join(sorted(lane.kinds & open_kinds))) for lane in lanes]))
-    for one in losses:
+    for one in each_loss_once(losses):
         say(str(one))
     time_text = (
         f"about {duration(seconds)} by what was measured here"

@@ -174,7 +174,8 @@ def test_eta_reaches_a1111_with_ddim_and_is_a_loss_on_draw_things(
     apple = cli("interleave", "c.toml", "--out", "ONE", "--url", draw_things.url, "--limit", "1", *SMALL)
     cli("interleave", "c.toml", "--out", "TWO", "--url", a1111.url, *SMALL)
 
-    assert "Draw Things has no eta" in apple.stderr
+    assert apple.stderr.count("Draw Things has no eta") == 1
+    assert "img2img, txt2img on " in apple.stderr
     first = bodies(a1111, "txt2img")[0]
     assert (first["eta"], first["sampler_name"], first["cfg_scale"]) == (0.2, "DDIM", 7.5)
     assert len(bodies(a1111, "img2img")) == 6

@@ -214,6 +214,10 @@ def load_interleave(path: Path) -> InterleaveConfig:
 def _plain(line: str) -> str:
     if "style_configs: " in line and "at least 1 item" in line:
         return line.split("style_configs: ", maxsplit=1)[0] + "style_configs: holds no style; describe one at least"
+    if line.endswith(("should be a valid string, not True", "should be a valid string, not False")):
+        return line + "; put the word into quotes: without them, on, off, yes and no are truth values in YAML"
+    if "should be a valid string, not " in line:
+        return line + "; put it into quotes"
     if "last_image" in line or ".images" in line:
         return line + "; images are kept by the run, leave this key out"
     # The union of the two kinds a preview may be shows in pydantic's path.

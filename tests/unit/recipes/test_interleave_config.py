@@ -184,6 +184,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, block: str, keys: dict[str, obje
     assert text.startswith(block)
 
 
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [
+        ("on", "not True; put the word into quotes: without them, on, off, yes and no are truth values in YAML"),
+        ("no", "not False; put the word into quotes: without them, on, off, yes and no are truth values in YAML"),
+        ("2024", "not 2024; put it into quotes"),
+    ],
+)
+def test_a_word_that_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Path, tag: str, hint: str) -> None:
+    text = problem(tmp_path, YAML + f"    # again\n  - style: ink\n    file_tag: {tag}\n    weight: 1\n", "c.yaml")
+
+    assert text == f"style_configs[1].file_tag: Input should be a valid string, {hint}"
+
+
 def test_zero_styles_are_refused(tmp_path: Path) -> None:
     values = json.loads(changed("prompt_config"))
     values["style_configs"] = []
