@@ -168,7 +168,7 @@ def _tell(one: OneImage, result: Result, wall_s: float) -> None:
         )
         return
     for change in result.changed:
-        say(f"asked {change.field}={change.asked}, the server says it used {change.applied}")
+        say(str(change))
     for path, image in zip(paths, result.images, strict=True):
         seed = "unknown" if image.seed is None else image.seed
         click.echo(f"{path}  {image.size[0]}x{image.size[1]}  seed {seed}  {duration(wall_s)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 from pydantic import JsonValue
@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from sdclient.client.cleaning import clean_text
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
-from sdclient.dialects.base import Compiled, Loss, ReadReply
+from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.losses import is_lost
 from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas import Img2Img, Txt2Img
@@ -21,6 +21,12 @@ from sdclient.schemas.parts import ControlNet, Tiles
 _MODEL_FIELDS = frozenset({"model", "vae", "refiner", "refiner.model", "hires_upscaler", "hires.upscaler"})
 # What is always told where it was done; silence about it means that it was not.
 _TOLD_WHEN_DONE = frozenset({"refiner", "switch_at"})
+# Names of settings in a reply that are fields of a part.
+_FIELD_OF: Mapping[str, str] = {
+    "refiner": "refiner.model",
+    "switch_at": "refiner.switch_at",
+    "hires_upscaler": "hires.upscaler",
+}
 _CLOSE = 1e-6
 _SHOWN_CHARS = 200
 _CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
@@ -44,7 +50,11 @@ def find_changes(
         file_format: Format of the files that came, as in ``ImageFacts.format``; None does not compare it.
     """
     applied = {**_told_in_text(read.infotexts), **read.applied}
-    asked = {**_asked_parts(request, compiled.losses), **compiled.asked}
+    wanted_fields = {**_asked_parts(request), **compiled.asked}
+    # What was left out before sending is told by its loss.
+    asked = {
+        name: value for name, value in wanted_fields.items() if not is_lost(_FIELD_OF.get(name, name), compiled.losses)
+    }
     found = [
         Change(name, value, _safe(applied[name]))
         for name, value in asked.items()
@@ -56,10 +66,29 @@ def find_changes(
         found += [Change(name, asked[name], None) for name in silent]
         found += [] if is_lost("controls", compiled.losses) else _control_changes(request, labels)
         found += _script_changes(request, compiled, labels, read.infotexts)
+    found += _surplus(compiled, read)
     wanted = compiled.call.body.get("samples_format")
     if file_format and file_format != "PNG" and wanted == "png":
         found.append(Change("format", "PNG", file_format))
     return tuple(found)
+
+
+def _surplus(compiled: Compiled, read: ReadReply) -> list[Change]:
+    """Record images that came and belong to nothing that was sent; they are kept, as maps."""
+    body = compiled.call.body
+    if not read.maps or body.get("script_name"):
+        # Scripts give images of stages in between, and those are told apart where the reply is read.
+        return []
+    sent = body.get("alwayson_scripts")
+    units = (
+        next((value for title, value in sent.items() if title.casefold() == "controlnet"), None)
+        if isinstance(sent, dict)
+        else None
+    )
+    args = units.get("args") if isinstance(units, dict) else None
+    if len(read.maps) <= (len(args) if isinstance(args, list) else 0):
+        return []
+    return [Change("images", len(read.images), len(read.images) + len(read.maps))]
 
 
 def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
@@ -77,12 +106,11 @@ def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _asked_parts(request: Txt2Img | Img2Img, losses: Sequence[Loss]) -> dict[str, JsonValue]:
+def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
     asked: dict[str, JsonValue] = {}
     if request.vae is not None and request.vae.casefold() not in ("automatic", "none"):
         asked["vae"] = request.vae
-    # What was left out before sending is told by its loss.
-    if request.refiner is not None and not is_lost("refiner.model", losses):
+    if request.refiner is not None:
         asked |= {"refiner": request.refiner.model, "switch_at": request.refiner.switch_at}
     if isinstance(request, Txt2Img) and request.hires is not None and request.hires.upscaler is not None:
         asked["hires_upscaler"] = request.hires.upscaler

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from sdclient.client.connection import Connection
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, Loss
+from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
 from sdclient.dialects.losses import sort_losses
 from sdclient.schemas import Img2Img, Txt2Img
@@ -29,7 +30,11 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         TransportError: If the server cannot be asked what it has.
     """
     compiled = connection.dialect.compile(request, connection.facts)
-    losses = [*_missing_loras(connection, request), *_missing_vae(connection, request)]
+    losses = [
+        *missing_overlays(request, connection.dialect),
+        *_missing_loras(connection, request),
+        *_missing_vae(connection, request),
+    ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
 
 

@@ -29,6 +29,9 @@ class Change:
     applied: JsonValue
 
     def __str__(self) -> str:
+        if self.field == "images":
+            were = "was" if self.asked == 1 else "were"
+            return f"images: {self.applied} came, {self.asked} {were} asked for; the others are kept as maps"
         if self.applied is None:
             return f"{self.field}: {self.asked} was asked for, and the server does not say that it did it"
         return f"{self.field}: {self.asked} was asked for, {self.applied} was used"

@@ -338,6 +338,10 @@ def _is_native(draft: Draft) -> bool:
 def _asked(request: Txt2Img | Img2Img, draft: Draft, sampler: SamplerChoice | None) -> dict[str, JsonValue]:
     """Return the settings that the reply's ``info`` will name, by the same names."""
     asked = {name: draft.values[name] for name in _ASKED if name in draft.values}
+    for name in ("width", "height"):
+        if isinstance(side := asked.get(name), int):
+            # What it is rounded to is told by a loss.
+            asked[name] = side // A1111.granularity_px * A1111.granularity_px
     if draft.values.get("enable_hr") or draft.values.get("script_name"):
         # There `info` tells of one pass or tile or the other, by version.
         for name in ("width", "height", "denoising_strength"):

@@ -71,6 +71,9 @@ class KoboldCpp(SdCpp):
         if isinstance(request, Img2Img) and request.mask is not None and _is_old(facts):
             # It would draw over the whole image, and call that a success.
             draft.refuse("mask", "this version of KoboldCpp takes no mask; update it")
+
+    def check_size(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
+        """Say that a size may come out otherwise, by steps or by a limit of the server's."""
         for name in ("width", "height"):
             side = cast("int | None", getattr(request, name))
             if side is not None and (side % self.granularity_px or side > _OLD_LONG_SIDE_PX):

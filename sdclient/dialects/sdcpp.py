@@ -178,6 +178,18 @@ class SdCpp:
                 draft.put(name, value, name)
         if request.seed is not None and request.seed >= 0:
             draft.put("seed", request.seed, "seed")
+        self.check_size(request, draft)
+
+    def check_size(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
+        """Say that a size may come out otherwise; not every build rounds, and none tells to what."""
+        for name in ("width", "height"):
+            side = cast("int | None", getattr(request, name))
+            if side is not None and side % self.granularity_px:
+                message = (
+                    f"{self.title} may draw another size than {side}; what it rounds to depends on the model, "
+                    f"and multiples of {self.granularity_px} suit every one"
+                )
+                draft.lose(name, "approximated", "warning", message)
 
     def put_count(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
         """Write how many images to make, one number here."""

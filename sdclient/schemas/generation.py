@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 
 from sdclient.schemas.base import Fraction, ImageBytes, Int, Items, Number, RequestModel, SizePx
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
@@ -95,6 +95,12 @@ class Request(RequestModel):
     """Keys of one server's own, by dialect: ``{"drawthings": {"sharpness": 2}}``. Checked when compiled."""
     overlays: Mapping[str, Mapping[str, JsonValue]] = Field(default_factory=dict, repr=False)
     """What a payload file changes per dialect: fields of this request, by dialect name."""
+    _only_elsewhere: Mapping[str, tuple[str, ...]] = PrivateAttr(default_factory=dict[str, "tuple[str, ...]"])
+
+    @property
+    def only_elsewhere(self) -> Mapping[str, tuple[str, ...]]:
+        """Fields that the payload sets for other dialects and not for the one it was merged for, with those dialects."""
+        return self._only_elsewhere
 
     @field_validator("native", "overlays")
     @classmethod
@@ -123,7 +129,9 @@ class Request(RequestModel):
         values = {**self.to_mapping(), **changes}
         if "overlays" not in changes and self.overlays:
             values["overlays"] = {name: _without(overlay, name, changes) for name, overlay in self.overlays.items()}
-        return self.from_mapping(values)
+        copy = self.from_mapping(values)
+        copy._only_elsewhere = {name: told for name, told in self._only_elsewhere.items() if name not in changes}  # noqa: SLF001 - a copy of its own class
+        return copy
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Self:
@@ -152,7 +160,11 @@ class Request(RequestModel):
                 overlay["native"] = {name: overlay["native"]}
             values = merged(values, overlay)
         where = f"{type(self).__name__} with the overlay {' + '.join(names)}" if self.overlays else ""
-        return self.from_mapping(values, where=where)
+        whole = self.from_mapping(values, where=where)
+        others = {name: overlay for name, overlay in self.overlays.items() if name not in names}
+        # A request merged before has no overlays any more, and knows already.
+        whole._only_elsewhere = _set_elsewhere(values, others) if self.overlays else self._only_elsewhere  # noqa: SLF001 - a copy of its own class
+        return whole
 
 
 class Txt2Img(Request):
@@ -210,6 +222,24 @@ class Img2Img(Request):
         if self.ultimate_upscale is not None and self.sd_upscale is not None:
             raise ValueError("ultimate_upscale and sd_upscale: a server runs one such script; keep one of the two")
         return self
+
+
+def _set_elsewhere(
+    values: Mapping[str, object], others: Mapping[str, Mapping[str, JsonValue]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the fields that ``others`` set and ``values`` do not, with the dialects that set them.
+
+    A part (a ControlNet unit, a refiner) counts where any of them has it; a plain value where all of them do, since
+    one alone may need what means nothing elsewhere.
+    """
+    named = dict.fromkeys(field for overlay in others.values() for field in overlay if field != "native")
+    found: dict[str, tuple[str, ...]] = {}
+    for field in named:
+        told = tuple(name for name, overlay in others.items() if overlay.get(field) not in (None, [], {}))
+        is_part = any(isinstance(others[name][field], list | dict) for name in told)
+        if told and values.get(field) in (None, (), []) and (is_part or 1 < len(told) == len(others)):
+            found[field] = told
+    return found
 
 
 def _without(overlay: Mapping[str, JsonValue], dialect: str, changes: Mapping[str, object]) -> dict[str, JsonValue]:

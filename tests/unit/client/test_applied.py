@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from sdclient.client.applied import find_changes
 from sdclient.client.cleaning import clean_text
-from sdclient.dialects.base import Call, Compiled, ReadReply, Route
+from sdclient.dialects.base import Call, Compiled, Loss, ReadReply, Route
 from sdclient.schemas import ADetailer, ControlNet, HiresFix, Refiner, Tiled, Tiles, Txt2Img
 
 CALL = Call(Route("POST", "/x"), {})
@@ -136,6 +136,38 @@ def test_another_format_than_the_one_asked_for_is_told(came: str | None, expecte
 
     assert [one.field for one in found] == expected
     assert find_changes(FOX, Compiled(CALL), ReadReply(("x",)), file_format="JPEG") == ()
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        (None, {"refiner": None, "switch_at": None, "vae": "b"}),
+        (Loss("refiner", "dropped", "warning", "no"), {"vae": "b"}),
+        (Loss("refiner.model", "dropped", "warning", "no"), {"switch_at": None, "vae": "b"}),
+        (Loss("vae", "dropped", "warning", "no"), {"refiner": None, "switch_at": None}),
+    ],
+    ids=["nothing", "the refiner", "its model", "the vae"],
+)
+def test_what_a_loss_has_told_is_not_told_again_as_a_change(lost: Loss | None, expected: dict[str, JsonValue]) -> None:
+    request = FOX.replace(refiner=Refiner(model="ref", switch_at=0.7), vae="a")
+    read = ReadReply(("x",), applied={"vae": "b"}, info={"extra_generation_params": {}})
+
+    found = find_changes(request, Compiled(CALL, losses=() if lost is None else (lost,)), read)
+
+    assert {one.field: one.applied for one in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("maps", "units", "expected"), [(2, 0, [("images", 1, 3)]), (1, 1, []), (2, 1, [("images", 1, 3)]), (0, 0, [])]
+)
+def test_images_that_nobody_asked_for_are_recorded(maps: int, units: int, expected: list[object]) -> None:
+    body: dict[str, JsonValue] = {"alwayson_scripts": {"ControlNet": {"args": [{}] * units}}} if units else {}
+    read = ReadReply(("x",), maps=("m",) * maps)
+
+    found = find_changes(FOX, Compiled(Call(CALL.route, body)), read)
+
+    assert [(one.field, one.asked, one.applied) for one in found] == expected
+    assert all(str(one) == "images: 3 came, 1 was asked for; the others are kept as maps" for one in found)
 
 
 SCRIPTED = FOX.replace(

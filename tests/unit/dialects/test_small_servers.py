@@ -128,6 +128,14 @@ def test_native_keys_are_checked(name: str) -> None:
         compiled("koboldcpp", native={"koboldcpp": {"distilled_guidance": None}})
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_size_between_the_steps_is_said_to_come_out_otherwise(name: str) -> None:
+    found = compiled(name, width=520, height=512)
+
+    assert losses(found) == [("width", "approximated", "warning")]
+    assert found.expected.size is None
+
+
 # --- stable-diffusion.cpp -------------------------------------------------------------------------------------------
 
 
@@ -213,7 +221,7 @@ def test_koboldcpp_makes_one_image(fields: dict) -> None:
 def test_koboldcpp_says_what_it_will_clamp() -> None:
     found = compiled("koboldcpp", steps=90, cfg_scale=0.5, width=2048, height=100)
 
-    assert losses(found) == [(name, "approximated", "warning") for name in ("steps", "cfg_scale", "width", "height")]
+    assert losses(found) == [(name, "approximated", "warning") for name in ("width", "height", "steps", "cfg_scale")]
     assert "makes 80 of 90" in found.losses[0].message
     assert found.expected.size is None
     assert not losses(compiled("koboldcpp", steps=80, cfg_scale=25, width=1024, height=64))
