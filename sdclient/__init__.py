@@ -48,11 +48,25 @@ if TYPE_CHECKING:
     )
     from sdclient.images import GeneratedImage
     from sdclient.run import Run
-    from sdclient.schemas import ControlNet, Enlarge, HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img
+    from sdclient.schemas import (
+        ADetailer,
+        ControlNet,
+        Enlarge,
+        HiresFix,
+        Img2Img,
+        Lora,
+        Refiner,
+        SDUpscale,
+        Tiled,
+        Tiles,
+        Txt2Img,
+        UltimateUpscale,
+    )
     from sdclient.segment import SegmentSettings
     from sdclient.transport import CancelToken
 
 __all__ = [
+    "ADetailer",
     "AnswerLostError",
     "AsyncClient",
     "AuthenticationError",
@@ -85,6 +99,7 @@ __all__ = [
     "RunError",
     "RunFolderError",
     "SDClientError",
+    "SDUpscale",
     "SegmentSettings",
     "SegmentationError",
     "ServerBusyError",
@@ -96,6 +111,7 @@ __all__ = [
     "Tiles",
     "TransportError",
     "Txt2Img",
+    "UltimateUpscale",
     "WrongServerError",
     "__version__",
 ]
@@ -131,7 +147,20 @@ _MODULES = {
     ),
     "images": ("GeneratedImage",),
     "run": ("Run",),
-    "schemas": ("ControlNet", "Enlarge", "HiresFix", "Img2Img", "Lora", "Refiner", "Tiled", "Tiles", "Txt2Img"),
+    "schemas": (
+        "ADetailer",
+        "ControlNet",
+        "Enlarge",
+        "HiresFix",
+        "Img2Img",
+        "Lora",
+        "Refiner",
+        "SDUpscale",
+        "Tiled",
+        "Tiles",
+        "Txt2Img",
+        "UltimateUpscale",
+    ),
     "segment": ("SegmentSettings",),
     "transport": ("CancelToken",),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdclient import (
+    ADetailer,
     AsyncClient,
     CancelToken,
     Client,
@@ -19,9 +20,11 @@ from sdclient import (
     Result,
     Run,
     SDClientError,
+    SDUpscale,
     SegmentSettings,
     StepProgress,
     Txt2Img,
+    UltimateUpscale,
 )
 
 
@@ -48,6 +51,11 @@ def bake(sd: Client, earlier: Result, picture: Image.Image) -> Result:
     for source in ("in.png", Path("in.png"), b"...", picture, earlier.image):
         earlier = sd.img2img(source, request, size="long-side=2048", fit="crop")
     return earlier
+
+
+def enlarge_by_redrawing(sd: Client) -> Result:
+    request = Img2Img(adetailer=[ADetailer(model="face_yolov8n.pt")], ultimate_upscale=UltimateUpscale(scale=2))
+    return sd.img2img("in.png", request.replace(ultimate_upscale=None, sd_upscale=SDUpscale(scale=2)))
 
 
 def watch(sd: Client, token: CancelToken) -> bool:
