@@ -54,7 +54,7 @@ def bake(sd: Client, earlier: Result, picture: Image.Image) -> Result:
 
 
 def enlarge_by_redrawing(sd: Client) -> Result:
-    request = Img2Img(adetailer=[ADetailer(model="face_yolov8n.pt")], ultimate_upscale=UltimateUpscale(scale=2))
+    request = Img2Img(adetailer=(ADetailer(model="face_yolov8n.pt"),), ultimate_upscale=UltimateUpscale(scale=2))
     return sd.img2img("in.png", request.replace(ultimate_upscale=None, sd_upscale=SDUpscale(scale=2)))
 
 
