@@ -75,6 +75,8 @@ class Connection:
         self._facts: ServerFacts | None = None
         self._names: dict[Operation, tuple[str, ...] | None] = {}
         self._lock = threading.RLock()
+        self.is_simulated = False
+        """Whether the last reply came from our simulator; False before the first."""
 
     @property
     def dialect(self) -> Dialect:
@@ -220,11 +222,13 @@ class Connection:
         """Send one call, once, and return the reply as it came."""
         url = self.address.url(route.path)
         try:
-            return self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
+            reply = self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
         except NotSentError as exc:
             if self._doubt:
                 raise NotSentError(f"{exc}; {self._doubt}") from exc
             raise
+        self.is_simulated = reply.is_simulated
+        return reply
 
     def decode(self, reply: HttpReply, route: Route) -> Answer:
         """Judge a reply's status and decode it.

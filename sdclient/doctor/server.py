@@ -72,6 +72,7 @@ def look_at_server(
     version = f"version {facts.version}" if facts.version else "its API does not say which version"
     # Whoever is told what answers there does not look.
     said = f"{title} answers; {version}" if dialect is None else f"it answers, and is taken for {title} as you say"
+    said += " (SIMULATED by sdclient)" if client.connection.is_simulated else ""
     told = {"dialect": client.dialect, "title": title, "version": facts.version}
     findings = [Finding("good", client.url, said, "server", told)]
     findings += _other_program(url, client) if dialect is not None else ()

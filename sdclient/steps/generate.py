@@ -229,6 +229,8 @@ class ExecutedJob:
             "losses": [cast("JsonValue", asdict(loss)) for loss in result.losses],
             "changed": [cast("JsonValue", asdict(change)) for change in result.changed],
         }
+        if self._raw.reply.is_simulated:
+            record["simulated"] = True
         return Outcome(files, record, {"seed": "" if result.seed is None else str(result.seed)})
 
     def _write(self, part: Path, number: int, image: GeneratedImage, received: str) -> OutFile:

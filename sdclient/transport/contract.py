@@ -85,6 +85,11 @@ class HttpReply:
     elapsed_s: float
     length_known: bool = True
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether our simulator sent it: it says so in every reply, so that its images are never taken for real ones."""
+        return self.headers.get("server", "").startswith("sdclient-simulator")
+
     def json(self) -> object:
         """Return the body as JSON.
 

@@ -50,6 +50,7 @@ def test_draw_things_is_described_with_what_cannot_be_known(drawthings: Simulato
     findings = look_at_server(drawthings.url, None, ())
 
     assert findings[0].text.startswith("Draw Things answers")
+    assert findings[0].text.endswith("(SIMULATED by sdclient)")
     assert any("does not tell what it is drawing" in text for text in texts(findings, "note"))
     assert any("cannot be listed over the API; its window shows " in text for text in texts(findings, "note"))
     assert texts(findings, "wrong") == []

@@ -87,6 +87,7 @@ def test_a_job_writes_its_image_under_its_place_with_the_seed_of_the_run(lane: S
     assert (file.sha256, file.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert (file.facts["width_px"], file.facts["height_px"], file.facts["seed"]) == (128, 128, 4242)
     assert outcome.row == {"seed": "4242"}
+    assert outcome.record["simulated"] is True
     assert parse_infotext(read_infotext(data) or "").get_int("Seed") == 4242
 
 
@@ -292,4 +293,5 @@ def test_the_extension_follows_the_bytes_received(tmp_path: Path) -> None:
         outcome = run(ServerLane(Client(base_url(server))), task, tmp_path / "part")
 
     assert outcome.files[0].place == output_place("generated/fox", 1, ".webp")
+    assert "simulated" not in outcome.record
     assert outcome.files[0].facts["received_sha256"] == hashlib.sha256(file.getvalue()).hexdigest()
