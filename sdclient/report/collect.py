@@ -108,6 +108,9 @@ def make_report(content: RunContent, *, now: dt.datetime | None = None) -> RunRe
         failures=summarise_failures(content.folder, content.attempts, content.set_aside),
         energy=summarise_energy(content.attempts),
         notes=_shortened([*content.notes, *notes]),
+        simulated=tuple(
+            sorted({str(one.facts.get("server", "")) for one in records if one.facts.get("simulated") is True})
+        ),
     )
 
 

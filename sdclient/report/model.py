@@ -235,6 +235,7 @@ class RunReport:
         failures: Why tries failed, most frequent first.
         energy: What it took.
         notes: What is wrong with the folder, in sentences.
+        simulated: Names of the servers that were our simulator, not a real one.
     """
 
     name: str
@@ -251,3 +252,4 @@ class RunReport:
     failures: tuple[Failure, ...]
     energy: EnergySummary
     notes: tuple[str, ...]
+    simulated: tuple[str, ...] = ()

@@ -22,6 +22,9 @@ from sdclient.report.timeline import WIDTH, Timeline
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+SAMPLES = 8
+"""So many images stand in the head of the page."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageParts:
@@ -86,6 +89,7 @@ def render_page(parts: PageParts, links: PageLinks | None = None) -> str:
         plots=parts.plots,
         width=WIDTH,
         groups=_groups(run.images, links),
+        samples=_samples(run.images, links),
         kinds=sorted({card.kind for card in run.images}),
         data=embedded_json(_data(parts, links)),
         live=bool(parts.version),
@@ -135,7 +139,13 @@ def _environment() -> Environment:
 
 def _figures(run: RunReport) -> list[tuple[str, int]]:
     counts = run.counts.to_json()
-    return [(name.replace("_", " "), number) for name, number in counts.items() if number or name in ("jobs", "done")]
+    found = [(name.replace("_", " "), number) for name, number in counts.items() if number or name in ("jobs", "done")]
+    cutouts = sum(len(card.cutouts) for card in run.images)
+    return [
+        *found,
+        *([("images", len(run.images))] if run.images else []),
+        *([("cut-outs", cutouts)] if cutouts else []),
+    ]
 
 
 def _shares(run: RunReport) -> list[tuple[str, str]]:
@@ -154,6 +164,16 @@ def _groups(images: Sequence[ImageCard], links: PageLinks) -> list[tuple[str, li
         (folder, [(number, card, _source(card, links)) for number, card in cards])
         for folder, cards in groupby(numbered, key=lambda entry: entry[1].folder)
     ]
+
+
+def _samples(images: Sequence[ImageCard], links: PageLinks) -> list[tuple[int, ImageCard, str]]:
+    """Return some images from all over the run for its head: the latest kind of drawing, none that is only an input."""
+    drawn = [(number, card) for number, card in enumerate(images) if card.replayable and card.state != "gone"]
+    baked = [entry for entry in drawn if entry[1].before is not None]
+    shown = baked or drawn
+    count = min(len(shown), SAMPLES)
+    picked = [shown[index * len(shown) // count] for index in range(count)]
+    return [(number, card, _source(card, links)) for number, card in picked]
 
 
 def _source(card: ImageCard, links: PageLinks) -> str:

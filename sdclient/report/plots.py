@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 160
 """Points of a line; more are put together, mean by mean and maximum by maximum."""
 _SIZE_INCHES = (4.4, 2.1)
+_SECONDS_UP_TO_S = 3 * 60
 _MINUTES_UP_TO_S = 2 * 3600
 _FEW = 3
 _WHOLE_FROM = 100
@@ -77,7 +78,7 @@ class _Table:
 
     Attributes:
         frame: One row per attempt, by the time of its end.
-        unit: What the times are counted in: ``minutes`` or ``hours`` of work.
+        unit: What the times are counted in: ``seconds``, ``minutes`` or ``hours`` of work.
         per_hour: How many of them an hour has.
     """
 
@@ -144,7 +145,7 @@ def _read_table(attempts: Sequence[Mapping[str, str]]) -> _Table | None:
 
     lanes = read_lanes(attempts)
     axis = make_axis(lanes)
-    per_hour, unit = (1.0, "hours") if axis.length_s > _MINUTES_UP_TO_S else (60.0, "minutes")
+    per_hour, unit = _time_unit(axis.length_s)
     rows = [
         {
             "time": axis.at(bar.end_s) / 3600 * per_hour,
@@ -162,6 +163,12 @@ def _read_table(attempts: Sequence[Mapping[str, str]]) -> _Table | None:
     frame = pd.DataFrame(rows).sort_values("time", kind="stable").reset_index(drop=True)
     # A column of nothing but None is no column of numbers to pandas.
     return _Table(frame.astype(dict.fromkeys(_MEASURED, "float64")), unit, per_hour)
+
+
+def _time_unit(length_s: float) -> tuple[float, str]:
+    if length_s <= _SECONDS_UP_TO_S:
+        return 3600.0, "seconds"
+    return (60.0, "minutes") if length_s <= _MINUTES_UP_TO_S else (1.0, "hours")
 
 
 def _image_count(cells: Mapping[str, str]) -> int:

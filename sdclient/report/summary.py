@@ -16,6 +16,7 @@ from sdclient.batch.record import Record
 from sdclient.report.gallery import shortened
 from sdclient.report.history import figure, make_axis, read_lanes
 from sdclient.report.model import Change, EnergySummary, Failure, LossCount, RequestSummary, ServerSummary
+from sdclient.segment.settings import SegmentSettings
 
 _SHOWN_PLACES = 8
 _REPLY_CHARS = 1500
@@ -23,6 +24,7 @@ _TEXT_CHARS = 20_000
 _PROMPTS = ("prompt", "negative_prompt", "overlays")
 _VARIABLE = re.compile(r"0x[0-9a-f]+|[0-9a-f]{12,}|\d+(?:\.\d+)?")
 _FAILED = frozenset({"failed", "set_aside"})
+_OTHER = object()
 
 
 def summarise_requests(plan: Plan) -> tuple[RequestSummary, ...]:
@@ -35,8 +37,12 @@ def _request(kind: str, jobs: int, spec: Mapping[str, JsonValue]) -> RequestSumm
     inner = spec.get("request", spec.get("segment", {}))
     inner = inner if isinstance(inner, dict) else {}
     overlays = inner.get("overlays")
+    usual = SegmentSettings().to_json() if "segment" in spec else {}
     settings: dict[str, str] = {
-        name: _shown(value) for name, value in inner.items() if name not in _PROMPTS and value is not None
+        name: _shown(value)
+        for name, value in inner.items()
+        # Of many segmenter options nearly all stand at what they are anyway; the model is always worth a word.
+        if name not in _PROMPTS and value is not None and (name == "model" or value != usual.get(name, _OTHER))
     }
     settings |= {name: str(spec[name]) for name in ("size", "fit") if spec.get(name) is not None}
     text = json.dumps(_cut(dict(spec)), ensure_ascii=False, indent=1, sort_keys=True)
@@ -46,7 +52,23 @@ def _request(kind: str, jobs: int, spec: Mapping[str, JsonValue]) -> RequestSumm
 
 
 def _shown(value: JsonValue) -> str:
-    return shortened(value if isinstance(value, str) else json.dumps(_cut(value), ensure_ascii=False), 300)
+    return shortened(_words(_cut(value)), 300)
+
+
+def _words(value: JsonValue) -> str:
+    """Write a setting as people read it: ``first_width 960, strength 0.35`` instead of braces and quotes."""
+    if isinstance(value, dict):
+        named = [(name, part) for name, part in value.items() if part is not None]
+        return ", ".join(
+            f"{name} ({_words(part)})" if _is_many(part) else f"{name} {_words(part)}" for name, part in named
+        )
+    if isinstance(value, list):
+        return ", ".join(f"({_words(part)})" if _is_many(part) else _words(part) for part in value) or "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_many(value: JsonValue) -> bool:
+    return isinstance(value, (dict, list))
 
 
 def _cut(value: JsonValue) -> JsonValue:

@@ -162,15 +162,15 @@
   $("close").onclick = () => $("sheet").close();
   $("keep").onclick = () => setMark(open, "keep");
   $("reject").onclick = () => setMark(open, "reject");
-  $("sheet").onclose = () => { const n = open; open = -1; (cardOf(n)?.querySelector("a") || opener)?.focus(); };
-  $("groups").onclick = (event) => {
-    const card = event.target.closest(".card");
-    if (!card || !event.target.closest("a") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  $("sheet").onclose = () => { const n = open; open = -1; (opener?.isConnected && opener.dataset.n === String(n) ? opener : cardOf(n)?.querySelector("a") || opener)?.focus(); };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(".card a, .samples a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    opener = event.target.closest("a");
-    fill(Number(card.dataset.n));
+    opener = link;
+    fill(Number((link.closest(".card") || link).dataset.n));
     $("sheet").showModal();
-  };
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
     const focused = event.target.closest?.(".card");
@@ -185,7 +185,7 @@
   });
   // A thumbnail that was not copied along: the image itself stands in.
   document.addEventListener("error", (event) => {
-    const link = event.target.tagName === "IMG" && event.target.closest(".card a");
+    const link = event.target.tagName === "IMG" && event.target.closest(".card a, .samples a");
     if (link && !event.target.dataset.again) { event.target.dataset.again = "yes"; event.target.src = link.getAttribute("href"); }
   }, true);
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdclient.report.collect import make_report, read_run
-from sdclient.report.page import PageLinks, content_policy, embedded_json, place_url, render_page
+from sdclient.report.page import SAMPLES, PageLinks, content_policy, embedded_json, place_url, render_page
 from sdclient.report.plots import figure_text
 from sdclient.report.write import ReportOptions, page_parts, write_report
 from tests.unit.report.builder import RunBuilder, png
@@ -234,7 +234,40 @@ def test_a_report_again_makes_no_thumbnail_twice(studied: RunBuilder) -> None:
 def test_an_embedded_page_carries_its_thumbnails(studied: RunBuilder) -> None:
     written = write_report(studied.fresh(), ReportOptions(embed=True))
 
-    assert written.page.read_text(encoding="utf-8").count("data:image/webp;base64,") == 4
+    carried = re.findall(r'src="(data:image/webp;base64,[^"]+)"', written.page.read_text(encoding="utf-8"))
+    assert len(set(carried)) == 4
+
+
+def test_the_head_shows_the_last_drawing_of_each_image(studied: RunBuilder) -> None:
+    page = write_report(studied.fresh(), ReportOptions(thumbs=False)).page.read_text(encoding="utf-8")
+
+    head = page[page.index('<ul id="part-samples"') : page.index("<nav")]
+    assert re.findall(r'<a href="([^"]+)"', head) == [
+        "./baked/Italian/fox_1_upscaled_1.png",
+        "./baked/Greek/fox_1_upscaled_1.png",
+    ]
+
+
+def test_of_many_images_the_head_shows_a_few_from_all_over_the_run(builder: RunBuilder) -> None:
+    for number in range(SAMPLES * 3):
+        builder.commit(builder.plan(f"fox{number:02}"), png())
+
+    page = write_report(builder.fresh(), ReportOptions(thumbs=False)).page.read_text(encoding="utf-8")
+
+    head = page[page.index('<ul id="part-samples"') : page.index("<nav")]
+    assert re.findall(r'alt="([^"]+)"', head) == [f"fox{number:02}_1.png" for number in range(0, SAMPLES * 3, 3)]
+
+
+def test_a_page_of_a_simulated_server_says_so(builder: RunBuilder) -> None:
+    builder.commit(builder.plan("fox"), facts={"server": "mini", "simulated": True})
+
+    page = write_report(builder.fresh()).page.read_text(encoding="utf-8")
+
+    assert "<b>Simulated.</b> <bdi>mini</bdi>: images by sdclient" in page
+
+
+def test_a_page_of_a_real_server_does_not_call_it_simulated(studied: RunBuilder) -> None:
+    assert "Simulated." not in write_report(studied.fresh()).page.read_text(encoding="utf-8")
 
 
 def test_without_thumbnails_the_images_themselves_are_shown(studied: RunBuilder) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sdclient.report.collect import make_report, read_run
 from sdclient.report.summary import summarise_energy, summarise_servers
+from sdclient.segment.settings import SegmentSettings
 from tests.unit.report.builder import RunBuilder, moment
 from tests.unit.report.test_history import row
 
@@ -17,6 +18,38 @@ def test_requests_are_listed_with_their_settings_and_overlays(studied: RunBuilde
     assert requests[0].settings == {"steps": "30", "width": "64", "height": "64"}
     assert requests[0].overlays == ("a1111",)
     assert requests[2].settings == {"model": "classical"}
+
+
+def test_nested_settings_are_written_in_words_and_unset_ones_left_out(builder: RunBuilder) -> None:
+    request = {
+        "steps": 3,
+        "hires": {"first_width": 960, "strength": 0.35, "upscaler": None},
+        "tiled": {"vae": {"width": 512}},
+        "loras": [{"name": "x", "weight": 0.5}],
+        "styles": [],
+        "tiling": True,
+    }
+    builder.plan("fox", spec={"request": request})
+
+    [summary] = make_report(read_run(builder.fresh())).requests
+
+    assert summary.settings == {
+        "steps": "3",
+        "hires": "first_width 960, strength 0.35",
+        "tiled": "vae (width 512)",
+        "loras": "(name x, weight 0.5)",
+        "styles": "none",
+        "tiling": "true",
+    }
+
+
+def test_of_a_segmenters_options_those_that_were_changed_are_listed(builder: RunBuilder) -> None:
+    options = SegmentSettings(model="classical", padding_px=4).to_json()
+    builder.plan("cut", kind="segment", spec={"segment": options})
+
+    [summary] = make_report(read_run(builder.fresh())).requests
+
+    assert summary.settings == {"model": "classical", "padding_px": "4"}
 
 
 def test_an_image_inside_a_request_is_cut(builder: RunBuilder) -> None:
