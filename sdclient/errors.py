@@ -11,6 +11,7 @@
     ├── MissingExtraError (ImportError)   an optional package is not installed
     ├── TransportError                    no usable answer
     │   ├── NotSentError                  never reached the server; repeating is free
+    │   │   └── NotListeningError         the machine is there, and nothing listens at the port
     │   ├── AnswerLostError               sent, answer lost; the server may have drawn it
     │   │   └── DeadlineError             sent, no whole answer within the limits
     │   └── CancelledError                ended on request
@@ -20,6 +21,8 @@
     │   ├── ServerBusyError               429 or 503; later it may work
     │   ├── RejectedError                 the request itself is at fault; repeating is useless
     │   ├── ServerFaultError              the server failed while working
+    │   │   └── OverloadError             out of memory, or numbers that overflow: too much was asked of it
+    │   ├── ServerChangedError            it came back with another program, model or options
     │   ├── WrongServerError              something answers, but not a Stable Diffusion server
     │   └── BadReplyError                 success by its status, nonsense by its content
     ├── RunError                          a run folder or its plan
@@ -48,7 +51,9 @@ __all__ = [
     "LossError",
     "MissingExtraError",
     "MissingRouteError",
+    "NotListeningError",
     "NotSentError",
+    "OverloadError",
     "PayloadError",
     "PlanError",
     "RejectedError",
@@ -57,6 +62,7 @@ __all__ = [
     "SDClientError",
     "SegmentationError",
     "ServerBusyError",
+    "ServerChangedError",
     "ServerError",
     "ServerFaultError",
     "StorageError",
@@ -108,6 +114,10 @@ class TransportError(SDClientError):
 
 class NotSentError(TransportError):
     """The request never reached the server (refused, unknown host, connect timeout). Repeating is free."""
+
+
+class NotListeningError(NotSentError):
+    """The machine answers and nothing listens at the port: the server is not running."""
 
 
 class AnswerLostError(TransportError):
@@ -173,6 +183,20 @@ class RejectedError(ServerError):
 
 class ServerFaultError(ServerError):
     """The server failed while working on a request it had accepted."""
+
+    retryable = True
+    blames_server = True
+
+
+class OverloadError(ServerFaultError):
+    """The server ran out of memory or drew garbage: the request asks too much of it, and would again."""
+
+    retryable = False
+    blames_server = False
+
+
+class ServerChangedError(ServerError):
+    """The server came back as another: program, model, or options that matter to the images."""
 
     retryable = True
     blames_server = True

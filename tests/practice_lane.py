@@ -18,8 +18,8 @@ from pydantic import JsonValue
 
 from sdclient.batch.commit import foreign_file
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.health import HealthPolicy
 from sdclient.batch.lane import Task
-from sdclient.batch.nap import NapPolicy
 from sdclient.batch.patience import PatiencePolicy
 from sdclient.batch.plan import FileInput, Job, OutputInput, make_job, spec_id
 from sdclient.batch.record import Outcome, OutFile
@@ -30,7 +30,7 @@ from sdclient.files import write_new_file
 SPEC = {"request": {"prompt": "practice"}}
 ALL_KINDS = frozenset({"txt2img", "img2img", "segment"})
 QUICK = {
-    "naps": NapPolicy(first_s=0.01, longest_s=0.02, patience_s=20),
+    "health": HealthPolicy(first_open_s=0.01, longest_open_s=0.02, retries=1000),
     "patience": PatiencePolicy(first_s=0.01, longest_s=0.05),
 }
 

@@ -39,6 +39,19 @@ _LOOKS = 3
 """How often an input is looked for that is just being moved to its final place."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What is known of the server when a try on it failed.
+
+    Attributes:
+        is_healthy: There was nothing against it before.
+        has_died: It ended while it drew the job.
+    """
+
+    is_healthy: bool = False
+    has_died: bool = False
+
+
 @dataclass(slots=True)
 class Try:
     """A claimed job on its way, with the times of its stages (seconds)."""
@@ -50,6 +63,7 @@ class Try:
     prepare_s: float | None = None
     execute_s: float | None = None
     seed: int | None = None
+    ticket: int = 0
     window: Window = field(default_factory=Window)
 
 
@@ -221,20 +235,23 @@ class Attempts:
 
     # Ends without a commit
 
-    def fail(self, one: Try, error: BaseException, *, healthy: bool = False) -> Verdict:
+    def fail(self, one: Try, error: BaseException, server: ServerState = ServerState()) -> Verdict:
         """End a try that did not get through.
 
         Args:
             one: The try.
             error: What it ended with.
-            healthy: Whether its server had nothing against it before.
+            server: What is known of its server.
 
         Raises:
             StorageError: If its end cannot be written.
         """
         task = one.task
         verdict = judge(error, one.lane.name)
-        end = replace(verdict.end, healthy=healthy and verdict.end.ended == "failed")
+        is_failure = verdict.end.ended == "failed"
+        end = replace(
+            verdict.end, healthy=server.is_healthy and is_failure, killed_server=server.has_died and is_failure
+        )
         if end.ended != "released" and self._folder.is_done(task.job.id):
             # Another was first, and what looked wrong may be its output that stands there now.
             self._settle(one, None)
@@ -263,10 +280,10 @@ class Attempts:
         after = self._board.end(job.id, Epoch(epoch, self._token, end))
         is_final = after.state == "set_aside"
         if end.error:
-            cells = {"error": end.error, "message": end.message}
+            cells = {"error": end.error, "message": after.words if is_final else end.message}
             self._write(one, "set_aside" if is_final else end.ended, cells)
         name: EventName = "set_aside" if is_final else "failed" if end.ended == "failed" else "released"
-        self._teller.tell(name, lane=one.lane.name, place=job.place, message=end.message)
+        self._teller.tell(name, lane=one.lane.name, place=job.place, message=after.words if is_final else end.message)
 
     def _write(self, one: Try, status: str, cells: dict[str, str], *, finish_s: float | None = None) -> None:
         job = one.task.job

@@ -172,6 +172,11 @@ class Board:
                         return Candidate(self._plan.jobs[job_id], known.next_epoch)
         return None
 
+    def has_ready(self, kinds: AbstractSet[str]) -> bool:
+        """Tell whether a job of these kinds seems to be there to be taken."""
+        with self._changed:
+            return any(self._ready.get(kind) for kind in kinds)
+
     def lose(self, job_id: str) -> None:
         """Say that another was faster to claim a job; the next scan tells more."""
         with self._changed:

@@ -17,6 +17,9 @@ from sdclient.batch.identity import TOKEN_DIGITS
 MAX_FAILED = 3
 """Failed tries of one job, over all machines, after which it is set aside."""
 
+DEATHS = 2
+"""Times a server must have ended during a job, whichever server it was, to set the job aside."""
+
 HEALTHY_SERVERS = 2
 """Different healthy servers a job must fail on to be set aside before that."""
 
@@ -37,6 +40,7 @@ class End:
         message: The error's words, cut short.
         server: Name of the server (or segmenter) it ran on.
         healthy: True when that server had nothing against it before this failure.
+        killed_server: True when that server ended while it drew the job.
         resets: Set by ``retry``: failures before this epoch do not count any more.
     """
 
@@ -45,6 +49,7 @@ class End:
     message: str = ""
     server: str = ""
     healthy: bool = False
+    killed_server: bool = False
     resets: bool = False
 
     def to_bytes(self) -> bytes:
@@ -56,6 +61,8 @@ class End:
             value["server"] = self.server
         if self.healthy:
             value["healthy"] = True
+        if self.killed_server:
+            value["killed_server"] = True
         if self.resets:
             value["tries"] = 0
         return (json.dumps(value, ensure_ascii=False) + "\n").encode()
@@ -77,6 +84,7 @@ def parse_end(data: bytes) -> End:
             str(value.get("message", "")),
             str(value.get("server", "")),
             healthy=value.get("healthy") is True,
+            killed_server=value.get("killed_server") is True,
             resets=value.get("tries") == 0,
         )
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -108,12 +116,20 @@ class Standing:
         next_epoch: The epoch to claim; None where the job must not be claimed now.
         failures: Failed tries that count.
         last: How the last finished try ended, if any did.
+        because: Why it is set aside though its last try may have failed only; empty where the last try says all.
     """
 
     state: State
     next_epoch: int | None
     failures: int = 0
     last: End | None = None
+    because: str = ""
+
+    @property
+    def words(self) -> str:
+        """Say why it was set aside or failed; empty where it was not."""
+        message = self.last.message if self.last else ""
+        return f"{self.because}: {message}" if self.because else message
 
 
 FRESH = Standing("waiting", 1)
@@ -138,9 +154,11 @@ def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool], *, max_
     latest = epochs[-1]
     if latest.end is None and not is_stale(latest):
         return Standing("claimed", None, failures, last)
-    is_poison = failures >= max_failed or fails_everywhere(ends)
-    if is_poison or (last is not None and last.ended == "set_aside"):
+    if last is not None and last.ended == "set_aside":
         return Standing("set_aside", None, failures, last)
+    because = why_no_more(ends, max_failed)
+    if because:
+        return Standing("set_aside", None, failures, last, because)
     return Standing("failed" if failures else "waiting", latest.number + 1, failures, last)
 
 
@@ -155,18 +173,24 @@ def count_failures(ends: Sequence[End]) -> int:
     return failures
 
 
-def fails_everywhere(ends: Sequence[End]) -> bool:
-    """Tell whether a job failed on two different servers that had nothing against them before.
+def why_no_more(ends: Sequence[End], max_failed: int = MAX_FAILED) -> str:
+    """Say why a job must not be tried any more; empty where it may.
 
-    Then it is the job that is at fault, and it must not go on to bring down every server in turn.
+    A job that fails on two different servers that had nothing against them before, or during which a server ended
+    twice, is at fault itself, and must not go on to bring down every server in turn.
     """
-    servers: set[str] = set()
+    counted: list[End] = []
     for end in ends:
         if end.resets:
-            servers.clear()
-        elif end.ended == "failed" and end.healthy:
-            servers.add(end.server)
-    return len(servers) >= HEALTHY_SERVERS
+            counted.clear()
+        elif end.ended == "failed":
+            counted.append(end)
+    if sum(end.killed_server for end in counted) >= DEATHS:
+        return f"{DEATHS} times a server ended while it drew this"
+    healthy = dict.fromkeys(end.server for end in counted if end.healthy)
+    if len(healthy) >= HEALTHY_SERVERS:
+        return f"failed on {len(healthy)} servers that were well ({', '.join(healthy)})"
+    return f"failed {len(counted)} times" if len(counted) >= max_failed else ""
 
 
 def claim_name(job_id: str, epoch: int) -> str:

@@ -97,6 +97,29 @@ class Lane(Protocol):
 
 
 @runtime_checkable
+class LookedAtLane(Protocol):
+    """A lane that can be asked something cheap; one that is none of these is always taken for well."""
+
+    def look(self) -> None:
+        """Ask whether the server is well, and still the one it was when the lane was opened.
+
+        Raises:
+            TransportError: If it does not answer.
+            ServerChangedError: If it is another by now.
+        """
+        ...
+
+    def was_restarted(self) -> bool:
+        """Tell whether the server's process is certainly another than at the last look.
+
+        Raises:
+            NotListeningError: If there is none.
+            SDClientError: If it does not answer.
+        """
+        ...
+
+
+@runtime_checkable
 class MeteredLane(Protocol):
     """A lane that may know what measures its energy; one that is none of these goes unmeasured."""
 

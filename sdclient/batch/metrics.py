@@ -182,6 +182,19 @@ class LocalServerMemory:
             self._pid = None
             return None
 
+    def has_ended(self) -> bool:
+        """Tell whether the process that listened when it was last looked at is certainly gone."""
+        import psutil
+
+        if self._pid is None:
+            return False
+        try:
+            return psutil.Process(self._pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+        except (psutil.Error, OSError):
+            return False
+
     def _search(self) -> None:
         import psutil
 

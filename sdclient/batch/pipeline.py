@@ -14,18 +14,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
-from sdclient.batch.attempts import Attempts, Try
+from sdclient.batch.attempts import Attempts, ServerState, Try
 from sdclient.batch.beats import BeatWriter
 from sdclient.batch.board import Board
+from sdclient.batch.budget import RetryBudget
+from sdclient.batch.care import Care
 from sdclient.batch.events import Teller
 from sdclient.batch.handoff import Handoff
+from sdclient.batch.health import HealthPolicy
 from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, open_lane_meter
 from sdclient.batch.metrics import Sampler
-from sdclient.batch.nap import NapPolicy, Naps
 from sdclient.batch.patience import Patience
 from sdclient.batch.quota import Quota
-from sdclient.batch.refusals import Refusals
 from sdclient.batch.verdict import Verdict
 from sdclient.energy import EnergyMeter
 
@@ -57,7 +59,8 @@ class Shared:
         sampler: CPU, memory and energy.
         patience: Waits out trouble with the disk.
         quota: Jobs this worker may still begin.
-        naps: How long to leave a failing server alone.
+        health: When to leave a failing server alone.
+        budget: Failures the run forgives.
         stopping: Set with the first request to stop.
         how: How urgently to stop.
         trouble: What stopped the worker, such as a full disk.
@@ -70,7 +73,8 @@ class Shared:
     sampler: Sampler
     patience: Patience
     quota: Quota
-    naps: NapPolicy
+    health: HealthPolicy
+    budget: RetryBudget
     stopping: threading.Event
     how: Stop = Stop.NO
     trouble: BaseException | None = None
@@ -107,15 +111,12 @@ class Pipeline:
 
     def __init__(self, lane: Lane, shared: Shared, rng: random.Random) -> None:
         self.lane = lane
-        self.left_because = ""
         self._shared = shared
-        self._naps = Naps(shared.naps, rng)
-        self._refusals = Refusals()
+        self._care = Care(lane, shared.health, shared.budget, rng=rng, tell=self._tell)
         self._meter: EnergyMeter | None = None
         self._is_meter_open = False
         self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
         self._returned: Handoff[tuple[Try, Executed]] = Handoff()
-        self._asleep_until = 0.0
         self._running: Prepared | None = None
         # Before any lane starts: one that waits for another's output must know that there is such a lane.
         shared.board.enter(lane.kinds)
@@ -123,6 +124,15 @@ class Pipeline:
             threading.Thread(target=self._guard, args=(stage,), name=f"sdclient-{name}-{lane.name}", daemon=True)
             for name, stage in (("prepare", self._feed), ("execute", self._execute), ("finish", self._finish))
         ]
+
+    def _tell(self, name: Literal["asleep", "left"], message: str) -> None:
+        self._shared.teller.tell(name, lane=self.lane.name, message=message)
+        self._shared.board.wake()
+
+    @property
+    def left_because(self) -> str:
+        """Why the lane left the run; empty while it takes part."""
+        return self._care.left_because
 
     def start(self) -> None:
         """Start the three threads."""
@@ -177,17 +187,19 @@ class Pipeline:
         return not shared.board.has_more(self.lane.kinds)
 
     def _idle_s(self) -> float:
-        left_s = self._asleep_until - time.monotonic()
+        left_s = self._care.wait_s
         return min(left_s, IDLE_S) if left_s > 0 else IDLE_S
-
-    @property
-    def _is_asleep(self) -> bool:
-        return time.monotonic() < self._asleep_until
 
     def _feed_one(self) -> bool:
         """Bring one job to the executor; False when there was nothing to do."""
         shared = self._shared
-        if self._is_asleep or shared.beats.is_fenced or shared.patience.is_tried or not shared.quota.take():
+        if shared.beats.is_fenced or shared.patience.is_tried or not shared.board.has_ready(self.lane.kinds):
+            return False
+        ticket = self._care.admit()
+        if ticket is None:
+            return False
+        if not shared.quota.take():
+            self._care.unsent(ticket)
             return False
         one: Try | None = None
         try:
@@ -196,9 +208,11 @@ class Pipeline:
                 one = shared.patience.outlast(lambda: shared.attempts.claim(candidate, self.lane))
         finally:
             if one is None:
+                self._care.unsent(ticket)
                 shared.quota.end(counts=False)
         if one is None:
             return candidate is not None
+        one.ticket = ticket
         try:
             prepared = shared.attempts.prepare(one)
         except BaseException as exc:  # noqa: BLE001 - every failure of a job ends its claim; none may end the lane
@@ -216,7 +230,7 @@ class Pipeline:
             while (item := self._ready.take()) is not None:
                 one, prepared = item
                 self._open_meter()
-                if self._shared.how is not Stop.NO or self._is_asleep or self.left_because:
+                if self._shared.how is not Stop.NO or not self._care.may_send(one.ticket):
                     self._release(one)
                 else:
                     self._execute_one(one, prepared)
@@ -273,55 +287,35 @@ class Pipeline:
         except BaseException as exc:  # noqa: BLE001 - as above
             self._fail(one, exc)
         else:
-            self._naps.good()
-            self._refusals.good()
+            self._care.good(one.ticket)
             shared.quota.end(counts=True)
 
     # trouble
 
     def _release(self, one: Try) -> None:
+        self._care.unsent(one.ticket)
         self._shared.quota.end(counts=False)
         self._shared.patience.outlast(lambda: self._shared.attempts.release(one))
 
     def _fail(self, one: Try, error: BaseException) -> None:
         shared = self._shared
-        if self.left_because and self._refusals.is_the_same(error):
+        if self._care.is_refused_again(error):
             # It was on its way when the server was found to refuse everything: not this job's fault either.
             self._release(one)
             return
-        healthy = self._naps.is_healthy
+        state = ServerState(is_healthy=self._care.is_spotless, has_died=self._care.has_died(error))
         try:
-            verdict = shared.patience.outlast(lambda: shared.attempts.fail(one, error, healthy=healthy))
+            verdict = shared.patience.outlast(lambda: shared.attempts.fail(one, error, state))
         except BaseException as exc:
             log.debug("the end of a try cannot be written", exc_info=exc)
             shared.break_off(exc)
             return
         shared.quota.end(counts=verdict.end.ended != "released")
-        self._follow(verdict, error)
+        self._follow(one, verdict, error)
 
-    def _follow(self, verdict: Verdict, error: BaseException) -> None:
-        self._refusals.bad(error)
-        if self._refusals.is_hopeless and not self.left_because:
-            self._leave(self._refusals.sentence())
-        elif verdict.effect == "stop":
+    def _follow(self, one: Try, verdict: Verdict, error: BaseException) -> None:
+        if verdict.effect == "stop":
             self._shared.break_off(error)
-        elif verdict.effect == "leave":
-            self._leave(verdict.end.message)
-        elif verdict.effect == "sleep":
-            self._sleep(verdict)
-        self._shared.board.wake()
-
-    def _sleep(self, verdict: Verdict) -> None:
-        now = time.monotonic()
-        nap_s = self._naps.bad(now, at_once=verdict.end.ended == "released", asked_s=verdict.wait_s)
-        if self._naps.is_hopeless(now):
-            self._leave(f"no good answer for {self._shared.naps.patience_s:g} s; the last was: {verdict.end.message}")
-        elif nap_s > 0:
-            self._asleep_until = now + nap_s
-            text = f"{verdict.end.message}; asked again in {nap_s:.0f} s"
-            self._shared.teller.tell("asleep", lane=self.lane.name, message=text)
-
-    def _leave(self, why: str) -> None:
-        self.left_because = why or "no reason given"
-        self._shared.teller.tell("left", lane=self.lane.name, message=why)
+        else:
+            self._care.bad(one.ticket, verdict, error)
         self._shared.board.wake()

@@ -64,10 +64,6 @@ def read_status(folder: RunFolder) -> RunStatus:
     beats = {token: beat for token, data in sorted(raw.items()) if (beat := parse_beat(data)) is not None}
     gone = {token for token, beat in beats.items() if beat.identity.is_certainly_gone()}
     standings = survey(jobs, done, claims, lambda epoch: epoch.owner in gone)
-    aside = {
-        jobs[job].place: one.last.message if one.last else ""
-        for job, one in standings.items()
-        if one.state == "set_aside"
-    }
+    aside = {jobs[job].place: one.words for job, one in standings.items() if one.state == "set_aside"}
     workers = tuple(WorkerStatus(token[:8], beat.label, token in gone) for token, beat in beats.items())
     return RunStatus(count(len(jobs), len(done & jobs.keys()), standings.values()), workers, aside)

@@ -98,8 +98,7 @@ def _in_vain(needed: Job | None, above: Standing | None) -> Standing:
     if needed is None:
         text = "the job that makes its input is not in the plan"
     else:
-        words = above.last.message if above and above.last else ""
-        text = f"its input {needed.place} was set aside: {words}"
+        text = f"its input {needed.place} was set aside: {above.words if above else ''}"
     return Standing("set_aside", None, 0, End("set_aside", "InputSetAside", text))
 
 

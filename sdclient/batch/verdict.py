@@ -9,19 +9,21 @@ from sdclient.batch.claims import End, Ended
 from sdclient.errors import (
     AuthenticationError,
     CancelledError,
+    DeadlineError,
     MissingExtraError,
     MissingRouteError,
     NotSentError,
     SDClientError,
     ServerBusyError,
+    ServerChangedError,
     ServerError,
     StorageError,
     WrongServerError,
 )
 from sdclient.files import is_storage_trouble
 
-Effect = Literal["none", "sleep", "leave", "stop"]
-"""For the lane: go on, sleep a while, leave the run, or stop the whole worker."""
+Effect = Literal["none", "fault", "rest", "leave", "stop"]
+"""For the lane: go on, count a fault, leave a busy server alone, leave the run, or stop the whole worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Verdict:
     Attributes:
         end: How the try ended.
         effect: What it does to the lane.
+        at_once: The server is left alone for this alone: it stands still, or is not the one it was.
         wait_s: Seconds the server asked to wait, where it did.
         reply: The start of the server's answer, worth keeping; empty where there is none.
     """
 
     end: End
     effect: Effect = "none"
+    at_once: bool = False
     wait_s: float | None = None
     reply: str = ""
 
@@ -52,7 +56,8 @@ def judge(error: BaseException, server: str) -> Verdict:
     reply = error.body if isinstance(error, ServerError) else ""
     wait_s = error.retry_after_s if isinstance(error, ServerBusyError) else None
     ended, effect = _consequences(error)
-    return Verdict(End(ended, name, message, server), effect, wait_s, reply)
+    at_once = isinstance(error, DeadlineError | ServerChangedError)
+    return Verdict(End(ended, name, message, server), effect, at_once, wait_s, reply)
 
 
 def _consequences(error: BaseException) -> tuple[Ended, Effect]:
@@ -64,7 +69,7 @@ def _consequences(error: BaseException) -> tuple[Ended, Effect]:
     if not isinstance(error, SDClientError):
         return "failed", "none"
     if error.retryable:
-        return "failed", "sleep" if error.blames_server else "none"
+        return "failed", "fault" if error.blames_server else "none"
     # The request or its input is at fault: trying again would end the same way.
     return "set_aside", "none"
 
@@ -72,7 +77,8 @@ def _consequences(error: BaseException) -> tuple[Ended, Effect]:
 _RELEASED: tuple[tuple[tuple[type[BaseException], ...], Effect], ...] = (
     ((CancelledError,), "none"),
     # The only failures known not to have run: no attempt, and the server is not there, or busy.
-    ((ServerBusyError, NotSentError), "sleep"),
+    ((ServerBusyError,), "rest"),
+    ((NotSentError,), "fault"),
     ((AuthenticationError, MissingRouteError, WrongServerError, MissingExtraError), "leave"),
     ((StorageError,), "stop"),
 )

@@ -13,14 +13,15 @@ from pathlib import Path
 from sdclient.batch.attempts import Attempts
 from sdclient.batch.beats import BeatWriter, parse_beat, read_beats
 from sdclient.batch.board import Board
+from sdclient.batch.budget import RetryBudget
 from sdclient.batch.events import Listener, Teller
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.health import HealthPolicy
 from sdclient.batch.identity import new_token, own_identity
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Lane
 from sdclient.batch.log import write_views
 from sdclient.batch.metrics import Sampler
-from sdclient.batch.nap import NapPolicy
 from sdclient.batch.patience import Patience, PatiencePolicy
 from sdclient.batch.pipeline import Pipeline, Shared, Stop
 from sdclient.batch.publish import roll_forward
@@ -45,7 +46,7 @@ class WorkerSettings:
         limit: Jobs to begin at most; None for all.
         inputs: Where input roots lie on this machine, by the root's name in the plan.
         label: What the worker is called in lists.
-        naps: How long to leave a failing server alone.
+        health: When to leave a failing server alone, and how many failures to forgive.
         patience: How to wait for a disk that is full or gone.
         scan_s: Seconds between two looks at the folder.
     """
@@ -53,7 +54,7 @@ class WorkerSettings:
     limit: int | None = None
     inputs: Mapping[str, Path] = field(default_factory=dict[str, Path])
     label: str = ""
-    naps: NapPolicy = field(default_factory=NapPolicy)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
     patience: PatiencePolicy = field(default_factory=PatiencePolicy)
     scan_s: float = SCAN_S
 
@@ -114,13 +115,14 @@ class Worker:
         # Alone, in the order people planned; in company, from a place of our own, so that we seldom collide.
         self._board = Board(folder, self.token, start_at=self._rng.random() if _any_living(others) else 0.0)
         teller = Teller(self._board.counts, listener)
-        self._shared = self._share(teller, Attempts(folder, self._board, self.token, inputs=inputs, teller=teller))
+        attempts = Attempts(folder, self._board, self.token, inputs=inputs, teller=teller)
+        self._shared = self._share(teller, attempts, lanes=len(lanes))
         self._pipelines = [Pipeline(lane, self._shared, self._rng) for lane in lanes]
         self._last_tick = time.monotonic()
         self._seen_claimed: set[str] = set()
         self._damaged: set[str] = set()
 
-    def _share(self, teller: Teller, attempts: Attempts) -> Shared:
+    def _share(self, teller: Teller, attempts: Attempts, *, lanes: int) -> Shared:
         stopping = threading.Event()
         state, run, settings = self._folder.state, self._folder.settings, self._settings
         beats = BeatWriter(
@@ -142,7 +144,8 @@ class Worker:
             Sampler(),
             patience,
             Quota(settings.limit),
-            settings.naps,
+            settings.health,
+            RetryBudget(settings.health.retries * max(1, lanes)),
             stopping,
         )
 

@@ -71,6 +71,7 @@ class Connection:
         self._clock = clock
         self._asked_s = 0.0
         self._dialect: Dialect | None = dialect_named(dialect) if dialect else None
+        self._is_named = dialect is not None
         self._version: str | None = None
         self._facts: ServerFacts | None = None
         self._names: dict[Operation, tuple[str, ...] | None] = {}
@@ -107,6 +108,21 @@ class Connection:
         with self._lock:
             self._facts = None
             self._names.clear()
+
+    def ask_who(self) -> Dialect:
+        """Ask anew who answers there, and forget what was known of it; one whose dialect was named keeps that.
+
+        Raises:
+            TransportError: If nobody does.
+            WrongServerError: If it is not a Stable Diffusion server.
+            AuthenticationError: If it wants other credentials.
+        """
+        with self._lock:
+            self.forget()
+            if self._is_named:
+                self.read_options()
+                return self.dialect
+            return detect_server(self._look, server=self.address.base_url).dialect
 
     def forget_older(self, age_s: float) -> bool:
         """Forget what was asked more than ``age_s`` seconds ago; returns whether there was such."""

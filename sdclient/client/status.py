@@ -11,6 +11,7 @@ from sdclient.dialects.base import Dialect, ErrorWords
 from sdclient.errors import (
     AuthenticationError,
     MissingRouteError,
+    OverloadError,
     RejectedError,
     ServerBusyError,
     ServerError,
@@ -94,7 +95,7 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
     if status in _BUSY:
         return ServerBusyError(f"{what}: {status}, busy{said}", status, text, None, _retry_after_s(reply))
     if words.is_overload:
-        return ServerFaultError(
+        return OverloadError(
             f"{what}: {status}, the server ran out of memory or drew garbage{said}; "
             "ask for a smaller image or smaller tiles",
             status,

@@ -26,6 +26,7 @@ from sdclient.errors import PlanError
 from sdclient.files import resolve_inside, storage_errors, write_new_file
 from sdclient.images import EXTENSIONS, GeneratedImage
 from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.steps.sameness import Sameness
 from sdclient.transport import CallLimits, CancelToken
 
 KINDS = frozenset({"txt2img", "img2img"})
@@ -104,11 +105,32 @@ class ServerLane:
         self.dialect = client.dialect
         self._memory = LocalServerMemory(client.address.port) if client.address.is_loopback else None
         self._specs: dict[str, GenerateSpec] = {}
+        self._sameness = Sameness(client)
         self._times_s: deque[float] = deque(maxlen=_REMEMBERED_TIMES)
 
     def server_rss_mb(self) -> float | None:
         """Return the memory of the server process in MiB where it runs on this machine."""
         return self._memory() if self._memory is not None else None
+
+    def look(self) -> None:
+        """Ask the server for its options, and refuse it where it is not the one it was.
+
+        Raises:
+            TransportError: If it does not answer.
+            ServerError: If it answers with an error.
+            ServerChangedError: If program, model, or options that matter are others by now.
+        """
+        self._sameness.check()
+
+    def was_restarted(self) -> bool:
+        """Tell whether the server's process is certainly another by now.
+
+        Raises:
+            NotListeningError: If there is none.
+            SDClientError: If it does not answer.
+        """
+        self.client.connection.read_options()
+        return self._memory is not None and self._memory.has_ended()
 
     def energy_meter(self) -> EnergyMeter | None:
         """Open what measures this server: this machine's own counters where it runs here, else what SD.Next tells.
@@ -131,7 +153,9 @@ class ServerLane:
         """
         spec = self._specs.get(task.job.spec)
         if spec is None:
-            spec = self._specs[task.job.spec] = GenerateSpec.from_json(task.job.kind, task.spec)
+            spec = GenerateSpec.from_json(task.job.kind, task.spec)
+            self._sameness.learn(spec.request)
+            self._specs[task.job.spec] = spec
         request = spec.request.replace(**task.job.changes) if task.job.changes else spec.request
         # Overlays first: one of them may hold a seed.
         request = request.for_dialect(*self.client.connection.dialect.overlay_names)

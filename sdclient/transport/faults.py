@@ -15,6 +15,7 @@ from sdclient.errors import (
     BadReplyError,
     CancelledError,
     DeadlineError,
+    NotListeningError,
     NotSentError,
     SDClientError,
     WrongServerError,
@@ -48,7 +49,9 @@ def translate(exc: BaseException, call: Call) -> SDClientError:
     if call.ended is Ended.CANCELLED:
         return _cancelled(call)
     if call.stage is Stage.CONNECTING:
-        return NotSentError(f"{call.label}: {_why_not_connected(causes, call)}")
+        is_refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+        kind = NotListeningError if is_refused and call.ended is not Ended.DEADLINE else NotSentError
+        return kind(f"{call.label}: {_why_not_connected(causes, call)}")
     if call.ended is Ended.DEADLINE:
         return _past_deadline(call)
     if isinstance(exc, WireFaultError):

@@ -286,12 +286,12 @@ class TestFailures:
         assert (result.counts.done, result.counts.set_aside) == (1, 0)
 
     def test_a_server_that_never_comes_back_is_left_after_a_while(self, folder: RunFolder) -> None:
-        from sdclient.batch.nap import NapPolicy
+        from sdclient.batch.health import HealthPolicy
         from sdclient.batch.worker import WorkerSettings
 
         plan_jobs(folder, PLACES)
         lane = PracticeLane(trouble={("execute", place): [NotSentError("refused")] * 99 for place in PLACES})
-        settings = WorkerSettings(scan_s=0.05, naps=NapPolicy(first_s=0.01, longest_s=0.02, patience_s=0.1))
+        settings = WorkerSettings(scan_s=0.05, health=HealthPolicy(first_open_s=0.01, longest_open_s=0.02, retries=9))
 
         result = Worker(folder, [lane], settings).run()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +30,7 @@ ends = st.builds(
     st.just("words"),
     st.sampled_from(["a", "b"]),
     healthy=st.booleans(),
+    killed_server=st.booleans(),
     resets=st.booleans(),
 )
 owners = st.sampled_from(["alive", "dead"])
@@ -66,6 +69,16 @@ def test_nothing_is_claimable_after_three_failed_tries(epochs: tuple[Epoch, ...]
 
 
 @given(histories)
+def test_nothing_is_claimable_after_two_servers_died_of_it(epochs: tuple[Epoch, ...]) -> None:
+    deadly = End("failed", "AnswerLostError", "lost", "a", killed_server=True)
+    number = epochs[-1].number + 1 if epochs else 1
+    found = standing((*epochs, Epoch(number, "dead", deadly), Epoch(number + 1, "dead", deadly)), is_stale)
+
+    assert found.state == "set_aside"
+    assert found.because
+
+
+@given(histories)
 def test_after_a_retry_a_job_is_claimable_again(epochs: tuple[Epoch, ...]) -> None:
     number = epochs[-1].number + 1 if epochs else 1
     retried = (*epochs, Epoch(number, "alive", End("released", resets=True)))
@@ -85,9 +98,7 @@ def test_kills_and_releases_are_no_attempts(epochs: tuple[Epoch, ...]) -> None:
 
 @given(ends)
 def test_an_end_reads_back_as_it_was_written(end: End) -> None:
-    assert parse_end(end.to_bytes()) == (
-        end if end.error else End(end.ended, server=end.server, healthy=end.healthy, resets=end.resets)
-    )
+    assert parse_end(end.to_bytes()) == (end if end.error else replace(end, error="", message=""))
 
 
 @given(ends, st.data())

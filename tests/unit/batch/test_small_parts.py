@@ -1,10 +1,9 @@
-"""The small parts: handoff, quota, naps, patience, verdicts, events, metrics."""
+"""The small parts: handoff, quota, patience, verdicts, events, metrics."""
 
 from __future__ import annotations
 
 import errno
 import os
-import random
 import threading
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from sdclient.batch.events import Event, Teller
 from sdclient.batch.handoff import Handoff
 from sdclient.batch.metrics import LocalServerMemory, Sample, Sampler, Window
-from sdclient.batch.nap import NapPolicy, Naps
 from sdclient.batch.patience import Patience, PatiencePolicy
 from sdclient.batch.quota import Quota
 from sdclient.batch.survey import Counts
@@ -28,10 +26,12 @@ from sdclient.errors import (
     LossError,
     MissingExtraError,
     NotSentError,
+    OverloadError,
     PlanError,
     RejectedError,
     SegmentationError,
     ServerBusyError,
+    ServerChangedError,
     ServerFaultError,
     StorageError,
     WrongServerError,
@@ -124,45 +124,6 @@ class TestQuota:
         assert quota.take()
 
 
-class TestNaps:
-    def naps(self) -> Naps:
-        return Naps(NapPolicy(first_s=2, longest_s=60, faults_before_sleep=3, patience_s=300), random.Random(1))
-
-    def test_two_faults_of_a_server_that_answers_are_forgiven(self) -> None:
-        naps = self.naps()
-
-        assert [naps.bad(0, at_once=False) > 0 for _ in range(4)] == [False, False, True, True]
-
-    def test_a_server_that_is_not_there_is_left_alone_at_once(self) -> None:
-        assert 1 <= self.naps().bad(0, at_once=True) <= 2
-
-    def test_sleeps_grow_up_to_the_longest_however_often_it_fails(self) -> None:
-        naps = self.naps()
-        sleeps = [naps.bad(0, at_once=True) for _ in range(3000)]
-
-        assert min(sleeps[10:]) >= 30
-        assert max(sleeps) <= 60
-
-    @pytest.mark.parametrize(("asked_s", "slept_s"), [(5, 5), (10**6, 60), (-3, 0)])
-    def test_what_a_server_asks_for_is_given_within_bounds(self, asked_s: float, slept_s: float) -> None:
-        assert self.naps().bad(0, at_once=True, asked_s=asked_s) == slept_s
-
-    def test_a_success_forgets_everything(self) -> None:
-        naps = self.naps()
-        naps.bad(0, at_once=True)
-        was_healthy = naps.is_healthy
-        naps.good()
-
-        assert (was_healthy, naps.is_healthy) == (False, True)
-        assert not naps.is_hopeless(10**6)
-
-    def test_patience_ends(self) -> None:
-        naps = self.naps()
-        naps.bad(10, at_once=True)
-
-        assert [naps.is_hopeless(now) for now in (310, 311)] == [False, True]
-
-
 def trouble(number: int) -> StorageError:
     error = StorageError("trouble")
     error.__cause__ = OSError(number, os.strerror(number))
@@ -231,17 +192,19 @@ class TestPatience:
     ("error", "ended", "effect"),
     [
         (CancelledError("x"), "released", "none"),
-        (NotSentError("x"), "released", "sleep"),
-        (ServerBusyError("x", 503, retry_after_s=3), "released", "sleep"),
+        (NotSentError("x"), "released", "fault"),
+        (ServerBusyError("x", 503, retry_after_s=3), "released", "rest"),
         (AuthenticationError("x"), "released", "leave"),
         (WrongServerError("x"), "released", "leave"),
         (MissingExtraError("x"), "released", "leave"),
         (StorageError("x"), "released", "stop"),
         (OSError(errno.ENOSPC, "full"), "released", "stop"),
         (OSError(errno.ENOENT, "gone"), "failed", "none"),
-        (AnswerLostError("x"), "failed", "sleep"),
-        (ServerFaultError("x"), "failed", "sleep"),
-        (BadReplyError("x"), "failed", "sleep"),
+        (AnswerLostError("x"), "failed", "fault"),
+        (ServerFaultError("x"), "failed", "fault"),
+        (BadReplyError("x"), "failed", "fault"),
+        (ServerChangedError("x"), "failed", "fault"),
+        (OverloadError("x"), "set_aside", "none"),
         (RejectedError("x"), "set_aside", "none"),
         (CodecError("x"), "set_aside", "none"),
         (PlanError("x"), "set_aside", "none"),
