@@ -1,0 +1,236 @@
+"""The page in the hands of people: a real browser clicks, types, drags and looks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from sdclient.report.serve import PageServer
+from sdclient.report.write import ReportOptions, write_report
+from tests.unit.report.builder import RunBuilder, png, study
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt install chromium)")
+# So many that most are far below the edge of the window.
+MANY = 300
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened = context.new_page()
+    opened.set_default_timeout(15_000)
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    return write_report(study(tmp_path / "OUT").fresh()).page
+
+
+def test_an_image_opens_by_click_and_closes_back_to_where_people_were(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    link = page.locator(".card a").nth(1)
+
+    link.click()
+    expect(page.locator("#sheet")).to_be_visible()
+    expect(page.locator("#sheet-at")).to_have_text("2 of 4")
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#sheet")).to_be_hidden()
+    expect(link).to_be_focused()
+
+
+def test_an_image_of_the_head_opens_the_same_sheet(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+
+    page.locator(".samples a").first.click()
+
+    expect(page.locator("#sheet-name")).to_have_text("fox_1_upscaled_1.png")
+
+
+def test_all_of_it_works_by_keyboard(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".card a").first.focus()
+
+    page.keyboard.press("Enter")
+    page.keyboard.press("k")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 1 rejected")
+
+
+def test_the_slider_shows_more_or_less_of_the_image_before(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+    before = page.locator("#pile img.before")
+    half = before.evaluate("image => getComputedStyle(image).clipPath")
+
+    page.locator("#cut").fill("10")
+
+    assert "50%" in half
+    assert "90%" in before.evaluate("image => getComputedStyle(image).clipPath")
+
+
+def test_cut_outs_are_laid_over_their_image(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+
+    page.get_by_text("All or none").click()
+
+    cutouts = page.locator("#pile img.cutout")
+    expect(cutouts).to_have_count(2)
+    assert all(
+        cutouts.nth(index).evaluate("image => image.decode().then(() => image.naturalWidth)") for index in (0, 1)
+    )
+
+
+def test_rejected_images_are_saved_as_a_list_that_redo_reads(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".card a").first.focus()
+    page.keyboard.press("r")
+
+    with page.expect_download() as download:
+        page.locator("#rejected").click()
+
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert rows == [{"image": "baked/Greek/fox_1_upscaled_1.png", "mark": "reject"}]
+
+
+def test_marks_are_there_again_when_the_page_is_opened_again(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".card a").first.focus()
+    page.keyboard.press("k")
+
+    page.reload()
+
+    expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+
+
+def test_finding_by_words_leaves_what_has_all_of_them(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+
+    page.locator("#find").fill("greek fox")
+
+    expect(page.locator("#shown")).to_have_text("2 of 4 shown · 0 kept · 0 rejected")
+
+
+def test_the_replay_command_is_there_to_copy(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+
+    page.locator(".samples a").first.click()
+
+    expect(page.locator("#side code")).to_have_text("sdclient replay baked/Italian/fox_1_upscaled_1.png")
+
+
+def test_of_many_images_only_those_near_the_view_are_loaded(page: Page, tmp_path: Path) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    for number in range(MANY):
+        run.commit(run.plan(f"fox{number:03}"), png((number % 256, 9, 9)))
+    asked: list[str] = []
+    page.on("request", lambda request: _note(asked, request))
+
+    page.goto(write_report(run.fresh(), ReportOptions(thumbs=False)).page.as_uri())
+    page.wait_for_load_state("networkidle")
+    first = len(asked)
+    page.locator(f'.card[data-n="{MANY - 1}"]').scroll_into_view_if_needed()
+    page.locator(f'.card[data-n="{MANY - 1}"] img').evaluate("image => image.decode()")
+
+    assert first < MANY / 3
+    assert any(name.endswith(f"fox{MANY - 1}_1.png") for name in asked)
+
+
+def _note(asked: list[str], request: Request) -> None:
+    if request.resource_type == "image":
+        asked.append(request.url)
+
+
+def test_a_page_asks_for_nothing_but_files_beside_it(page: Page, written: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+    page.get_by_text("All or none").click()
+    page.wait_for_load_state("networkidle")
+
+    assert asked
+    assert all(url.startswith((written.parent.as_uri() + "/", "data:")) for url in asked)
+
+
+def test_a_live_page_shows_what_is_done_meanwhile_and_forgets_nothing_of_its_reader(page: Page, tmp_path: Path) -> None:
+    run = study(tmp_path / "OUT")
+    with PageServer(run.fresh(), port=0) as server:
+        threading.Thread(target=server.serve, daemon=True).start()
+        try:
+            page.goto(server.url)
+            page.locator(".card a").first.focus()
+            page.keyboard.press("k")
+            page.locator("#find").fill("fox")
+            expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+            run.commit(run.plan("generated/Polish/fox", changes={"prompt": "a Polish fox"}), png((1, 2, 3)))
+
+            expect(page.locator("#shown")).to_have_text("5 of 5 shown · 1 kept · 0 rejected")
+
+            assert page.locator("#find").input_value() == "fox"
+            expect(page.locator(".card[data-mark=keep]")).to_have_count(1)
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width_px", [1280, 390])
+def test_a_checker_of_accessibility_finds_nothing(browser: Browser, written: Path, scheme: str, width_px: int) -> None:
+    context = browser.new_context(
+        viewport={"width": width_px, "height": 844}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    # The page's own policy keeps every script but its own out; the checker is one.
+    opened = context.new_page()
+    opened.route("**/report.html", lambda route: route.fulfill(body=_without_policy(written), content_type="text/html"))
+    opened.goto(written.as_uri())
+
+    closed = Axe().run(opened)
+    opened.locator(".samples a").first.click()
+    sheet = Axe().run(opened)
+    context.close()
+
+    assert closed.violations_count == 0, closed.generate_report()
+    assert sheet.violations_count == 0, sheet.generate_report()
+
+
+def _without_policy(written: Path) -> str:
+    return written.read_text(encoding="utf-8").replace('http-equiv="Content-Security-Policy"', 'name="policy"')
+
+
+@pytest.mark.parametrize("width_px", [320, 390, 768, 1280])
+def test_no_width_makes_the_page_scroll_sideways(browser: Browser, written: Path, width_px: int) -> None:
+    context = browser.new_context(viewport={"width": width_px, "height": 844})
+    opened = context.new_page()
+    opened.goto(written.as_uri())
+
+    needed = opened.evaluate("document.documentElement.scrollWidth")
+    context.close()
+
+    assert needed <= width_px
