@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from sdclient.batch.plan import FileInput, Job, OutputInput, Plan
+from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, normal_place
 from sdclient.errors import ConfigurationError
-from sdclient.planning import JobList, plan_folder
+from sdclient.planning import FoundImages, JobList, LeftOut, plan_folder
 from sdclient.segment import Prompt, SegmentSettings
 from sdclient.steps.generate import KINDS as SERVER_KINDS
 from sdclient.steps.generate import GenerateSpec
@@ -34,7 +34,8 @@ def plan_cutouts(
     *,
     prompts: Prompts | None = None,
     into: str = "",
-) -> tuple[JobList, tuple[str, ...]]:
+    found: FoundImages | None = None,
+) -> tuple[JobList, tuple[LeftOut, ...]]:
     """Plan one segment job for every image below a folder.
 
     Args:
@@ -44,18 +45,21 @@ def plan_cutouts(
         prompts: What to cut out, by image as the folder lists it (``den/cub.png``); images without any are left out.
             None cuts out everything.
         into: Folder for the cut-outs, relative to the output folder.
+        found: The images, where they are known already; None looks for them.
 
     Returns:
-        The jobs, and sentences about files that were left out.
+        The jobs, and what was left out.
 
     Raises:
         ConfigurationError: If the folder is none, or there are prompts for an image that is not in it.
         PlanError: If two images would have one output name.
     """
-    listed, skipped = plan_folder(SegmentSpec(settings), folder, out, into=into)
+    listed, skipped = plan_folder(SegmentSpec(settings), folder, out, into=into, found=found)
     if prompts is None:
         return listed, skipped
     named = {job.input.path: job for job in listed.jobs if isinstance(job.input, FileInput)}
+    # The disk's spelling of a name need not be the list's.
+    prompts = {normal_place(path): asked for path, asked in prompts.items()}
     lost = sorted(set(prompts) - named.keys())
     if lost:
         shown = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
@@ -68,7 +72,7 @@ def plan_cutouts(
         if path in prompts
     ]
     left_out = len(named) - len(jobs)
-    remarks = (f"{left_out} of {len(named)} images: there are no prompts for them",) if left_out else ()
+    remarks = (LeftOut(f"{left_out} of {len(named)} images", "there are no prompts for them"),) if left_out else ()
     return JobList(jobs, listed.specs), (*skipped, *remarks)
 
 

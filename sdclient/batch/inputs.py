@@ -9,7 +9,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
-from sdclient.files import resolve_inside
+from sdclient.files import find_spelled, resolve_inside
 
 
 class Inputs:
@@ -26,7 +26,7 @@ class Inputs:
 
     def root(self, name: str) -> Path:
         """Return where an input root lies on this machine."""
-        return self._given.get(name) or self._folder.out / name
+        return self._given.get(name) or find_spelled(self._folder.out, name)
 
     def refuse_missing_roots(self) -> None:
         """Refuse to work where the input folders are not: every job would fail for the same reason.
@@ -55,10 +55,24 @@ class Inputs:
             return locate(self._folder, self._folder.record(job.input.job), job.input.index)
         if isinstance(job.input, FileInput):
             root = self.root(job.input.root)
-            path = resolve_inside(root, job.input.path)
+            path = input_path(root, job.input.path)
             if path.is_file():
                 return path
             if not root.is_dir():
                 raise StorageError(f"{root}: the folder with the inputs is gone; bring it back and go on")
             raise RunFolderError(f"{path}: the input is not there; bring it back, then `sdclient retry`")
         return None
+
+
+def input_path(root: Path, relative: str) -> Path:
+    """Return an input's path in the spelling that this machine's disk has; it need not be there.
+
+    Args:
+        root: The input root on this machine.
+        relative: The path as the plan has it, in composed spelling.
+
+    Raises:
+        RunFolderError: If it leads out of the root, or through a link.
+    """
+    resolve_inside(root, relative)
+    return resolve_inside(root, find_spelled(root, relative).relative_to(root).as_posix())

@@ -190,6 +190,8 @@ def make_job(
     place = normal_place(place)
     if not is_plain_place(place):
         raise PlanError(f"{place[:120]!r}: no place inside the output folder; give a plain relative name")
+    if isinstance(input, FileInput):
+        input = FileInput(normal_place(input.root), normal_place(input.path))  # noqa: A001 - as above
     name = spec if isinstance(spec, str) else spec_id(spec)
     return Job(job_id(kind, place), kind, place, name, input, changes or _NO_CHANGES, columns or _NO_COLUMNS)
 
@@ -349,9 +351,7 @@ def _same_place(one: Job, two: Job) -> str:
 def _input_text(job: Job) -> str:
     if isinstance(job.input, FileInput):
         return f"{job.input.root}/{job.input.path}"
-    if isinstance(job.input, OutputInput):
-        return f"output {job.input.index + 1} of job {job.input.job}"
-    return "a prompt"
+    return f"output {job.input.index + 1} of job {job.input.job}" if isinstance(job.input, OutputInput) else "a prompt"
 
 
 def _job_line(job: Job) -> dict[str, JsonValue]:
@@ -393,7 +393,7 @@ def _input_of(source: JsonValue) -> FileInput | OutputInput | None:
         return None
     if "job" in source:
         return OutputInput(str(source["job"]), int(str(source["index"])))
-    return FileInput(sys.intern(str(source["root"])), str(source["path"]))
+    return FileInput(sys.intern(normal_place(str(source["root"]))), normal_place(str(source["path"])))
 
 
 def _compact(value: Mapping[str, JsonValue]) -> str:

@@ -143,6 +143,17 @@ def running(function: F) -> F:
     return function
 
 
+def order(function: F) -> F:
+    """``--order`` of the images of a folder."""
+    return click.option(
+        "--order",
+        type=click.Choice(["name", "newest", "random"]),
+        default="name",
+        show_default=True,
+        help="Which image first: by name as people count (img2 before img10), the newest, or shuffled by the run's seed.",
+    )(function)
+
+
 def size_and_fit(function: F) -> F:
     """``--size`` and ``--fit`` of inputs."""
     function = click.option(

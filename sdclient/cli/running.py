@@ -82,6 +82,8 @@ def work(
         say(f"left out: {text}")
     status = run.status()
     if not status.counts.left:
+        if not options["dry_run"]:
+            run.note_told()
         return _sum_up(run, status.counts, None, options, was_stopped=False)
     lanes = run.lanes(
         _clients(run, company, options),

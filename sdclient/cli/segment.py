@@ -17,6 +17,7 @@ from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import byte_size, emit, is_watched, say
+from sdclient.planning import Order
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings, read_prompts
 from sdclient.segment.settings import OUTPUTS
@@ -101,6 +102,7 @@ def writing(function: F) -> F:
 )
 @click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@options.order
 @finding
 @choosing
 @writing
@@ -109,6 +111,7 @@ def command(
     *,
     folder: Path,
     out: Path,
+    order: Order,
     model: str,
     device: str | None,
     points_per_side: int,
@@ -163,7 +166,7 @@ def command(
         return
     # A plan does not change: a model that cannot be opened must not enter it.
     segmenter = settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings)
-    run = Run(out).add_cutouts(folder, settings, prompts=asked_for)
+    run = Run(out).add_cutouts(folder, settings, prompts=asked_for, order=order)
     look = FirstLook(run, as_json=running["as_json"])
     end(work(run, Company(segmenter=segmenter), running, after_first=look if look.is_new else None))
 

@@ -10,6 +10,7 @@ import click
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import then_options, then_segment
+from sdclient.planning import Order
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @options.urls
 @options.payload
 @options.size_and_fit
+@options.order
 @then_options
 @options.running
 def command(
@@ -38,6 +40,7 @@ def command(
     sets: tuple[str, ...],
     size: str | None,
     fit: Literal["pad", "crop"],
+    order: Order,
     then: Literal["segment"] | None,
     cutouts_model: str | None,
     **running: Unpack[RunningOptions],
@@ -49,6 +52,6 @@ def command(
     if not payload:
         raise click.UsageError("say how: --payload bake, creative-upscale-200, or a file of your own")
     request = apply_sets(Img2Img.load(payload), sets)
-    run = Run(out).add_folder(folder, request, size=size, fit=fit)
+    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order)
     segmenter = then_segment(run, then, cutouts_model, dry_run=running["dry_run"])
     end(work(run, Company(urls, segmenter), running))

@@ -22,7 +22,7 @@ from sdclient.files.durable import (
     write_new_file,
 )
 from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory, publish
-from sdclient.files.names import MAX_NAME_BYTES, resolve_inside, safe_name
+from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
 from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, read_rows
 from sdclient.files.trouble import is_storage_trouble, storage_error, storage_errors
@@ -38,6 +38,7 @@ __all__ = [
     "commit_directory",
     "create_exclusive",
     "create_whole",
+    "find_spelled",
     "format_row",
     "fsync_dir",
     "fsync_file",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sdclient.errors import RunFolderError
 
-__all__ = ["MAX_NAME_BYTES", "resolve_inside", "safe_name"]
+__all__ = ["MAX_NAME_BYTES", "find_spelled", "resolve_inside", "safe_name"]
 
 MAX_NAME_BYTES = 100
 """The longest name `safe_name` gives, in bytes of UTF-8; leaves room for numbers and an extension."""
@@ -91,6 +91,36 @@ def resolve_inside(root: Path, relative_posix: str) -> Path:
                 f"{path}: is a link; records are not followed through links, put the real folder there"
             )
     return path
+
+
+def find_spelled(root: Path, relative_posix: str) -> Path:
+    """Join a path to ``root`` in the spelling the disk has: macOS writes accents apart from their letters (NFD).
+
+    Args:
+        root: The folder.
+        relative_posix: A relative path with `/` between its parts, in composed spelling; `..` parts are followed.
+
+    Returns:
+        The path as the disk spells it; as given where nothing such is there.
+    """
+    path = root / relative_posix
+    if relative_posix.isascii() or os.path.lexists(path):
+        return path
+    here = root
+    for part in relative_posix.split("/"):
+        here = here / _spelled(here, part)
+    return here
+
+
+def _spelled(folder: Path, name: str) -> str:
+    if name.isascii() or os.path.lexists(folder / name):
+        return name
+    try:
+        listed = os.listdir(folder)  # noqa: PTH208 - names only
+    except OSError:
+        return name
+    wanted = unicodedata.normalize("NFC", name)
+    return next((one for one in listed if unicodedata.normalize("NFC", one) == wanted), name)
 
 
 def _leads_out(text: str, parts: list[str]) -> bool:

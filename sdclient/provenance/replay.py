@@ -10,13 +10,14 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from sdclient.batch.inputs import input_path
 from sdclient.batch.lane import Task
 from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.batch.record import Outcome
 from sdclient.client import Client
 from sdclient.errors import ConfigurationError
-from sdclient.files import resolve_inside
+from sdclient.files import find_spelled
 from sdclient.infotext import Infotext
 from sdclient.provenance.difference import Difference, compare_values
 from sdclient.provenance.origin import Origin, RunOrigin, required_request
@@ -95,8 +96,8 @@ def _input(run: RunOrigin, inputs: Path | None) -> Path | None:
         return locate(run.folder, run.folder.record(source.job), source.index)
     if not isinstance(source, FileInput):
         return None
-    root = inputs or Path(os.path.normpath(run.folder.out / source.root))
-    path = resolve_inside(root, source.path)
+    root = inputs or Path(os.path.normpath(find_spelled(run.folder.out, source.root)))
+    path = input_path(root, source.path)
     if not path.is_file():
         raise ConfigurationError(f"{path}: the image this one was drawn over is not there; say where with --in FOLDER")
     return path

@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.inputs import input_path
 from sdclient.batch.log import inherited_columns
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
 from sdclient.batch.publish import second_place
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import RunFolderError
-from sdclient.files import resolve_inside
+from sdclient.files import find_spelled, resolve_inside
 from sdclient.report.model import Before, Cutout, FileState, ImageCard
 
 MAX_PROMPT_CHARS = 2000
@@ -184,7 +185,7 @@ def input_file(out: Path, source: FileInput) -> Path | None:
     if PurePosixPath(source.path).suffix.lower() not in IMAGE_SUFFIXES:
         return None
     try:
-        path = resolve_inside(Path(os.path.normpath(out / source.root)), source.path)
+        path = input_path(Path(os.path.normpath(find_spelled(out, source.root))), source.path)
     except RunFolderError:
         return None
     return path if path.is_file() else None

@@ -10,7 +10,16 @@ import pytest
 
 from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.errors import ConfigurationError, PlanError
-from sdclient.planning import JobList, PromptRow, find_images, plan_folder, plan_prompts, relative_root
+from sdclient.planning import (
+    JobList,
+    PromptRow,
+    composed,
+    find_images,
+    plan_folder,
+    plan_prompts,
+    relative_root,
+    summarise,
+)
 from sdclient.prompts import read_prompts
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
@@ -41,7 +50,12 @@ class TestFindImages:
 
         found = find_images(tmp_path)
 
-        assert (found.paths, found.skipped) == (("a.png",), ())
+        assert found.paths == ("a.png",)
+        assert [str(one) for one in found.skipped] == [
+            "._a.png: kept by the operating system",
+            ".Trash: hidden",
+            "Thumbs.db: kept by the operating system",
+        ]
 
     def test_the_output_folder_inside_is_left_out(self, tmp_path: Path) -> None:
         make(tmp_path, "a.png", "out/a_upscaled_1.png")
@@ -60,10 +74,50 @@ class TestFindImages:
         found = find_images(tmp_path)
 
         assert found.paths == ("a.png",)
-        assert sorted(text.rpartition(": ")[2] for text in found.skipped) == [
+        assert sorted(one.reason for one in found.skipped) == [
             "a link or no plain file",
             "empty",
             "its name is no text; rename it",
+        ]
+
+    def test_names_are_ordered_as_people_count(self, tmp_path: Path) -> None:
+        make(tmp_path, "img10.png", "img2.png", "IMG1.png", "b/1.png", "a10/1.png", "a9/1.png")
+
+        assert find_images(tmp_path).paths == ("IMG1.png", "img2.png", "img10.png", "a9/1.png", "a10/1.png", "b/1.png")
+
+    def test_the_newest_come_first_whatever_folder_they_are_in(self, tmp_path: Path) -> None:
+        make(tmp_path, "old.png", "sub/new.png", "middle.png")
+        for age_s, name in enumerate(["sub/new.png", "middle.png", "old.png"]):
+            os.utime(tmp_path / name, (1_000_000 - age_s, 1_000_000 - age_s))
+
+        assert find_images(tmp_path, order="newest").paths == ("sub/new.png", "middle.png", "old.png")
+
+    def test_a_seed_shuffles_alike_everywhere_and_another_seed_otherwise(self, tmp_path: Path) -> None:
+        here = make(tmp_path / "1", *(f"{number}.png" for number in range(20)), "caf\u00e9.png")
+        there = make(tmp_path / "2", *(f"{number}.png" for number in range(20)), "cafe\u0301.png")
+
+        orders = [
+            [composed(path) for path in find_images(folder, order="random", seed=seed).paths]
+            for folder, seed in ((here, 1), (there, 1), (here, 2))
+        ]
+
+        assert orders[0] == orders[1] != orders[2]
+        assert sorted(orders[0]) == sorted(orders[2])
+
+    def test_the_output_folder_of_another_run_is_left_out_and_said(self, tmp_path: Path) -> None:
+        make(tmp_path, "a.png", "BAKED/a_upscaled_1.png", "BAKED/.sdclient/run.json")
+
+        found = find_images(tmp_path)
+
+        assert found.paths == ("a.png",)
+        assert [str(one) for one in found.skipped] == ["BAKED: the output folder of another run; name it as the input"]
+
+    def test_what_is_left_out_is_summed_up_by_reason_with_short_names(self, tmp_path: Path) -> None:
+        make(tmp_path, "a.png", *(f"note{number}.txt" for number in range(5)), "x" * 60 + ".tiff", "a\nb.gif")
+
+        assert summarise(find_images(tmp_path).skipped) == [
+            "a\N{REPLACEMENT CHARACTER}b.gif and …" + "x" * 34 + ".tiff: neither PNG, JPEG nor WebP; convert first",
+            "note0.txt, note1.txt, note2.txt and 2 more: no image",
         ]
 
     def test_a_folder_that_is_none_is_refused(self, tmp_path: Path) -> None:
@@ -105,11 +159,24 @@ class TestPlanFolder:
 
         assert [job.place for job in listed.jobs] == ["baked/fox_1_upscaled", "baked/fox_2_upscaled"]
 
-    def test_both_spellings_of_a_name_give_one_job(self, tmp_path: Path) -> None:
-        composed, _ = plan_folder(BAKE, make(tmp_path / "1" / "in", "caf\u00e9.png"), tmp_path / "1" / "out")
-        decomposed, _ = plan_folder(BAKE, make(tmp_path / "2" / "in", "cafe\u0301.png"), tmp_path / "2" / "out")
+    def test_one_name_in_two_spellings_is_refused_with_both_shown(self, tmp_path: Path) -> None:
+        source = make(tmp_path / "in", "caf\u00e9.png", "cafe\u0301.png")
 
-        assert composed.jobs[0].id == decomposed.jobs[0].id
+        with pytest.raises(PlanError, match=r"'cafe\\u0301\.png' and 'caf\\xe9\.png' are one name in two spellings"):
+            plan_folder(BAKE, source, tmp_path / "out")
+
+    def test_outputs_of_variations_planned_before_are_not_taken_in_again(self, tmp_path: Path) -> None:
+        make(tmp_path, "a.png", "a_steps-20_upscaled_1.png")
+
+        listed, _ = plan_folder(BAKE, tmp_path, tmp_path, planned=["a_steps-20_upscaled"])
+
+        assert [job.input for job in listed.jobs] == [FileInput(".", "a.png")]
+
+    def test_both_spellings_of_a_name_give_one_job(self, tmp_path: Path) -> None:
+        one, _ = plan_folder(BAKE, make(tmp_path / "1" / "in", "caf\u00e9.png"), tmp_path / "1" / "out")
+        other, _ = plan_folder(BAKE, make(tmp_path / "2" / "in", "cafe\u0301.png"), tmp_path / "2" / "out")
+
+        assert one.jobs == other.jobs
 
     def test_a_root_is_relative_to_the_output_folder(self, tmp_path: Path) -> None:
         assert relative_root(tmp_path / "a" / "in", tmp_path / "out") == "../a/in"

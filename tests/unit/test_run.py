@@ -50,7 +50,7 @@ class TestPlanning:
         run.add_cutouts(tmp_path / "in", SegmentSettings(model="classical"), into="cut")
 
         assert [(job.kind, job.place) for job in run.jobs()] == [("img2img", "up/a_upscaled"), ("segment", "cut/a")]
-        assert run.skipped == ["b.png: empty"] * 2
+        assert run.skipped == ["b.png: empty"]
         assert run.input_roots() == ("../in",)
         assert run.open_kinds() == {"img2img", "segment"}
         assert run.segment_settings() == SegmentSettings(model="classical")
