@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sdclient.batch.differences import differences
 from sdclient.batch.folder import STATE_FOLDER
-from sdclient.batch.plan import job_seed, spec_id
+from sdclient.batch.plan import job_seed
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import say
@@ -30,17 +31,17 @@ from sdclient.recipes.canvas import (
     choose_slice,
     given_slice,
     keep_slice,
+    number_slices,
     open_canvas,
     parse_strengths,
     plan_slice,
     read_slice,
-    read_slices,
+    recorded_request,
     slice_name,
     spec_of,
     strengths_of,
 )
 from sdclient.recipes.canvas_documents import build_documents
-from sdclient.recipes.precheck import check_request
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
@@ -106,7 +107,9 @@ class Wish:
 )
 @click.option("--by-area", is_flag=True, help="Take slices from large canvases more often.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The same seed gives the same slices and images.")
-@click.option("--again", type=_FILE, metavar="FILE", help="Make the slice of this file again, such as OUT/0002.json.")
+@click.option(
+    "--again", type=_FILE, metavar="FILE", help="Make the slice of this file again as it was, such as OUT/0002.json."
+)
 @click.option("--documents-only", is_flag=True, help="Build strips and GIFs anew; no server is needed.")
 @options.running
 def command(
@@ -137,14 +140,38 @@ def command(
         return
     if not images:
         raise ConfigurationError("canvas: name one image or more to take slices from")
-    request = apply_sets(Img2Img.load(payload or PAYLOAD), sets)
+    recorded = None if again is None else read_slice(again)
+    if recorded is not None:
+        _refuse_beside_again(
+            {"--strength": strength, "--passes": passes, "--slice": places, "--seed": seed, "--count": count - 1}
+        )
+    request = _request(payload, sets, recorded)
     strengths = strengths_of(request, passes) if strength is None else parse_strengths(strength, passes)
     rules = SliceRules(spec_of(request), strengths, slice_px, min_colours, by_area)
     canvases = tuple(_open(path) for path in images)
     wish = Wish(canvases, rules, _places(places, canvases))
-    if again is not None:
-        wish = _recorded(wish, read_slice(again))
-    end(_rounds(out, wish, urls, running, seed=seed, count=count))
+    if recorded is not None:
+        wish = _recorded(wish, recorded)
+    end(_rounds(out, wish, Company(urls), running, seed=seed, count=count))
+
+
+def _refuse_beside_again(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value or (name == "--seed" and value is not None):
+            raise ConfigurationError(f"--again takes place, seeds and strengths from the file; leave {name} out")
+
+
+def _request(payload: str | None, sets: Sequence[str], recorded: Slice | None) -> Img2Img:
+    """Return what is asked in every pass: of the record where one is given, unless another payload is."""
+    if recorded is None or payload is not None:
+        request = Img2Img.load(payload or PAYLOAD)
+    else:
+        request = Img2Img.from_mapping(recorded.request, where="--again")
+    request = apply_sets(request, sets)
+    if recorded is not None and (now := recorded_request(spec_of(request))) != recorded.request:
+        told = differences(recorded.request, now)
+        say(f"note: this is not what the slice was made with, so its images will differ: {told}")
+    return request
 
 
 def _open(path: Path) -> Canvas:
@@ -157,22 +184,61 @@ def _open(path: Path) -> Canvas:
     return canvas
 
 
-def _rounds(
-    out: Path, wish: Wish, urls: Sequence[str], running: RunningOptions, *, seed: int | None, count: int
-) -> int:
+def _rounds(out: Path, wish: Wish, company: Company, running: RunningOptions, *, seed: int | None, count: int) -> int:
     """Work slice by slice for as long as somebody wants another one; returns the exit code."""
     chosen_seed = secrets.randbits(32) if seed is None else seed
     rounds = range(1, count + 1)
     while True:
         run = _unfinished(out) if seed is None and wish.recorded is None else None
         if run is None:
-            run = _plan(out, wish, wish.slices(chosen_seed, rounds), urls)
-        code = work(run, Company(urls), running)
-        if not running["dry_run"]:
-            _build(run, anew=False)
+            code = _new(out, wish, wish.slices(chosen_seed, rounds), company, running)
+        else:
+            code = _work(run, company, running)
         if code or running["dry_run"] or running["as_json"] or not _wants_more():
             return code
         rounds = range(rounds.stop, rounds.stop + 1)
+
+
+def _new(
+    out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]], company: Company, running: RunningOptions
+) -> int:
+    """Plan slices, put down what they are once nothing stands in the way, and work."""
+    listed = JobList()
+    numbered = list(zip(number_slices(out, [chosen for _, chosen in slices]), slices, strict=True))
+    for number, (canvas, chosen) in numbered:
+        plan_slice(listed, wish.rules, number, chosen)
+        say(_told(number, canvas, chosen, wish.rules.size_px))
+
+    def keep() -> None:
+        kept = [keep_slice(out, canvas, chosen, wish.rules, first=number) for number, (canvas, chosen) in numbered]
+        if kept != [number for number, _ in numbered]:
+            raise NumberTakenError(f"{out}: another command took a number for its slice at the same moment")
+
+    try:
+        return _work(Run(out).add_jobs(listed), company, running, keep)
+    except NumberTakenError:
+        # Now they have numbers of their own.
+        return _new(out, wish, slices, company, running)
+
+
+def _told(number: int, canvas: Canvas, chosen: Slice, size_px: int) -> str:
+    steps = ", ".join(f"{strength:g}" for strength in chosen.strengths)
+    where = f"{chosen.x_px},{chosen.y_px} of {canvas.name}"
+    return f"slice {slice_name(number)}: {where}, enlarged to {size_px}x{size_px}, strengths {steps}"
+
+
+class NumberTakenError(ConfigurationError):
+    """Another command gave a slice the number that was planned for one of ours."""
+
+
+def _work(run: Run, company: Company, running: RunningOptions, keep: Callable[[], None] = lambda: None) -> int:
+    code = work(run, company, running, at_start=keep)
+    if not running["dry_run"]:
+        # Slices that nothing is sent for are put down without a start.
+        keep()
+        run.save()
+        _build(run, anew=False)
+    return code
 
 
 def _unfinished(out: Path) -> Run | None:
@@ -185,23 +251,6 @@ def _unfinished(out: Path) -> Run | None:
         return None
     say(f"{out}: {left} passes are unfinished and come first; the same command then takes new slices")
     return run
-
-
-def _plan(out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]], urls: Sequence[str]) -> Run:
-    size_px = wish.rules.size_px
-    kept = [chosen for _, chosen in read_slices(out)]
-    if any(wish.rules.strengths) and any(chosen not in kept for _, chosen in slices):
-        check_request(urls, wish.rules.spec.request)
-    # Slices are written beside the run they belong to, so it begins here.
-    run = Run(out).save()
-    listed = JobList()
-    for canvas, chosen in slices:
-        number = keep_slice(out, canvas, chosen, wish.rules)
-        plan_slice(listed, wish.rules, number, chosen)
-        where = f"{chosen.x_px},{chosen.y_px} of {canvas.name}"
-        steps = ", ".join(f"{strength:g}" for strength in chosen.strengths)
-        say(f"slice {slice_name(number)}: {where}, enlarged to {size_px}x{size_px}, strengths {steps}")
-    return run.add_jobs(listed)
 
 
 def _build(run: Run, *, anew: bool) -> None:
@@ -248,9 +297,6 @@ def _recorded(wish: Wish, chosen: Slice) -> Wish:
             f"--again: that slice was taken from {chosen.canvas} (sha256 {chosen.canvas_sha256[:12]}...), "
             f"and none of {given} is that file"
         )
-    payload = spec_id(wish.rules.spec.to_json())
-    if payload != chosen.payload:
-        say("note: this payload is not the one the slice was made with; the images will differ")
     rules = replace(wish.rules, strengths=chosen.strengths, slice_px=chosen.slice_px, min_colours=1)
     again = replace(given_slice(canvas, rules, (chosen.x_px, chosen.y_px), chosen.seed), seeds=chosen.seeds)
     return replace(wish, canvases=(canvas,), rules=rules, recorded=again)

@@ -68,6 +68,7 @@ def work(
     *,
     also: Listener | None = None,
     after_first: Callable[[], bool] | None = None,
+    at_start: Callable[[], None] | None = None,
 ) -> int:
     """Work on a run and return the exit code.
 
@@ -77,6 +78,7 @@ def work(
         options: What the user said.
         also: Told of everything that happens, beside the progress bar.
         after_first: Called once the first job is done; work goes on where it returns True.
+        at_start: Called once nothing stands in the way any more, before the run is written and begins.
     """
     for text in run.skipped:
         say(f"left out: {text}")
@@ -94,6 +96,8 @@ def work(
     _announce(run, status.counts, lanes, options)
     if options["dry_run"]:
         return 0
+    if at_start is not None:
+        at_start()
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
     counts = status.counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))

@@ -3,7 +3,7 @@
 ::
 
     OUT/0001_original.png    32x32 pixels of a canvas, each as a block of 16x16
-    OUT/0001.json            canvas, place, seeds and strengths: enough to make the slice again
+    OUT/0001.json            canvas, place, seeds, strengths and request: enough to make the slice again
     OUT/passes/0001_pass_<p>_1.png    what each pass made
     OUT/0001_generated.png · 0001_strip.png · 0001.gif    the last pass; all of them side by side; all in turn
 
@@ -13,16 +13,17 @@ A slice follows from its seed: which canvas, where on it, and the seed of every 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from sdclient.batch.plan import FileInput, Job, OutputInput, job_seed, spec_id
+from sdclient.batch.plan import FileInput, Job, OutputInput, job_seed
 from sdclient.errors import ConfigurationError
 from sdclient.files import create_whole, storage_errors, write_durable
 from sdclient.images import open_rgb, read_image_input
@@ -77,7 +78,7 @@ class Slice:
         seed: What canvas, place and the seeds follow from.
         strengths: Of each pass, 0 (nothing changes, nothing is sent) to 1.
         seeds: Of each pass.
-        payload: Hash of the payload.
+        request: What is asked in every pass, apart from its strength and seed.
     """
 
     canvas: str
@@ -88,7 +89,7 @@ class Slice:
     seed: int
     strengths: tuple[float, ...]
     seeds: tuple[int, ...]
-    payload: str
+    request: Mapping[str, JsonValue]
 
     def to_bytes(self) -> bytes:
         """Return the content of ``0001.json``."""
@@ -234,8 +235,8 @@ def _check_place(canvas: Canvas, rules: SliceRules, x_px: int, y_px: int) -> Non
 def _slice(canvas: Canvas, rules: SliceRules, place_xy: tuple[int, int], seed: int) -> Slice:
     numbers = range(1, len(rules.strengths) + 1)
     seeds = tuple(job_seed(seed, "img2img", f"pass {number}") for number in numbers)
-    payload = spec_id(rules.spec.to_json())
-    return Slice(canvas.name, canvas.sha256, *place_xy, rules.slice_px, seed, tuple(rules.strengths), seeds, payload)
+    strengths, request = tuple(rules.strengths), recorded_request(rules.spec)
+    return Slice(canvas.name, canvas.sha256, *place_xy, rules.slice_px, seed, strengths, seeds, request)
 
 
 def _crop(canvas: Canvas, x_px: int, y_px: int, edge_px: int) -> Image.Image:
@@ -255,19 +256,43 @@ def slice_name(number: int) -> str:
     return f"{number:04d}"
 
 
-def keep_slice(out: Path, canvas: Canvas, chosen: Slice, rules: SliceRules) -> int:
+def number_slices(out: Path, slices: Sequence[Slice]) -> list[int]:
+    """Return the number that each slice has in a folder, or would get next; nothing is written.
+
+    Raises:
+        ConfigurationError: If a file with the name of one describes no slice.
+    """
+    numbers = {chosen.to_bytes(): number for number, chosen in read_slices(out)}
+    taken = set(numbers.values())
+    free = (number for number in itertools.count(1) if number not in taken)
+    for chosen in slices:
+        if (data := chosen.to_bytes()) not in numbers:
+            numbers[data] = next(free)
+    return [numbers[chosen.to_bytes()] for chosen in slices]
+
+
+def keep_slice(out: Path, canvas: Canvas, chosen: Slice, rules: SliceRules, *, first: int = 1) -> int:
     """Give a slice its number in a folder, and put down what it is; one that is there already keeps its own.
 
     Whoever creates the number's file first has it, so two runs never write over each other.
 
+    Args:
+        out: The folder.
+        canvas: Where the slice is taken from.
+        chosen: The slice.
+        rules: How large it is enlarged.
+        first: The lowest number it may get.
+
     Returns:
-        The number, 1 or more.
+        The number.
 
     Raises:
         StorageError: If it cannot be written.
     """
     data = chosen.to_bytes()
-    number = 1
+    with storage_errors("make the folder", out):
+        out.mkdir(parents=True, exist_ok=True)
+    number = first
     while not _is_ours(out / f"{slice_name(number)}.json", data):
         number += 1
     original = out / f"{slice_name(number)}_original.png"
@@ -336,6 +361,11 @@ def spec_of(request: Img2Img) -> GenerateSpec:
     if request.image_count != 1:
         raise ConfigurationError("canvas: one image follows another; set batch_size and n_iter of the payload to 1")
     return GenerateSpec(request)
+
+
+def recorded_request(spec: GenerateSpec) -> Mapping[str, JsonValue]:
+    """Return the request of all passes as ``0001.json`` holds it."""
+    return spec.request.model_dump(mode="json", exclude_unset=True)
 
 
 def strengths_of(request: Img2Img, passes: int | None) -> tuple[float, ...]:

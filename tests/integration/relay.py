@@ -7,7 +7,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,12 @@ class Relay:
     Args:
         behind: Address of the simulated server.
         spoil: What to answer instead, by the number (from 1) of a POST; the server behind does not see that one.
+        on_get: Called before a GET is passed on.
     """
 
-    def __init__(self, behind: str, spoil: Mapping[int, Spoilt] | None = None) -> None:
+    def __init__(
+        self, behind: str, spoil: Mapping[int, Spoilt] | None = None, *, on_get: Callable[[], object] = lambda: None
+    ) -> None:
         self.bodies: list[dict[str, object]] = []
         relay = self
 
@@ -34,6 +37,7 @@ class Relay:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                on_get()
                 self._answer(*_ask(behind + self.path, None))
 
             def do_POST(self) -> None:

@@ -189,9 +189,10 @@ def test_one_slice_is_made_again_from_its_record_to_the_last_byte(cli: CommandLi
     """Of the original's examples nobody could tell where they came from, or make them again."""
     draw(cli, draw_things.url, "--count", "2", "--strength", "0.7,0.2")
 
-    again = cli("canvas", "place.png", "--again", "OUT/0002.json", "--out", "AGAIN", "--url", draw_things.url, *QUICK)
+    again = cli("canvas", "place.png", "--again", "OUT/0002.json", "--out", "AGAIN", "--url", draw_things.url)
 
     assert again.code == 0
+    assert "note:" not in again.stderr
     assert (cli.folder / "AGAIN/0001.json").read_bytes() == (cli.folder / "OUT/0002.json").read_bytes()
     for kind in ("generated.png", "strip.png"):
         one, two = cli.folder / f"OUT/0002_{kind}", cli.folder / f"AGAIN/0001_{kind}"
@@ -215,10 +216,74 @@ def test_another_payload_than_the_records_is_pointed_out(cli: CommandLine, draw_
     draw(cli, draw_things.url, "--passes", "1")
 
     again = ("canvas", "place.png", "--again", "OUT/0001.json", "--out", "AGAIN", "--url", draw_things.url)
-    ended = cli(*again, *QUICK, "--set", "cfg_scale=1")
+    changed = cli(*again, "--set", "cfg_scale=1.5", "--dry-run")
+    other = cli(*again, "--payload", "canvas", "--dry-run")
+
+    assert (changed.code, other.code) == (0, 0)
+    words = "note: this is not what the slice was made with, so its images will differ: "
+    assert f"{words}cfg_scale 7.5, now 1.5\n" in changed.stderr
+    assert f"{words}" in other.stderr
+    assert "steps 4, now 50" in other.stderr
+
+
+@pytest.mark.usefixtures("place")
+def test_what_the_record_decides_is_not_decided_otherwise_beside_it(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli, draw_things.url, "--passes", "1")
+
+    for option, value in [
+        ("--strength", "0"),
+        ("--passes", "2"),
+        ("--slice", "1,1"),
+        ("--seed", "0"),
+        ("--count", "2"),
+    ]:
+        ended = cli("canvas", "place.png", "--again", "OUT/0001.json", "--out", "AGAIN", option, value)
+
+        assert ended.code == 2
+        assert f"--again takes place, seeds and strengths from the file; leave {option} out" in ended.stderr
+
+
+@pytest.mark.usefixtures("place")
+def test_the_record_says_what_was_asked(cli: CommandLine, draw_things: Simulator) -> None:
+    """Not its hash: whoever finds the file in a year can tell what made the images."""
+    draw(cli, draw_things.url, "--passes", "1", "--set", "cfg_scale=3")
+
+    request = json.loads((cli.folder / "OUT/0001.json").read_bytes())["request"]
+
+    expected = {"prompt": "", "steps": 4, "width": 128, "height": 128, "cfg_scale": 3, "sampler_name": "DDIM"}
+    assert {name: request[name] for name in expected} == expected
+    assert request["overlays"]["drawthings"]["model"] == "sd_v1.5_f16.ckpt"
+
+
+@pytest.mark.usefixtures("place")
+def test_a_dry_run_writes_nothing(cli: CommandLine, draw_things: Simulator) -> None:
+    ended = draw(cli, draw_things.url, "--count", "2", "--dry-run")
 
     assert ended.code == 0
-    assert "this payload is not the one the slice was made with" in ended.stderr
+    assert "slice 0002: " in ended.stderr
+    assert "8 jobs, 0 done, 8 to do" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_a_number_that_another_command_took_meanwhile_stays_its_own(cli: CommandLine, draw_things: Simulator) -> None:
+    """Numbers are looked up before the servers are asked, and given when work begins."""
+    draw(cli, draw_things.url, "--seed", "1", "--passes", "1")
+    other = (cli.folder / "OUT/0001.json").read_bytes()
+    rival = cli.folder / "RIVAL"
+    command = ("canvas", "place.png", "--out", "RIVAL", "--seed", "2", "--passes", "1", *QUICK)
+
+    def take() -> None:
+        rival.mkdir(exist_ok=True)
+        (rival / "0001.json").write_bytes(other)
+
+    with Relay(draw_things.url, on_get=take) as relay:
+        ended = cli(*command, "--url", relay.url)
+
+    assert ended.code == 0
+    assert (rival / "0001.json").read_bytes() == other
+    assert [path.name for path in rival.glob("*_strip.png")] == ["0002_strip.png"]
+    assert [path.name for path in rival.glob("passes/*")] == ["0002_pass_1_1.png"]
 
 
 @pytest.mark.usefixtures("place")
