@@ -141,5 +141,5 @@ def _seed(prepared: PreparedGeneration, read: ReadReply, index: int) -> int | No
 def _infotext(prepared: PreparedGeneration, read: ReadReply, index: int, seed: int | None) -> str:
     if index < len(read.infotexts) and len(told := read.infotexts[index]) < MAX_INFOTEXT_BYTES // 4:
         return clean_text(told)
-    title = prepared.connection.dialect.title
-    return described_text(prepared.request, seed, prepared.compiled.call, program=title)
+    compiled, title = prepared.compiled, prepared.connection.dialect.title
+    return described_text(prepared.request, seed, compiled.call, program=title, losses=compiled.losses)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sdclient.dialects.base import ServerFacts
 from sdclient.dialects.draft import Draft, shown
-from sdclient.dialects.facts import a1111_schedulers, close_names, few_names
+from sdclient.dialects.facts import a1111_samplers, a1111_schedulers, close_names, few_names
 from sdclient.dialects.samplers import SamplerChoice, drawthings_sampler, schedule_label, split_sampler
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "check_model",
     "check_upscaler",
     "close_hint",
+    "doubt_sampler",
     "exact_control_model",
     "listed",
     "model_stem",
@@ -116,9 +117,20 @@ def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts:
         _refuse_sampler(sampler, choice, draft, facts)
         return None
     draft.put("sampler_name", name, "sampler_name")
+    doubt_sampler(name, a1111_samplers(), draft, facts)
     if choice.schedule is not None:
         _put_schedule(choice.schedule, "scheduler" if scheduler else "sampler_name", draft, facts)
     return SamplerChoice(name, choice.schedule)
+
+
+def doubt_sampler(name: str, usual: Sequence[str], draft: Draft, facts: ServerFacts) -> None:
+    """Say where a sampler is none of those that the program comes with, and no list of the server's tells better."""
+    if facts.samplers is None and listed(name, usual) is None:
+        message = (
+            f"{draft.program} comes with no sampler {shown(name)}; whether this server has it is not known here, and "
+            f"without it some versions draw with their default and say nothing{close_names(name, usual)}"
+        )
+        draft.lose("sampler_name", "replaced", "warning", message)
 
 
 def _known_schedule(schedule: str | None, draft: Draft) -> str | None:
@@ -142,6 +154,9 @@ def _put_schedule(label: str, field: str, draft: Draft, facts: ServerFacts) -> N
         # The server would take Automatic without a word.
         draft.refuse(field, f"this server has no schedule {shown(label)}{close_hint(label, known)}")
         return
+    if found is None:
+        message = f"{draft.program} comes with no schedule {shown(label)}, and takes Automatic for one it does not know"
+        draft.lose(field, "replaced", "warning", f"{message}{close_names(label, known)}")
     draft.put("scheduler", found or label, field)
 
 
@@ -156,6 +171,7 @@ def _put_fused(choice: SamplerChoice, asked: str, draft: Draft, facts: ServerFac
     if name is None:
         _refuse_sampler(asked, choice, draft, facts)
     else:
+        doubt_sampler(choice.sampler, a1111_samplers(), draft, facts)
         draft.put("sampler_name", name, "sampler_name")
 
 

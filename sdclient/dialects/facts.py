@@ -18,6 +18,7 @@ __all__ = [
     "Key",
     "KeyTable",
     "a1111_fields",
+    "a1111_samplers",
     "a1111_schedulers",
     "close_names",
     "control_input_labels",
@@ -29,6 +30,7 @@ __all__ = [
     "latent_modes",
     "object_of",
     "read_key",
+    "sdnext_samplers",
     "texts_of",
 ]
 
@@ -166,6 +168,20 @@ def a1111_schedulers() -> Mapping[str, str]:
     """Return A1111's schedule names and the label of each."""
     samplers = object_of(fact_table("a1111"), "samplers")
     return dict(zip(texts_of(samplers["schedulers"]), texts_of(samplers["scheduler_labels"]), strict=True))
+
+
+@functools.cache
+def a1111_samplers() -> tuple[str, ...]:
+    """Return the samplers that A1111 or its fork Forge come with, the fused names of old versions included."""
+    old = texts_of(object_of(fact_table("a1111"), "samplers")["names_1_8"])
+    new = texts_of(object_of(object_of(fact_table("others"), "forge"), "samplers")["names"])
+    return tuple(dict.fromkeys((*new, *old)))
+
+
+@functools.cache
+def sdnext_samplers() -> tuple[str, ...]:
+    """Return samplers that SD.Next comes with; the table is an excerpt."""
+    return texts_of(object_of(object_of(fact_table("others"), "sdnext"), "samplers")["names"])
 
 
 @functools.cache

@@ -12,6 +12,7 @@ __all__ = [
     "native_sampler",
     "native_schedule",
     "schedule_label",
+    "split_native",
     "split_sampler",
 ]
 
@@ -97,6 +98,19 @@ _NATIVE: Mapping[str, str] = {
     "tcd": "tcd",
     "res multistep": "res_multistep",
     "res 2s": "res_2s",
+    "default": "default",
+}
+# Names of these that are not written in capitals.
+_PRETTY: Mapping[str, str] = {
+    "euler": "Euler",
+    "euler a": "Euler a",
+    "heun": "Heun",
+    "dpm++ 2s a": "DPM++ 2S a",
+    "dpm++ 2m v2": "DPM++ 2M v2",
+    "ipndm_v": "ipndm_v",
+    "ipndm": "ipndm",
+    "res multistep": "Res Multistep",
+    "res 2s": "Res 2s",
     "default": "default",
 }
 _NATIVE_NEAREST: Mapping[str, tuple[str, ...]] = {
@@ -229,6 +243,27 @@ def native_schedule(label: str) -> tuple[str | None, bool]:
         return _NATIVE_SCHEDULES[label], False
     near = _NATIVE_NEAR_SCHEDULES.get(label)
     return near, near is not None
+
+
+def split_native(label: str, samplers: Sequence[str], schedules: Sequence[str]) -> SamplerChoice | None:
+    """Take a label of stable-diffusion.cpp apart, such as ``euler_a discrete``, into the names used everywhere else.
+
+    Args:
+        label: The label.
+        samplers: Its samplers, by its own names.
+        schedules: Its schedules, by its own names.
+
+    Returns:
+        The choice; None where it is no such label.
+    """
+    name, _, schedule = label.strip().rpartition(" ")
+    if name not in samplers or schedule not in schedules:
+        name, schedule = label.strip(), ""
+    if name not in samplers:
+        return None
+    sampler = next((_PRETTY.get(ours, ours.upper()) for ours, native in _NATIVE.items() if native == name), name)
+    told = next((ours for ours, native in _NATIVE_SCHEDULES.items() if native == schedule), schedule)
+    return SamplerChoice(sampler, told or None)
 
 
 def _label(family: str, schedule: str | None) -> tuple[str, str]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from sdclient.dialects.a1111 import A1111
-from sdclient.dialects.a1111_names import close_hint, listed
+from sdclient.dialects.a1111_names import close_hint, doubt_sampler, listed
 from sdclient.dialects.a1111_scripts import put_ultimate_upscale
 from sdclient.dialects.base import Operation, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
+from sdclient.dialects.facts import sdnext_samplers
 from sdclient.dialects.samplers import SamplerChoice, split_sampler
 from sdclient.dialects.tables import script, sdnext_resize_modes, sdnext_sigmas
 from sdclient.schemas.generation import Img2Img, Txt2Img
@@ -74,6 +75,7 @@ class SdNext(A1111):
                 return None
             draft.lose("sampler_name", "approximated", "warning", f"SD.Next has no {choice.sampler}; {near} is used")
             name = near
+        doubt_sampler(name, sdnext_samplers(), draft, facts)
         draft.put("sampler_name", name, "sampler_name")
         return SamplerChoice(name, None)
 

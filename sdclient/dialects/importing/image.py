@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from sdclient.dialects.importing.door import import_payload
 from sdclient.dialects.importing.result import Imported
-from sdclient.dialects.samplers import split_sampler
+from sdclient.dialects.samplers import split_native, split_sampler
+from sdclient.dialects.tables import small_samplers, small_schedulers
 from sdclient.errors import PayloadError
 from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, parse_infotext, read_infotext
 from sdclient.schemas.generation import Img2Img, Txt2Img
@@ -28,8 +29,8 @@ _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _WORDS: Mapping[str, str] = {
     "Model": "model",
     "VAE": "vae",
-    "Schedule type": "scheduler",
 }
+_LEFT_OPEN = "default"
 _INTS: Mapping[str, str] = {
     "Steps": "steps",
     "Seed": "seed",
@@ -48,7 +49,7 @@ _FLOATS: Mapping[str, str] = {
 _TELLING = frozenset(
     {
         *("Version", "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Hires first pass", "Sampler"),
-        *("Size", "Lora", "Module 1", "Module 2", "RNG", "User", "Created Date"),
+        *("Size", "Schedule type", "Lora", "Module 1", "Module 2", "RNG", "User", "Created Date"),
     }
 )
 
@@ -87,10 +88,7 @@ def import_infotext(text: str) -> Imported:
     fields |= _numbers(_INTS, info.get_int) | _numbers(_FLOATS, info.get_float)
     if loras:
         fields["loras"] = loras
-    if info.fields.get("Sampler"):
-        choice = split_sampler(info.fields["Sampler"], info.fields.get("Schedule type"))
-        fields["sampler_name"] = choice.sampler
-        fields |= {"scheduler": choice.schedule} if choice.schedule else {}
+    fields |= _sampler(info)
     if info.size is not None:
         fields |= {"width": info.size[0], "height": info.size[1]}
     used = _take_refiner(info, fields) | _take_upscaler(info, fields) | _take_hires(info, fields)
@@ -104,6 +102,20 @@ def import_infotext(text: str) -> Imported:
     left = {label: "no field says it; set it by hand" for label in info.fields if label not in known}
     cls = Img2Img if is_img2img else Txt2Img
     return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
+
+
+def _sampler(info: Infotext) -> dict[str, object]:
+    """Read sampler and schedule; what was left to the server, which some call ``Default``, is left to it again."""
+    sampler, schedule = (
+        "" if (told := info.fields.get(label, "")).casefold() == _LEFT_OPEN else told
+        for label in ("Sampler", "Schedule type")
+    )
+    if not sampler:
+        return {"scheduler": schedule} if schedule else {}
+    # stable-diffusion.cpp names both in one, by its own names.
+    native = split_native(sampler, small_samplers("sdcpp"), small_schedulers())
+    choice = split_sampler(sampler, schedule or None) if native is None or schedule else native
+    return {"sampler_name": choice.sampler, **({"scheduler": choice.schedule} if choice.schedule else {})}
 
 
 def _numbers(labels: Mapping[str, str], read: Callable[[str], float | None]) -> dict[str, object]:

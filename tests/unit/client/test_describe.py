@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdclient.client.describe import describe, described_text, with_metadata
-from sdclient.dialects.base import Call, Route
+from sdclient.dialects.base import Call, Loss, Route
 from sdclient.images import GeneratedImage
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.schemas import ControlNet, Enlarge, HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img
@@ -80,3 +80,31 @@ def test_a_file_that_has_a_text_and_one_that_takes_none_stay_as_they_are() -> No
     assert with_metadata(once) is once
     assert with_metadata(bitmap) is bitmap
     assert once.facts.size_bytes == len(once.data)
+
+
+def test_what_the_server_left_out_is_not_claimed_of_the_image() -> None:
+    request = Txt2Img(
+        prompt="a fox",
+        model="xl",
+        clip_skip=2,
+        hires=HiresFix(first_width=512, first_height=384),
+        loras=[Lora(model="a"), Lora(model="b")],
+    )
+    losses = (
+        Loss("hires", "dropped", "warning", "no"),
+        Loss("loras[0].model", "dropped", "warning", "no"),
+        Loss("model", "inherited", "warning", "perhaps another"),
+    )
+
+    fields = describe(request, 7, Call(ROUTE, {"steps": 3}), losses=losses).fields
+
+    assert (fields["Lora"], fields["Clip skip"]) == ("b: 1", "2")
+    assert not {"Model", "Hires first pass", "Hires strength"} & fields.keys()
+
+
+def test_a_sampler_that_was_left_open_is_called_so_since_readers_look_for_one() -> None:
+    assert (
+        described_text(Txt2Img(prompt="x", seed=7), 7, Call(ROUTE, {}))
+        .splitlines()[1]
+        .startswith("Sampler: Default, Schedule type: Default, Seed: 7")
+    )

@@ -105,11 +105,27 @@ def test_a_model_that_is_not_installed_is_refused_with_a_close_name() -> None:
 
 
 def test_names_are_not_checked_where_the_lists_are_not_known() -> None:
-    request = Txt2Img(
-        model="x", sampler_name="Zzz", enlarge=Enlarge(model="y"), refiner=Refiner(model="z"), scheduler="Qqq"
-    )
+    request = Txt2Img(model="x", sampler_name="LCM", enlarge=Enlarge(model="y"), refiner=Refiner(model="z"))
 
     assert not losses_of(request, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("fields", "server", "field", "close"),
+    [
+        ({"sampler_name": "DPM++ 2N"}, UNKNOWN, "sampler_name", "did you mean DPM++ 2M"),
+        ({"sampler_name": "Euler a", "scheduler": "Karas"}, UNKNOWN, "scheduler", "did you mean Karras?"),
+        ({"sampler_name": "Zzz"}, UNKNOWN, "sampler_name", "say nothing"),
+        ({"sampler_name": "Eular"}, ServerFacts("a1111", "1.8", schedulers=()), "sampler_name", "did you mean Euler"),
+    ],
+)
+def test_a_name_that_no_version_comes_with_is_doubted_where_the_lists_are_not_known(
+    fields: dict, server: ServerFacts, field: str, close: str
+) -> None:
+    loss = losses_of(Txt2Img(model="x", **fields), server)[field]
+
+    assert (loss.kind, loss.severity) == ("replaced", "warning")
+    assert close in loss.message
 
 
 @pytest.mark.parametrize("name", ["shift", "distilled_cfg_scale"])
