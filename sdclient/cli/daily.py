@@ -130,6 +130,11 @@ def command(
     )
 
     drawing = Drawing(lambda run: work(run, Company(urls), running), lambda request: check_request(urls, request))
+    if running["dry_run"] or running["limit"] == 0:
+        looking: RunningOptions = {**running, "dry_run": True}
+        drawing = Drawing(lambda run: work(run, Company(urls), looking), drawing.check)
+        end(_told(daily.foresee(now or _now(), drawing), as_json=running["as_json"]))
+        return
     if once or now is not None:
         end(_told(daily.tick(now or _now(), drawing), as_json=running["as_json"]))
         return
@@ -157,7 +162,7 @@ def keep_hours(
     told: Outcome | None = None
     while True:
         outcome = daily.tick(clock(), drawing)
-        if told is None or (outcome.message != told.message and outcome.slot.key != _settled(told)):
+        if told is None or (outcome.message != told.message and not _is_known(outcome, told)):
             tell(outcome)
             told = outcome
         wait_s = LOOK_S
@@ -167,9 +172,10 @@ def keep_hours(
         _wait(daily, outcome.slot.key, wait_s, clock, sleep)
 
 
-def _settled(told: Outcome) -> str:
-    """Return the slot that needs no more words; empty where there may be some."""
-    return told.slot.key if told.status in ("posted", "missed", "aside", "nothing") else ""
+def _is_known(outcome: Outcome, told: Outcome) -> bool:
+    """Tell whether an outcome only repeats how a slot ended."""
+    ended = told.status in ("posted", "missed", "aside", "nothing")
+    return ended and outcome.status == "nothing" and outcome.slot.key == told.slot.key
 
 
 def _wait(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import email.parser
 import email.policy
 import html
@@ -48,6 +49,7 @@ class Status:
     text: str
     media: list[str]
     reply_to: str | None
+    made: str = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z"))
 
 
 @dataclass
@@ -274,8 +276,14 @@ def _x_posts(social: Social, request: Request) -> Answer:
         case "/2/users/me":
             return 200, {"data": {"id": "42", "name": "Bot", "username": "bot"}}
         case "/2/users/42/tweets":
-            posts = [{"id": one.id, "text": one.text, "edit_history_tweet_ids": [one.id]} for one in social.posts]
-            return 200, {"data": posts[::-1], "meta": {"result_count": len(posts)}}
+            asked = dict(request.query)
+            if asked.get("tweet.fields") != "created_at":
+                social.complaints.append("the times of posts were not asked for")
+            posts = [
+                {"id": one.id, "text": one.text, "created_at": one.made, "edit_history_tweet_ids": [one.id]}
+                for one in social.posts[::-1][: int(asked["max_results"])]
+            ]
+            return 200, {"data": posts, "meta": {"result_count": len(posts)}}
     return 404, {"title": "Not Found", "detail": "no such route"}
 
 
@@ -292,7 +300,8 @@ def _told(social: Social, request: Request) -> Answer:
         case "/api/v1/accounts/verify_credentials":
             return 200, {"id": "7", "username": "bot", "acct": "bot"}
         case "/api/v1/accounts/7/statuses":
-            return 200, [_status(social, one) for one in reversed(social.posts)]
+            limit = int(dict(request.query)["limit"])
+            return 200, [_status(social, one) for one in social.posts[::-1][:limit]]
     return 404, {"error": "Record not found"}
 
 
@@ -318,4 +327,10 @@ def _toot(social: Social, request: Request) -> Answer:
 def _status(social: Social, one: Status) -> dict[str, object]:
     lines = re.sub(r"#(\w+)", r'<a href="x" class="mention hashtag">#<span>\1</span></a>', html.escape(one.text))
     content = "".join(f"<p>{part}</p>" for part in lines.split("\n\n"))
-    return {"id": one.id, "content": content, "url": f"{social.url}/@bot/{one.id}", "visibility": "public"}
+    return {
+        "id": one.id,
+        "created_at": one.made,
+        "content": content,
+        "url": f"{social.url}/@bot/{one.id}",
+        "visibility": "public",
+    }

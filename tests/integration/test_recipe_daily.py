@@ -62,9 +62,9 @@ def test_a_slot_is_drawn_and_posted_with_text_alternative_text_and_image(
 ) -> None:
     ended = daily(cli, "2026-11-20T06:10", draw_things.url)
 
-    post = cli.folder / "BOT/posts/0001_2026-11-20_06"
+    post = cli.folder / "BOT/posts/0001_2026-11-20_06_Europe-Madrid"
     assert ended.code == 0
-    assert "2026-11-20_06: posted as No.1: " in ended.stderr
+    assert "2026-11-20_06_Europe-Madrid: posted as No.1: " in ended.stderr
     assert (post / "text.txt").read_text(encoding="utf-8").startswith("#PictureTheDAI No.1\n\n🌅 Good morning")
     assert "Drawn by juggernaut_reborn_q6p_q8p.ckpt" in (post / "alt.txt").read_text()
     assert inspect_image((post / "image.png").read_bytes()).size == (128, 128)
@@ -74,7 +74,7 @@ def test_everything_about_a_post_is_recorded(cli: CommandLine, draw_things: Simu
     """The original recorded no seed, prompt or model of any image."""
     daily(cli, "2026-11-20T06:10", draw_things.url)
 
-    told = sidecar(cli, "2026-11-20_06")
+    told = sidecar(cli, "2026-11-20_06_Europe-Madrid")
     info = parse_infotext(read_infotext((cli.folder / "BOT" / str(told["image"])).read_bytes()) or "")
     assert told["start"] in load_words().at(6).starts
     assert str(told["prompt"]).startswith(str(told["start"]))
@@ -87,8 +87,8 @@ def test_what_is_posted_says_nothing_of_prompt_seed_or_machine_inside_the_image(
 ) -> None:
     daily(cli, "2026-11-20T06:10", draw_things.url)
 
-    image = (cli.folder / "BOT/posts/0001_2026-11-20_06/image.png").read_bytes()
-    drawn = (cli.folder / "BOT/images/2026-11-20_06_1.png").read_bytes()
+    image = (cli.folder / "BOT/posts/0001_2026-11-20_06_Europe-Madrid/image.png").read_bytes()
+    drawn = (cli.folder / "BOT/images/2026-11-20_06_Europe-Madrid_1.png").read_bytes()
     assert read_infotext(drawn) is not None
     assert read_infotext(image) is None
     assert b"127.0.0.1" not in image
@@ -101,7 +101,7 @@ def test_what_is_posted_is_the_enlarged_image(cli: CommandLine, draw_things: Sim
 
     ended = cli(*command)
 
-    post = cli.folder / "BOT/posts/0001_2026-11-20_06"
+    post = cli.folder / "BOT/posts/0001_2026-11-20_06_Europe-Madrid"
     assert ended.code == 0
     assert inspect_image((post / "image.png").read_bytes()).size == (2048, 2048)
     assert "enlarged by R-ESRGAN 4x+" in (post / "alt.txt").read_text()
@@ -144,16 +144,16 @@ def test_a_slot_is_posted_once_however_often_it_is_looked_at(
     ended = daily(cli, again, draw_things.url)
 
     assert ended.code == 0
-    assert "2026-11-20_06: posted before" in ended.stderr
+    assert "2026-11-20_06_Europe-Madrid: posted before" in ended.stderr
     assert sent(draw_things) == before
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_a_clock_that_steps_back_posts_nothing_again(cli: CommandLine, draw_things: Simulator) -> None:
     for moment in ("2026-11-20T09:10", "2026-11-20T06:10", "2026-11-20T09:20", "2026-11-20T06:20"):
         daily(cli, moment, draw_things.url)
 
-    assert posts(cli) == ["0001_2026-11-20_09", "0002_2026-11-20_06"]
+    assert posts(cli) == ["0001_2026-11-20_09_Europe-Madrid", "0002_2026-11-20_06_Europe-Madrid"]
 
 
 def test_an_hour_that_comes_twice_is_posted_once(cli: CommandLine, draw_things: Simulator) -> None:
@@ -163,29 +163,40 @@ def test_an_hour_that_comes_twice_is_posted_once(cli: CommandLine, draw_things: 
     for moment in ("2026-10-25T02:10+02:00", "2026-10-25T02:10+01:00"):
         daily(cli, moment, draw_things.url, "--words", "words.json", "--grace", "600")
 
-    assert posts(cli) == ["0001_2026-10-25_02"]
+    assert posts(cli) == ["0001_2026-10-25_02_Europe-Madrid"]
 
 
 def test_two_processes_at_once_post_a_slot_once(cli: CommandLine, draw_things: Simulator) -> None:
-    command = ("daily", "--out", "BOT", "--at", "2026-11-20T06:10", "--url", draw_things.url, *QUICK)
+    command = (
+        "daily",
+        "--out",
+        "BOT",
+        "--at",
+        "2026-11-20T06:10",
+        "--zone",
+        "Europe/Madrid",
+        "--url",
+        draw_things.url,
+        *QUICK,
+    )
 
     workers = [cli.start(*command) for _ in range(3)]
     errors = [worker.communicate(timeout=120)[1] for worker in workers]
 
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
     assert not [text for text in errors if "Traceback" in text]
 
 
 # ---- too late, and not at all ----
 
 
-def test_a_slot_that_began_too_long_ago_is_missed_for_good(cli: CommandLine, draw_things: Simulator) -> None:
+def test_a_slot_that_began_too_long_ago_is_missed(cli: CommandLine, draw_things: Simulator) -> None:
     late = daily(cli, "2026-11-20T07:01", draw_things.url)
-    back_in_time = daily(cli, "2026-11-20T06:59", draw_things.url)
+    later = daily(cli, "2026-11-20T07:59", draw_things.url)
 
-    assert (late.code, back_in_time.code) == (0, 0)
-    assert "2026-11-20_06: missed; it is too late for this slot" in late.stderr
-    assert "2026-11-20_06: was missed" in back_in_time.stderr
+    assert (late.code, later.code) == (0, 0)
+    assert "2026-11-20_06_Europe-Madrid: missed; it is too late for this slot" in late.stderr
+    assert "2026-11-20_06_Europe-Madrid: was missed" in later.stderr
     assert (sent(draw_things), posts(cli)) == (0, [])
 
 
@@ -195,7 +206,7 @@ def test_a_late_slot_is_posted_where_that_is_wanted(
 ) -> None:
     daily(cli, "2026-11-20T08:59", draw_things.url, *option)
 
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_without_a_server_nothing_is_posted_and_the_slot_stays_open(cli: CommandLine, draw_things: Simulator) -> None:
@@ -205,7 +216,7 @@ def test_without_a_server_nothing_is_posted_and_the_slot_stays_open(cli: Command
 
     assert (down.code, up.code) == (3, 0)
     assert "refused" in down.stderr
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_an_image_that_cannot_be_drawn_costs_no_number(cli: CommandLine, a1111: Simulator) -> None:
@@ -215,7 +226,7 @@ def test_an_image_that_cannot_be_drawn_costs_no_number(cli: CommandLine, a1111: 
 
     assert wrong.code in (1, 2)
     assert "gone" in wrong.stderr
-    assert (right.code, posts(cli)) == (0, ["0001_2026-11-20_09"])
+    assert (right.code, posts(cli)) == (0, ["0001_2026-11-20_09_Europe-Madrid"])
 
 
 def test_an_image_of_another_slot_is_never_posted(cli: CommandLine, draw_things: Simulator) -> None:
@@ -228,15 +239,15 @@ def test_an_image_of_another_slot_is_never_posted(cli: CommandLine, draw_things:
         failed = daily(cli, "2026-11-20T09:10", bad.url)
 
     assert failed.code == 1
-    assert "2026-11-20_09: no image: " in failed.stderr
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert "2026-11-20_09_Europe-Madrid: no image: " in failed.stderr
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_numbers_go_on_from_a_first_one(cli: CommandLine, draw_things: Simulator) -> None:
     for moment in ("2026-11-20T06:10", "2026-11-20T09:10"):
         daily(cli, moment, draw_things.url, "--first-number", "261")
 
-    assert posts(cli) == ["0261_2026-11-20_06", "0262_2026-11-20_09"]
+    assert posts(cli) == ["0261_2026-11-20_06_Europe-Madrid", "0262_2026-11-20_09_Europe-Madrid"]
 
 
 def test_a_process_killed_while_it_draws_is_followed_by_one_that_goes_on(cli: CommandLine) -> None:
@@ -247,12 +258,12 @@ def test_a_process_killed_while_it_draws_is_followed_by_one_that_goes_on(cli: Co
                 if json.loads(line).get("event") == "begun":
                     os.kill(first.pid, signal.SIGKILL)
                     break
-        plan = (cli.folder / "BOT/daily/2026-11-20_06.json").read_bytes()
+        plan = (cli.folder / "BOT/daily/2026-11-20_06_Europe-Madrid.json").read_bytes()
         ended = daily(cli, "2026-11-20T06:20", slow.url)
 
     assert ended.code == 0
-    assert (cli.folder / "BOT/daily/2026-11-20_06.json").read_bytes() == plan
-    assert posts(cli) == ["0001_2026-11-20_06"]
+    assert (cli.folder / "BOT/daily/2026-11-20_06_Europe-Madrid.json").read_bytes() == plan
+    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 # ---- all day long ----
@@ -311,7 +322,7 @@ def test_a_bot_posts_eight_times_a_day(tmp_path: Path, draw_things: Simulator) -
             bot(tmp_path), Drawing(lambda run: run.start(draw_things.url)), told.append, clock=clock, sleep=clock.sleep
         )
 
-    keys = [f"2026-11-20_{hour:02d}" for hour in (0, 3, 6, 9, 12, 15, 18, 21)]
+    keys = [f"2026-11-20_{hour:02d}_Europe-Madrid" for hour in (0, 3, 6, 9, 12, 15, 18, 21)]
     assert sorted(path.name for path in (tmp_path / "posts").iterdir()) == [
         f"{number:04d}_{key}" for number, key in enumerate(keys, start=1)
     ]
@@ -332,7 +343,7 @@ def test_a_bot_tries_again_while_its_server_is_away_and_misses_what_is_over(
         keep_hours(bot(tmp_path), Drawing(draw), told.append, clock=clock, sleep=clock.sleep)
 
     assert [outcome.status for outcome in told] == ["failed", "posted", "failed"]
-    assert [path.name for path in (tmp_path / "posts").iterdir()] == ["0001_2026-11-20_06"]
+    assert [path.name for path in (tmp_path / "posts").iterdir()] == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_an_image_may_be_enlarged_on_this_machine_once(tmp_path: Path, draw_things: Simulator) -> None:
@@ -344,10 +355,10 @@ def test_an_image_may_be_enlarged_on_this_machine_once(tmp_path: Path, draw_thin
     (tmp_path / "posts").unlink()
     posted = bot(tmp_path, doubler).tick(now, Drawing(lambda run: run.start(draw_things.url)))
 
-    post = tmp_path / "posts/0001_2026-11-20_06"
+    post = tmp_path / "posts/0001_2026-11-20_06_Europe-Madrid"
     assert (failed.status, posted.status, doubler.calls) == ("failed", "posted", 1)
     assert inspect_image((post / "image.png").read_bytes()).size == (256, 256)
-    assert inspect_image((tmp_path / "images/2026-11-20_06_1.png").read_bytes()).size == (128, 128)
+    assert inspect_image((tmp_path / "images/2026-11-20_06_Europe-Madrid_1.png").read_bytes()).size == (128, 128)
     assert "enlarged by Doubler" in (post / "alt.txt").read_text()
 
 
@@ -383,7 +394,7 @@ def test_enlarging_here_takes_the_network_of_its_package(cli: CommandLine, draw_
 
     ended = daily(cli, "2026-11-20T06:10", draw_things.url, "--enlarge-here")
 
-    post = cli.folder / "BOT/posts/0001_2026-11-20_06"
+    post = cli.folder / "BOT/posts/0001_2026-11-20_06_Europe-Madrid"
     (body,) = [one.body for one in draw_things.log if one.method == "POST"]
     assert ended.code == 0
     assert isinstance(body, dict)
@@ -406,7 +417,7 @@ def test_a_machine_that_cannot_enlarge_says_so_and_posts_nothing(cli: CommandLin
     ("package", "arguments", "words"),
     [
         ("dynamicprompts", (), "daily prompts need dynamicprompts: pip install 'sdclient[daily]'"),
-        ("transformers", ("--magic-prompt", "model"), "MagicPrompt needs transformers and torch: pip install"),
+        ("transformers", ("--magic-prompt", "packages"), "MagicPrompt needs transformers and torch: pip install"),
         ("tweepy", ("--publish", "x"), "posting on X needs tweepy: pip install 'sdclient[daily]'"),
         (
             "mastodon",
@@ -463,7 +474,11 @@ def test_a_bot_notices_ctrl_c(cli: CommandLine, draw_things: Simulator) -> None:
             "no SDCLIENT_MASTODON_TOKEN: set the environment",
         ),
         (("--publish", "x"), "no SDCLIENT_X_CONSUMER_KEY, no SDCLIENT_X_CONSUMER_SECRET"),
-        (("--magic-prompt", "gone"), "gone: holds no language model"),
+        (
+            ("--magic-prompt", "gone"),
+            "--magic-prompt gone: no such folder; name the one that a language model was saved",
+        ),
+        (("--magic-prompt", "home"), "--magic-prompt home: holds no language model"),
         (("--payload", "bake"), "bake"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from sdclient.infotext import read_infotext
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.ledger import Ledger, Posting
 from sdclient.recipes.daily.publish import FolderPublisher, Publisher, read_secrets
-from sdclient.recipes.daily.slots import open_zone
+from sdclient.recipes.daily.slots import open_zone, slot_at
 from sdclient.recipes.daily.toot import MastodonPublisher
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
 from sdclient.recipes.daily.x import XPublisher, XSecrets
@@ -39,7 +40,8 @@ from tests.integration.social import SECRETS, Fault, Social
 
 SIX, NINE = (dt.datetime.fromisoformat(f"2026-11-20T{hour}:10:00+00:00") for hour in ("06", "09"))
 X_SECRETS = XSecrets(*(SECRETS[name] for name in list(SECRETS)[:4]))
-KEY = "2026-11-20_06"
+KEY = "2026-11-20_06_UTC"
+SLOT = slot_at(SIX, (6, 9), open_zone("UTC"))
 
 Make = Callable[[Social], Publisher]
 
@@ -73,6 +75,7 @@ class Bot:
         self.out = out
         self._painter = painter
         self.ledger = Ledger(out / "daily")
+        (out / "daily").mkdir(parents=True, exist_ok=True)
         self.daily = Daily(
             Run(out),
             request,
@@ -261,7 +264,9 @@ def test_a_service_that_is_down_leaves_the_slot_open(tmp_path: Path, painter: Si
     outcome = bot.tick()
 
     assert (outcome.status, type(outcome.error)) == ("failed", NotSentError)
-    assert (bot.ledger.posting(), bot.ledger.end_of(KEY)) == (None, None)
+    assert f"{gone.url[7:]}; is the service or the network down? It is tried again" in outcome.message
+    assert "HTTPConnectionPool" not in outcome.message
+    assert (bot.ledger.posting(), bot.ledger.end_of(SLOT)) == (None, None)
 
 
 @BOTH
@@ -326,7 +331,51 @@ def test_a_slot_is_set_aside_where_nobody_can_tell_and_its_number_is_not_used_ag
     assert f"If it is not out, remove {tmp_path / 'daily' / KEY}.aside" in first.message
     assert "nobody knows whether its post is out" in second.message
     assert len(social.posts) == 2
-    assert bot.posted("2026-11-20_09")["number"] == 2
+    assert bot.posted("2026-11-20_09_UTC")["number"] == 2
+
+
+@BOTH
+def test_a_thread_that_cannot_be_looked_at_for_now_is_looked_at_again_and_nothing_posted_meanwhile(
+    tmp_path: Path, painter: Simulator, make: Make
+) -> None:
+    faults = [Fault(POST_ROUTES[make], drop=True, after=True), *[Fault(LOOK_ROUTES[make], status=503)] * 2]
+    with Social(faults) as social:
+        bot = Bot(tmp_path, painter, make(social))
+        outcomes = [bot.tick() for _ in range(4)]
+
+    assert [one.status for one in outcomes] == ["failed", "failed", "posted", "nothing"]
+    assert "it may be out as No.1, and cannot be looked for" in outcomes[0].message
+    assert len(social.posts) == 1
+
+
+@BOTH
+def test_after_a_crash_a_thread_that_cannot_be_looked_at_sets_the_slot_aside_when_it_is_over(
+    tmp_path: Path, painter: Simulator, make: Make
+) -> None:
+    with Social([Fault(LOOK_ROUTES[make], status=503)] * 2) as social:
+        bot = Bot(tmp_path, painter, make(social))
+        leave_posting(bot)
+        outcomes = [bot.tick(), bot.tick(NINE), bot.tick(NINE)]
+
+    assert [one.status for one in outcomes] == ["failed", "aside", "posted"]
+    assert f"If it is not out, remove {tmp_path / 'daily' / KEY}.aside" in outcomes[1].message
+    assert [post.text.split("\n")[0][-4:] for post in social.posts] == ["No.2"]
+
+
+@BOTH
+def test_a_thread_that_shows_only_newer_posts_does_not_prove_that_one_is_not_out(
+    tmp_path: Path, painter: Simulator, make: Make
+) -> None:
+    with Social() as social:
+        for number in range(120):
+            social.keep_post(f"by hand {number}", [], None)
+        bot = Bot(tmp_path, painter, make(social))
+        leave_posting(bot)
+        outcome = bot.tick()
+
+    assert outcome.status == "aside"
+    assert "newer posts, and it shows no more; look for it by hand" in outcome.message
+    assert len(social.posts) == 120
 
 
 def test_x_refusing_a_duplicate_means_that_the_post_is_out(tmp_path: Path, painter: Simulator) -> None:
@@ -412,7 +461,7 @@ def test_after_a_crash_an_older_slot_is_settled_before_the_present_one(tmp_path:
         leave_posting(bot)
         outcomes = [bot.tick(NINE), bot.tick(NINE)]
 
-    assert [one.message.split(":")[0] for one in outcomes] == [KEY, "2026-11-20_09"]
+    assert [one.message.split(":")[0] for one in outcomes] == [KEY, "2026-11-20_09_UTC"]
     assert [post.text.split("\n")[0][-4:] for post in social.posts] == ["No.1", "No.2"]
 
 
@@ -447,7 +496,7 @@ def test_another_process_that_posts_is_left_alone(tmp_path: Path, painter: Simul
 
 def test_a_mark_from_another_machine_counts_as_abandoned_after_a_quarter_of_an_hour(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    posting = ledger.begin_posting(KEY)
+    posting = ledger.begin_posting(SLOT)
     assert posting is not None
     elsewhere = replace(posting, process=replace(posting.process, boot="another machine"))
     written_s = (tmp_path / "posting").stat().st_mtime
@@ -516,7 +565,9 @@ def test_secrets_come_from_the_environment_and_one_that_is_missing_is_named() ->
     assert read_secrets(["ONE"], environ=environ) == {"ONE": "a1b2"}
     with pytest.raises(ConfigurationError) as caught:
         read_secrets(["ONE", "SDCLIENT_NO_SUCH_SECRET"], environ=environ)
-    assert "no SDCLIENT_NO_SUCH_SECRET: set the environment variable, or `keyring set" in str(caught.value)
+    install = "" if find_spec("keyring") else "`pip install keyring` and "
+    words = f"no SDCLIENT_NO_SUCH_SECRET: set the environment variable, or {install}`keyring set sdclient SDCLIENT_NO"
+    assert words in str(caught.value)
     assert "a1b2" not in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from sdclient.batch.record import Record
 from sdclient.errors import AnswerLostError, ImageLimitError, SDClientError, StorageError
 from sdclient.files import resolve_inside, write_durable
 from sdclient.planning import JobList
-from sdclient.recipes.daily.ledger import Ledger, Posting, SlotPlan
+from sdclient.recipes.daily.ledger import End, Ledger, Posting, SlotPlan
 from sdclient.recipes.daily.media import Media, make_media
 from sdclient.recipes.daily.publish import Post, Published, Publisher
 from sdclient.recipes.daily.slots import Slot, slot_at
@@ -65,13 +65,13 @@ class Outcome:
 
     Attributes:
         status: ``nothing`` to do, ``posted``, ``missed``, ``aside`` (nobody knows whether it is out), ``busy`` (another
-            process posts), or ``failed`` (it may be tried again while the slot lasts).
+            process posts), ``failed`` (it may be tried again while the slot lasts), or ``foreseen`` (only looked at).
         slot: The slot.
         message: A sentence for people.
         error: What failed.
     """
 
-    status: Literal["nothing", "posted", "missed", "aside", "busy", "failed"]
+    status: Literal["nothing", "posted", "missed", "aside", "busy", "failed", "foreseen"]
     slot: Slot
     message: str
     error: SDClientError | None = None
@@ -144,30 +144,61 @@ class Daily:
             left = self._settle(slot)
             if left is not None:
                 return left
-            if (end := self._ledger.end_of(slot.key)) is not None:
-                return Outcome("nothing", slot, f"{slot.key}: {_PAST[end]}")
-            if self._is_late(slot, now):
-                self._ledger.end(slot.key, "missed", {"reason": f"first looked at {now.isoformat()}"})
-                return Outcome("missed", slot, f"{slot.key}: missed; it is too late for this slot")
-            return self._draw_and_post(slot, drawing)
+            closed = self._closed(slot, now)
+            if closed is not None and closed.status == "missed":
+                self._ledger.miss(slot, f"first looked at {now.isoformat()}")
+            return closed or self._draw_and_post(slot, drawing)
         except SDClientError as exc:
             return Outcome("failed", slot, f"{slot.key}: not posted: {exc}", exc)
 
-    def _is_late(self, slot: Slot, now: dt.datetime) -> bool:
+    def foresee(self, now: dt.datetime, drawing: Drawing) -> Outcome:
+        """Say what `tick` would do; writes nothing, draws nothing, posts nothing, and settles nothing.
+
+        Args:
+            now: The present, with a time zone.
+            drawing: Who would draw; shown the run with its job.
+        """
+        slot = self.slot(now)
+        try:
+            if (posting := self._ledger.posting()) is not None and not self._ledger.has_ended(posting):
+                return Outcome("foreseen", slot, f"{posting.key}: would look first whether its post is out")
+            if (closed := self._closed(slot, now)) is not None:
+                return replace(closed, status="foreseen")
+            plan = self._ledger.find_plan(slot) or self._plan(slot)
+            self._draw(plan, drawing)
+        except SDClientError as exc:
+            return Outcome("failed", slot, f"{slot.key}: would not be posted: {exc}", exc)
+        number, name = self._ledger.next_number(), self._publisher.name
+        return Outcome("foreseen", slot, f"{slot.key}: would go to {name} as No.{number}, such as {plan.prompt!r}")
+
+    def _closed(self, slot: Slot, now: dt.datetime) -> Outcome | None:
+        """Return why nothing is to be done for a slot; None where it is open, or open again."""
+        end = self._ledger.end_of(slot)
+        if end in ("posted", "aside"):
+            return Outcome("nothing", slot, f"{slot.key}: {_PAST[end]}")
         grace_s = self._settings.grace_s
-        return grace_s is not None and (now - slot.start).total_seconds() > grace_s
+        if grace_s is None or (now - slot.start).total_seconds() <= grace_s:
+            return None
+        if end == "missed":
+            return Outcome("nothing", slot, f"{slot.key}: was missed; --late posts it still")
+        return Outcome("missed", slot, f"{slot.key}: missed; it is too late for this slot (--late posts it still)")
 
     # Drawing
 
-    def _draw_and_post(self, slot: Slot, drawing: Drawing) -> Outcome:
-        plan = self._ledger.plan(slot.key, lambda: self._plan(slot))
+    def _draw(self, plan: SlotPlan, drawing: Drawing) -> Job:
+        """See that a slot's image is drawn, if it can be, and return its job."""
         listed = JobList()
-        columns = {"slot": slot.key, "start": plan.start}
-        job = listed.add(self._spec, f"images/{slot.key}", changes={"prompt": plan.prompt}, columns=columns)
+        columns = {"slot": plan.key, "start": plan.start}
+        job = listed.add(self._spec, f"images/{plan.key}", changes={"prompt": plan.prompt}, columns=columns)
         if not self._run.folder.is_done(job.id):
             drawing.check(self._request.replace(**job.changes))
             self._run.add_jobs(listed)
             drawing.draw(self._run)
+        return job
+
+    def _draw_and_post(self, slot: Slot, drawing: Drawing) -> Outcome:
+        plan = self._ledger.plan(slot, lambda: self._plan(slot))
+        job = self._draw(plan, drawing)
         if not self._run.folder.is_done(job.id):
             reason = self._run.status().set_aside.get(job.place, "its server did not do it")
             return Outcome("failed", slot, f"{slot.key}: no image: {reason}")
@@ -177,14 +208,14 @@ class Daily:
         words = self._words.at(slot.hour)
         seed = secrets.randbits(32)
         start = draw_start(words, random.Random(seed))
-        prompt = tidy(start, self._completer.complete(start, seed))
+        prompt = tidy(start, self._completer.complete(start, seed, words))
         name = self._completer.name if is_worth(start, prompt) else ""
         return SlotPlan(slot.key, start, prompt, words.greeting, name, seed)
 
     # Posting
 
     def _post(self, slot: Slot, plan: SlotPlan, job: Job, record: Record) -> Outcome:
-        posting = self._ledger.begin_posting(slot.key)
+        posting = self._ledger.begin_posting(slot)
         if posting is None:
             return Outcome("busy", slot, f"{slot.key}: another process is posting")
         try:
@@ -243,7 +274,7 @@ class Daily:
         told = {"id": published.id, "where": published.where, "notes": list(published.notes)}
         when = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
         more = {"number": posting.number, "publisher": self._publisher.name, "confirmed": when, **told, **(facts or {})}
-        self._ledger.end(posting.key, "posted", more)
+        self._ledger.end(posting, "posted", more)
         self._ledger.release(posting)
         notes = "".join(f"; {note}" for note in published.notes)
         return Outcome("posted", slot, f"{posting.key}: posted as No.{posting.number}: {published.where}{notes}")
@@ -255,23 +286,29 @@ class Daily:
         posting = self._ledger.posting()
         if posting is None:
             return None
-        if self._ledger.end_of(posting.key) is not None:
+        if self._ledger.has_ended(posting):
             self._ledger.release(posting)
             return None
         if not self._ledger.is_abandoned(posting):
             return Outcome("busy", slot, f"{posting.key}: another process is posting since {posting.started}")
         found = self._look(slot, posting, None)
-        return None if found.status == "failed" else found
+        # Not out, and its mark is gone: the slot is open. With its mark it waits for another look.
+        return None if found.status == "failed" and self._ledger.posting() is None else found
 
     def _look(self, slot: Slot, posting: Posting, exc: SDClientError | None) -> Outcome:
-        """Look whether a post is out, and note it as posted, as free again, or, if unsure, as set aside."""
+        """Look whether a post is out, and note it as posted, as free again, or, if unsure, as set aside.
+
+        Where looking may do better later, it is looked for again while its slot lasts.
+        """
         try:
-            found = self._publisher.find(self._settings.words.first_line(posting.number), posting.key)
+            since = dt.datetime.fromisoformat(posting.started)
+            found = self._publisher.find(self._settings.words.first_line(posting.number), posting.key, since)
         except SDClientError as doubt:
             reason = f"it may be out as No.{posting.number}, and cannot be looked for: {doubt}"
-            self._ledger.end(posting.key, "aside", {"number": posting.number, "reason": reason})
+            if doubt.retryable and posting.key == slot.key:
+                return Outcome("failed", slot, f"{posting.key}: {reason}", doubt)
+            path = self._ledger.end(posting, "aside", {"number": posting.number, "reason": reason})
             self._ledger.release(posting)
-            path = self._ledger.folder / f"{posting.key}.aside"
             return Outcome("aside", slot, f"{posting.key}: set aside: {reason}. If it is not out, remove {path}", doubt)
         if found is not None:
             return self._confirm(slot, posting, found, {"found_after": str(exc or "a crash")})
@@ -279,11 +316,7 @@ class Daily:
         return Outcome("failed", slot, f"{posting.key}: not posted: {exc or 'ended while posting'}", exc)
 
 
-_PAST = {
-    "posted": "posted before",
-    "aside": "set aside: nobody knows whether its post is out",
-    "missed": "was missed",
-}
+_PAST: Mapping[End, str] = {"posted": "posted before", "aside": "set aside: nobody knows whether its post is out"}
 
 
 def _drawn(record: Record) -> dict[str, object]:

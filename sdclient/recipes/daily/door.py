@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
@@ -75,8 +76,16 @@ def network_errors(doing: str) -> Generator[None, None, None]:
     except requests.RequestException as exc:
         reason = type(exc).__name__
         if is_never_sent(exc):
-            raise NotSentError(f"{doing}: no connection ({reason}); is the service or the network down?") from exc
+            raise NotSentError(no_connection(doing, urlsplit(str(getattr(exc.request, "url", ""))).netloc)) from exc
         raise AnswerLostError(f"{doing}: sent, and the answer was lost ({reason})") from exc
+
+
+def no_connection(doing: str, where: str) -> str:
+    """Return the words for a service that was not reached."""
+    return (
+        f"{doing}: no connection to {where or 'it'}; is the service or the network down? "
+        "It is tried again while this part of the day lasts, and by the same command"
+    )
 
 
 def is_never_sent(exc: BaseException) -> bool:

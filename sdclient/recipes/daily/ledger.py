@@ -1,10 +1,14 @@
-"""What became of every slot: files that are created once, so that machines and crashes agree on one post a slot."""
+"""What became of every slot: files that are created once, so that machines and crashes agree on one post a slot.
+
+Names and entries tell the time zone. After a change of zone a slot counts as posted where a post of the old zone
+began within it; entries of before, which tell none, count by date and hour.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from sdclient.batch.identity import ProcessIdentity, own_identity
 from sdclient.errors import RunFolderError
 from sdclient.files import create_exclusive, create_whole, storage_errors
+from sdclient.recipes.daily.slots import Slot
 from sdclient.recipes.daily.words import from_json, to_json
 
 End = Literal["posted", "aside", "missed"]
-ENDS: tuple[End, ...] = ("posted", "aside", "missed")
+_OUT: tuple[End, ...] = ("posted", "aside")
+"""The ends after which a post is out, or may be."""
+_DAY = dt.timedelta(days=1)
 ABANDONED_S = 900.0
 """A posting whose process cannot be seen from here is taken for abandoned after this long."""
 
@@ -53,54 +60,80 @@ class Posting:
         number: Its number.
         started: When, in UTC.
         process: Who posts.
+        zone: The slot's time zone; empty in marks of before.
+        began: When the slot began, in UTC; empty in marks of before.
     """
 
     key: str
     number: int
     started: str
     process: ProcessIdentity
+    zone: str = ""
+    began: str = ""
 
 
 class Ledger:
     """The slots of an output folder.
 
     Args:
-        folder: Where the files are; made where it is missing.
+        folder: Where the files are; made where it is missing, once there is something to write.
         first_number: Number of the first post.
     """
 
     def __init__(self, folder: Path, first_number: int = 1) -> None:
         self.folder = folder
         self._first_number = first_number
-        with storage_errors("make the folder", folder):
-            folder.mkdir(parents=True, exist_ok=True)
 
-    def plan(self, key: str, make: Callable[[], SlotPlan]) -> SlotPlan:
+    def plan(self, slot: Slot, make: Callable[[], SlotPlan]) -> SlotPlan:
         """Return a slot's plan; the first who makes one decides for all.
 
         Raises:
             RunFolderError: If its file is damaged.
         """
-        path = self.folder / f"{key}.json"
-        if not path.exists():
-            create_whole(path, to_json(asdict(make())))
+        if (there := self.find_plan(slot)) is not None:
+            return there
+        self._make_folder()
+        made = make()
+        create_whole(self.folder / f"{slot.key}.json", to_json(asdict(made)))
+        return self.find_plan(slot) or made
+
+    def find_plan(self, slot: Slot) -> SlotPlan | None:
+        """Return the plan that a slot has; None where it has none yet.
+
+        Raises:
+            RunFolderError: If its file is damaged.
+        """
+        names = (self.folder / f"{slot.key}.json", self.folder / f"{slot.zoneless}.json")
+        path = next((one for one in names if one.exists()), None)
+        if path is None:
+            return None
         try:
             return TypeAdapter(SlotPlan).validate_json(path.read_bytes())
         except (OSError, ValidationError) as exc:
             raise RunFolderError(f"{path}: damaged; remove it, and the slot is planned anew") from exc
 
-    def end_of(self, key: str) -> End | None:
-        """Tell how a slot ended; None while it is open."""
-        return next((end for end in ENDS if (self.folder / f"{key}.{end}").exists()), None)
+    def end_of(self, slot: Slot) -> End | None:
+        """Tell how a slot ended, in whatever zone it was called; None while it is open."""
+        days = {(slot.start + number * _DAY).date().isoformat() for number in range(-1, 3)}
+        near = [path for path in self._entries(_OUT) if path.name[:10] in days]
+        found = next((path for path in near if path.stem == slot.key or _is_of(path, slot)), None)
+        if found is not None:
+            return "posted" if found.suffix == ".posted" else "aside"
+        return "missed" if self._path(slot.key, "missed").exists() else None
 
-    def begin_posting(self, key: str) -> Posting | None:
+    def has_ended(self, posting: Posting) -> bool:
+        """Tell whether the slot of a post that is under way has ended."""
+        return any(self._path(posting.key, end).exists() for end in _OUT)
+
+    def begin_posting(self, slot: Slot) -> Posting | None:
         """Mark the slot's post as under way; None where another post is, or the slot has ended."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
-        posting = Posting(key, self._next_number(), now, own_identity())
+        posting = Posting(slot.key, self.next_number(), now, own_identity(), slot.zone, slot.start.isoformat())
+        self._make_folder()
         if not create_exclusive(self._mark, to_json(asdict(posting)), durable=True):
             return None
         # Between looking and marking, another machine may have posted this slot, or taken this number.
-        if self.end_of(key) is not None or posting.number != self._next_number():
+        if self.end_of(slot) in _OUT or posting.number != self.next_number():
             self.release(posting)
             return None
         return posting
@@ -131,28 +164,60 @@ class Ledger:
             return abs(now_s() - self._mark.stat().st_mtime) > ABANDONED_S
         return False
 
-    def end(self, key: str, end: End, facts: Mapping[str, object]) -> bool:
-        """Note how a slot ended, for good; False where it had ended before."""
-        return create_whole(self.folder / f"{key}.{end}", to_json({"slot": key, **facts}))
+    def end(self, posting: Posting, end: End, facts: Mapping[str, object]) -> Path:
+        """Note for good how the slot of a posting ended, and return where; what was noted before stays."""
+        zoned = {"zone": posting.zone, "began": posting.began} if posting.began else {}
+        path = self._path(posting.key, end)
+        create_whole(path, to_json({"slot": posting.key, **zoned, **facts}))
+        self._path(posting.key, "missed").unlink(missing_ok=True)
+        return path
+
+    def miss(self, slot: Slot, reason: str) -> None:
+        """Note that it was too late for a slot; it may still be posted where that is asked for."""
+        self._make_folder()
+        facts = {"slot": slot.key, "zone": slot.zone, "began": slot.start.isoformat(), "reason": reason}
+        create_whole(self._path(slot.key, "missed"), to_json(facts))
 
     def release(self, posting: Posting) -> None:
         """Take the mark of a posting off; somebody else's stays."""
-        with storage_errors("remove", self._mark):
-            if self._mark.exists() and self._mark.read_bytes() == to_json(asdict(posting)):
+        with storage_errors("remove", self._mark), suppress(RunFolderError):
+            if self.posting() == posting:
                 self._mark.unlink(missing_ok=True)
 
     @property
     def _mark(self) -> Path:
         return self.folder / "posting"
 
-    def _next_number(self) -> int:
+    def next_number(self) -> int:
+        """Return the number of the next post."""
         return max(self._numbers(), default=self._first_number - 1) + 1
 
     def _numbers(self) -> Iterator[int]:
         """Yield the numbers that are taken: those of posts that may be out as well."""
-        for end in ("posted", "aside"):
-            for path in self.folder.glob(f"*.{end}"):
-                with suppress(OSError, ValueError):
-                    number = from_json(path.read_bytes()).get("number")
-                    if isinstance(number, int):
-                        yield number
+        for path in self._entries(_OUT):
+            with suppress(OSError, ValueError):
+                number = from_json(path.read_bytes()).get("number")
+                if isinstance(number, int):
+                    yield number
+
+    def _entries(self, ends: Sequence[End]) -> Iterator[Path]:
+        for end in ends:
+            yield from self.folder.glob(f"*.{end}")
+
+    def _path(self, key: str, end: End) -> Path:
+        return self.folder / f"{key}.{end}"
+
+    def _make_folder(self) -> None:
+        with storage_errors("make the folder", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+
+def _is_of(path: Path, slot: Slot) -> bool:
+    """Tell whether an entry is of a slot, though its zone may have another name, or none."""
+    try:
+        began = from_json(path.read_bytes()).get("began")
+        if isinstance(began, str) and began.endswith("+00:00"):
+            return slot.start <= dt.datetime.fromisoformat(began) < slot.end
+    except (OSError, ValueError):
+        return False
+    return path.stem == slot.zoneless

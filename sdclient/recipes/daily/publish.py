@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from sdclient.errors import ConfigurationError
+from sdclient.errors import ConfigurationError, RejectedError
 from sdclient.files import CommitOutcome, commit_directory, safe_name, storage_errors, write_new_file
 from sdclient.recipes.daily.media import Media, MediaLimits
 
@@ -74,13 +76,34 @@ class Publisher(Protocol):
         """
         ...
 
-    def find(self, mark: str, key: str) -> Published | None:
+    def find(self, mark: str, key: str, since: dt.datetime) -> Published | None:
         """Look for a post that may be out; None if it certainly is not.
+
+        Args:
+            mark: The line that tells it from all others.
+            key: Its slot.
+            since: When it was begun; it cannot be older.
 
         Raises:
             SDClientError: If that cannot be told.
         """
         ...
+
+
+def refuse_short_look(oldest: Sequence[dt.datetime], asked: int, since: dt.datetime) -> None:
+    """Refuse to take a post for not out where the posts that were looked at do not reach back to its beginning.
+
+    Args:
+        oldest: When the posts were made.
+        asked: How many were asked for; fewer are all there are.
+        since: When the post was begun.
+
+    Raises:
+        RejectedError: If they do not.
+    """
+    # The service's clock is not ours.
+    if len(oldest) >= asked and min(oldest) > since - dt.timedelta(minutes=5):
+        raise RejectedError(f"there are {asked} newer posts, and it shows no more; look for it by hand")
 
 
 class FolderPublisher:
@@ -116,7 +139,7 @@ class FolderPublisher:
             raise ConfigurationError(f"{target}: is there already, and not from this run; move it away")
         return Published(target.name, str(target))
 
-    def find(self, mark: str, key: str) -> Published | None:
+    def find(self, mark: str, key: str, since: dt.datetime) -> Published | None:  # noqa: ARG002 - nothing is forgotten here
         """Look for the post's folder; it is there whole or not at all."""
         for path in self._folder.glob(f"*_{key}"):
             if (path / "text.txt").is_file() and (path / "text.txt").read_text(encoding="utf-8").startswith(mark):
@@ -138,8 +161,9 @@ def read_secrets(names: Sequence[str], *, environ: Mapping[str, str] | None = No
     found = {name: environ.get(name, "").strip() or _from_keyring(name) for name in names}
     missing = [name for name, secret in found.items() if not secret]
     if missing:
+        install = "" if find_spec("keyring") else "`pip install keyring` and "
         raise ConfigurationError(
-            f"no {', no '.join(missing)}: set the environment variable, or `keyring set sdclient {missing[0]}`"
+            f"no {', no '.join(missing)}: set the environment variable, or {install}`keyring set sdclient {missing[0]}`"
         )
     return found
 

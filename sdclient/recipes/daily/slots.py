@@ -22,16 +22,23 @@ class Slot:
         hour: The local hour it begins at, 0 to 23.
         start: When it begins, in UTC.
         end: When the next one begins, in UTC.
+        zone: Name of the time zone that date and hour are meant in.
     """
 
     date: dt.date
     hour: int
     start: dt.datetime
     end: dt.datetime
+    zone: str
 
     @property
     def key(self) -> str:
-        """The slot's name: two moments with one key share one post."""
+        """The slot's name, fit for files: two moments with one key share one post."""
+        return f"{self.zoneless}_{self.zone.replace('/', '-')}"
+
+    @property
+    def zoneless(self) -> str:
+        """The name that slots had before they told their zone."""
         return f"{self.date.isoformat()}_{self.hour:02d}"
 
 
@@ -66,7 +73,7 @@ def slot_at(moment: dt.datetime, hours: Sequence[int], zone: ZoneInfo) -> Slot:
     # Of two that begin at one moment (the first was skipped) the later is taken.
     position = max(index for index, (start, _, _) in enumerate(starts) if start <= moment)
     start, date, hour = starts[position]
-    return Slot(date, hour, start, next(other for other, _, _ in starts if other > start))
+    return Slot(date, hour, start, next(other for other, _, _ in starts if other > start), zone.key)
 
 
 def _starts(moment: dt.datetime, hours: Sequence[int], zone: ZoneInfo) -> Iterator[tuple[dt.datetime, dt.date, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 import importlib
 import re
@@ -23,9 +24,9 @@ from sdclient.errors import (
     ServerBusyError,
     ServerFaultError,
 )
-from sdclient.recipes.daily.door import go_through, is_never_sent
+from sdclient.recipes.daily.door import go_through, is_never_sent, no_connection
 from sdclient.recipes.daily.media import MediaLimits
-from sdclient.recipes.daily.publish import Post, Published
+from sdclient.recipes.daily.publish import Post, Published, refuse_short_look
 
 SECRETS = ("SDCLIENT_MASTODON_TOKEN",)
 _MAX_BYTES = 8_000_000
@@ -96,7 +97,7 @@ class MastodonPublisher:
             raise AnswerLostError("posting on Mastodon: the answer names no post")
         return Published(str(made["id"]), str(made.get("url") or self._url))
 
-    def find(self, mark: str, key: str) -> Published | None:  # noqa: ARG002 - the post is known by its mark
+    def find(self, mark: str, key: str, since: dt.datetime) -> Published | None:  # noqa: ARG002 - known by its mark
         """Look through the account's last posts."""
         with self._errors("looking at the thread on Mastodon", is_post=False):
             me = self._api.account_verify_credentials()
@@ -104,6 +105,8 @@ class MastodonPublisher:
         for one in posts:
             if _plain(str(one["content"])).split("\n", 1)[0].strip() == mark:
                 return Published(str(one["id"]), str(one.get("url") or ""), ("found in the thread",))
+        times = [one["created_at"] for one in posts if isinstance(one.get("created_at"), dt.datetime)]
+        refuse_short_look(times, _LOOK_BACK, since)
         return None
 
     @contextmanager
@@ -114,10 +117,11 @@ class MastodonPublisher:
         except library.MastodonRatelimitError as exc:
             raise ServerBusyError(f"{doing}: the quota is used up (429)", 429) from exc
         except library.MastodonNetworkError as exc:
-            never = any(is_never_sent(one) for one in (exc, exc.__cause__, exc.__context__) if one is not None)
-            if never or not is_post:
-                raise NotSentError(f"{doing}: no answer ({str(exc)[:_SHOWN_CHARS]}); nothing is posted") from exc
-            raise AnswerLostError(f"{doing}: sent, and the answer was lost ({str(exc)[:_SHOWN_CHARS]})") from exc
+            inner = exc.__cause__ or exc.__context__ or exc
+            if is_never_sent(inner):
+                raise NotSentError(no_connection(doing, self._url)) from exc
+            lost = f"{doing}: sent to {self._url}, and the answer was lost ({type(inner).__name__})"
+            raise AnswerLostError(lost) if is_post else NotSentError(lost) from exc
         except library.MastodonAPIError as exc:
             raise _by_status(exc.args, doing, is_post=is_post) from exc
         except library.MastodonError as exc:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sdclient.errors import ConfigurationError, MissingExtraError
 
 MAX_PROMPT_CHARS = 250
+TEMPLATES = "templates"
+"""What the record calls prompts that no language model completed; posts do not mention it."""
 _TRIES = 4
 _WORTH_CHARS = 4
 _URL_WEIGHT = 23
@@ -38,6 +40,8 @@ class SlotWords(BaseModel):
     """What the post says."""
     starts: tuple[str, ...] = Field(min_length=1, strict=False)
     """Starts of prompts, one of which is drawn."""
+    wildcards: Mapping[str, list[str]] = Field(default_factory=dict)
+    """What the template chooses from at this hour, in place of what it chooses from at others."""
 
 
 class DailyWords(BaseModel):
@@ -89,10 +93,10 @@ class Completer(Protocol):
     """Makes a whole prompt of its start."""
 
     name: str
-    """What is credited; empty for nothing."""
+    """What the record calls it."""
 
-    def complete(self, start: str, seed: int) -> str:
-        """Return the start and what follows it; the same seed gives the same."""
+    def complete(self, start: str, seed: int, words: SlotWords) -> str:
+        """Return the start and what follows it at this part of the day; the same seed gives the same."""
         ...
 
 
@@ -103,20 +107,21 @@ class TemplateCompleter:
         MissingExtraError: If `dynamicprompts` is not installed.
     """
 
-    name = ""
+    name = TEMPLATES
 
     def __init__(self, words: DailyWords) -> None:
         try:
-            wildcards = importlib.import_module("dynamicprompts.wildcards")
+            self._wildcards = importlib.import_module("dynamicprompts.wildcards")
             self._generators = importlib.import_module("dynamicprompts.generators")
         except ImportError as exc:
             raise MissingExtraError("daily prompts need dynamicprompts: pip install 'sdclient[daily]'") from exc
         self._words = words
-        self._manager = wildcards.WildcardManager(root_map={"": [dict(words.wildcards)]})
 
-    def complete(self, start: str, seed: int) -> str:
+    def complete(self, start: str, seed: int, words: SlotWords) -> str:
         """Return the start with an ending from the template."""
-        generator = self._generators.RandomPromptGenerator(self._manager, seed=seed)
+        known = {**self._words.wildcards, **words.wildcards}
+        manager = self._wildcards.WildcardManager(root_map={"": [known]})
+        generator = self._generators.RandomPromptGenerator(manager, seed=seed)
         with warnings.catch_warnings():
             # dynamicprompts calls its parser library by names that are on their way out; nobody here can change that.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -135,6 +140,11 @@ class MagicPromptCompleter:
     """
 
     def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"--magic-prompt {folder}: no such folder; name the one that a language model was saved to, as by: "
+                f"hf download Gustavosta/MagicPrompt-Stable-Diffusion --local-dir {folder.name or 'MagicPrompt'}"
+            )
         try:
             transformers = importlib.import_module("transformers")
             self._torch = importlib.import_module("torch")
@@ -146,9 +156,9 @@ class MagicPromptCompleter:
             self._model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as exc:
             reason = str(exc).split("\n", 1)[0][:200]
-            raise ConfigurationError(f"{folder}: holds no language model ({reason}); name a saved one") from exc
+            raise ConfigurationError(f"--magic-prompt {folder}: holds no language model ({reason})") from exc
 
-    def complete(self, start: str, seed: int) -> str:
+    def complete(self, start: str, seed: int, words: SlotWords) -> str:  # noqa: ARG002 - it knows no hours
         """Return the start and the model's own words; up to four tries for more than nothing."""
         rng = random.Random(seed)
         prompt = start
@@ -222,7 +232,7 @@ class PostWords:
 
 def alt_text(prompt: str, completer: str, model: str, upscaler: str, limit: int) -> str:
     """Return the alternative text: the prompt, and what drew it."""
-    credit = f" (prompt completed by {completer})" if completer else ""
+    credit = f" (prompt completed by {completer})" if completer not in ("", TEMPLATES) else ""
     drawn = f"Drawn by {model}" if model else "Drawn by Stable Diffusion"
     enlarged = f", enlarged by {upscaler}" if upscaler else ""
     text = f"'{prompt}'{credit}\n\n{drawn}{enlarged}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import io
 import json
@@ -33,7 +34,7 @@ from sdclient.errors import (
 )
 from sdclient.recipes.daily.door import go_through, network_errors
 from sdclient.recipes.daily.media import MediaLimits
-from sdclient.recipes.daily.publish import Post, Published
+from sdclient.recipes.daily.publish import Post, Published, refuse_short_look
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ SECRETS = (
 _UPLOAD = "https://api.x.com/2/media/upload"
 _METADATA = "https://api.x.com/2/media/metadata"
 POSTING = "posting on X"
-_LOOK_BACK = 20
+_LOOK_BACK = 100
 _SHOWN_CHARS = 200
 
 
@@ -73,6 +74,7 @@ class _Tweet(Protocol):
 
     id: object
     text: object
+    created_at: object
 
 
 class XPublisher:
@@ -126,14 +128,20 @@ class XPublisher:
             raise AnswerLostError("posting on X: the answer names no post") from exc
         return Published(post_id, f"https://x.com/i/status/{post_id}", notes)
 
-    def find(self, mark: str, key: str) -> Published | None:  # noqa: ARG002 - the post is known by its mark
+    def find(self, mark: str, key: str, since: dt.datetime) -> Published | None:  # noqa: ARG002 - known by its mark
         """Look through the account's last posts."""
         with self._errors("looking at the thread on X"):
             me = self._client.get_me(user_auth=True).data
-            found = self._client.get_users_tweets(me.id, max_results=_LOOK_BACK, user_auth=True).data
-        for one in cast("Sequence[_Tweet]", found or ()):
+            found = self._client.get_users_tweets(
+                me.id, max_results=_LOOK_BACK, tweet_fields=["created_at"], user_auth=True
+            ).data
+        posts = cast("Sequence[_Tweet]", found or ())
+        for one in posts:
             if str(one.text).split("\n", 1)[0].strip() == mark:
                 return Published(str(one.id), f"https://x.com/i/status/{one.id}", ("found in the thread",))
+        refuse_short_look(
+            [one.created_at for one in posts if isinstance(one.created_at, dt.datetime)], _LOOK_BACK, since
+        )
         return None
 
     # The image

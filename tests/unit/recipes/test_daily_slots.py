@@ -23,12 +23,12 @@ def at(text: str) -> dt.datetime:
 @pytest.mark.parametrize(
     ("moment", "key"),
     [
-        ("2026-11-20T05:00:00+00:00", "2026-11-20_06"),
-        ("2026-11-20T04:59:59+00:00", "2026-11-20_03"),
-        ("2026-11-19T23:00:00+00:00", "2026-11-20_00"),
-        ("2026-11-19T22:59:00+00:00", "2026-11-19_21"),
-        ("2026-11-20T08:30:00+00:00", "2026-11-20_09"),
-        ("2026-11-20T12:30:00+09:00", "2026-11-20_03"),
+        ("2026-11-20T05:00:00+00:00", "2026-11-20_06_Europe-Madrid"),
+        ("2026-11-20T04:59:59+00:00", "2026-11-20_03_Europe-Madrid"),
+        ("2026-11-19T23:00:00+00:00", "2026-11-20_00_Europe-Madrid"),
+        ("2026-11-19T22:59:00+00:00", "2026-11-19_21_Europe-Madrid"),
+        ("2026-11-20T08:30:00+00:00", "2026-11-20_09_Europe-Madrid"),
+        ("2026-11-20T12:30:00+09:00", "2026-11-20_03_Europe-Madrid"),
     ],
 )
 def test_a_moment_lies_in_the_slot_that_began_last(moment: str, key: str) -> None:
@@ -47,8 +47,8 @@ def test_an_hour_that_is_skipped_gives_way_to_the_next() -> None:
     hours = (0, 2, 3)
     before, after = at("2026-03-29T00:59:59+00:00"), at("2026-03-29T01:00:00+00:00")
 
-    assert slot_at(before, hours, MADRID).key == "2026-03-29_00"
-    assert slot_at(after, hours, MADRID).key == "2026-03-29_03"
+    assert slot_at(before, hours, MADRID).key == "2026-03-29_00_Europe-Madrid"
+    assert slot_at(after, hours, MADRID).key == "2026-03-29_03_Europe-Madrid"
 
 
 def test_an_hour_that_comes_twice_is_one_slot() -> None:
@@ -67,7 +67,7 @@ def test_a_change_of_clocks_inside_a_slot_makes_it_longer_or_shorter_and_not_two
 
 
 def test_one_slot_a_day_works_too() -> None:
-    assert slot_at(at("2026-11-20T08:59:00+01:00"), (9,), MADRID).key == "2026-11-19_09"
+    assert slot_at(at("2026-11-20T08:59:00+01:00"), (9,), MADRID).key == "2026-11-19_09_Europe-Madrid"
 
 
 def test_a_day_that_a_country_skipped_does_no_harm() -> None:

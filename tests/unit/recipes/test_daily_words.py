@@ -97,7 +97,7 @@ def test_a_completion_is_worth_something_if_it_adds_words_and_does_not_hang(prom
 def test_templates_complete_offline_and_the_same_seed_gives_the_same() -> None:
     completer = TemplateCompleter(WORDS)
 
-    prompts = [completer.complete("a {fox} __light__ | 2$$", seed) for seed in (1, 1, 2)]
+    prompts = [completer.complete("a {fox} __light__ | 2$$", seed, WORDS.at(6)) for seed in (1, 1, 2)]
 
     assert prompts[0] == prompts[1] != prompts[2]
     assert all(prompt.startswith("a {fox} __light__ | 2$$, ") for prompt in prompts)
@@ -128,7 +128,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_language_model_in_a_folder_completes_prompts(tiny_model: Path) -> None:
     completer = MagicPromptCompleter(tiny_model)
 
-    prompts = [completer.complete("a fox", seed) for seed in (1, 1, 2)]
+    prompts = [completer.complete("a fox", seed, WORDS.at(6)) for seed in (1, 1, 2)]
 
     assert completer.name == "TinyPrompt"
     assert prompts[0] == prompts[1] != prompts[2]
@@ -142,7 +142,7 @@ def test_completing_leaves_other_peoples_random_numbers_alone(tiny_model: Path) 
     wanted = torch.rand(3).tolist()
 
     torch.manual_seed(5)
-    MagicPromptCompleter(tiny_model).complete("a fox", 1)
+    MagicPromptCompleter(tiny_model).complete("a fox", 1, WORDS.at(6))
 
     assert torch.rand(3).tolist() == wanted
 
