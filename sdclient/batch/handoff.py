@@ -16,6 +16,11 @@ class Handoff(Generic[T]):
         self._item: T | None = None
         self._is_closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """True while nothing is offered."""
+        return self._item is None
+
     def put(self, item: T) -> bool:
         """Offer ``item`` and wait until it is taken; False when it was handed back because the place closed."""
         with self._changed:

@@ -7,7 +7,7 @@ passes three stages, so that the lane never waits for our own work: prepare, exe
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -74,6 +74,15 @@ class SeededJob(Protocol):
     @property
     def seed(self) -> int | None:
         """The seed it will be drawn with."""
+        ...
+
+
+@runtime_checkable
+class SendingJob(Protocol):
+    """A prepared job that tells when its request is out, so that our own work can keep still until then."""
+
+    def on_sent(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called once ``execute`` has sent the request's last byte."""
         ...
 
 

@@ -24,9 +24,10 @@ from sdclient.batch.care import Care
 from sdclient.batch.events import Teller
 from sdclient.batch.handoff import Handoff
 from sdclient.batch.health import HealthPolicy
-from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, open_lane_meter
+from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, SendingJob, open_lane_meter
 from sdclient.batch.metrics import Sampler
 from sdclient.batch.patience import Patience
+from sdclient.batch.quiet import Quiet
 from sdclient.batch.quota import Quota
 from sdclient.batch.verdict import Verdict
 from sdclient.energy import EnergyMeter
@@ -64,6 +65,8 @@ class Shared:
         stopping: Set with the first request to stop.
         how: How urgently to stop.
         trouble: What stopped the worker, such as a full disk.
+        in_flight: Requests under way.
+        quiet: Keeps our own work back while a request is about to be sent.
     """
 
     board: Board
@@ -79,6 +82,7 @@ class Shared:
     how: Stop = Stop.NO
     trouble: BaseException | None = None
     in_flight: int = 0
+    quiet: Quiet = field(default_factory=Quiet)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, how: Stop) -> None:
@@ -221,6 +225,7 @@ class Pipeline:
         one.seed = prepared.seed if isinstance(prepared, SeededJob) else None
         if not self._ready.put((one, prepared)):
             self._release(one)
+        shared.quiet.wait()
         return True
 
     # execute
@@ -235,6 +240,7 @@ class Pipeline:
                 else:
                     self._execute_one(one, prepared)
         finally:
+            self._shared.quiet.end(self)
             self._ready.close()
             self._returned.close()
 
@@ -250,6 +256,10 @@ class Pipeline:
         one.window = shared.sampler.open(self.lane.server_rss_mb, self._meter)
         self._running = prepared
         shared.fly(+1)
+        if isinstance(prepared, SendingJob):
+            prepared.on_sent(lambda: shared.quiet.end(self))
+        else:
+            shared.quiet.end(self)
         began = time.monotonic()
         try:
             # Looked at after `_running` is set: an interrupt that came before would have found nothing to end.
@@ -264,7 +274,10 @@ class Pipeline:
         finally:
             self._running = None
             shared.fly(-1)
+            shared.quiet.end(self)
         one.execute_s = time.monotonic() - began
+        if not self._ready.is_empty:
+            shared.quiet.begin(self)
         if not self._returned.put((one, executed)):
             shared.sampler.close(one.window)
             self._release(one)
@@ -274,6 +287,7 @@ class Pipeline:
     def _finish(self) -> None:
         try:
             while (item := self._returned.take()) is not None:
+                self._shared.quiet.wait()
                 self._finish_one(*item)
         finally:
             self._returned.close()

@@ -132,6 +132,7 @@ def execute(
     *,
     watch: WatchPolicy | None = None,
     sleep: Callable[[float], object] | None = None,
+    on_sent: Callable[[], None] | None = None,
 ) -> RawGeneration:
     """Send a prepared request, wait for the whole reply, and make the follow-up calls.
 
@@ -141,6 +142,7 @@ def execute(
             told to stop.
         watch: How to look after the call while it runs; None does not look.
         sleep: Waits between tries of a follow-up call; by default until the time is over or `cancel` is thrown.
+        on_sent: Called once the last byte of the request is out.
 
     Raises:
         TransportError: If no whole reply came.
@@ -149,7 +151,7 @@ def execute(
     began_s = time.monotonic()
     compiled = prepared.compiled
     with _linked(cancel) as token:
-        reply, was_interrupted = _send(prepared, token, watch)
+        reply, was_interrupted = _send(prepared, token, watch, on_sent)
         if not compiled.then:
             elapsed_s = time.monotonic() - began_s
             return RawGeneration(prepared, reply, None, (), elapsed_s, was_interrupted)
@@ -194,7 +196,12 @@ def _linked(cancel: CancelToken | None) -> Generator[CancelToken, None, None]:
             unsubscribe()
 
 
-def _send(prepared: PreparedGeneration, token: CancelToken, watch: WatchPolicy | None) -> tuple[HttpReply, bool]:
+def _send(
+    prepared: PreparedGeneration,
+    token: CancelToken,
+    watch: WatchPolicy | None,
+    tell_sent: Callable[[], None] | None,
+) -> tuple[HttpReply, bool]:
     """Send the call once; returns the reply, and whether somebody was seen to interrupt the drawing."""
     connection, compiled = prepared.connection, prepared.compiled
     sent: list[bool] = []
@@ -202,6 +209,8 @@ def _send(prepared: PreparedGeneration, token: CancelToken, watch: WatchPolicy |
 
     def on_sent() -> None:
         sent.append(True)
+        if tell_sent is not None:
+            tell_sent()
         if watcher is not None:
             watcher.start()
 

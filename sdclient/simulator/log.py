@@ -27,6 +27,7 @@ class Exchange:
         started_s: When the whole request had arrived, on the monotonic clock.
         ended_s: When the answer was ready, on the monotonic clock.
         fault: Name of the fault it was answered with, or "".
+        handed_s: When the last byte of the answer had been handed over, on the monotonic clock; 0 before that.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Exchange:
     started_s: float
     ended_s: float
     fault: str = ""
+    handed_s: float = 0.0
 
 
 class ExchangeLog:
@@ -49,15 +51,22 @@ class ExchangeLog:
         self._held_bytes = 0
         self._first_whole = 0
 
-    def append(self, exchange: Exchange, size_bytes: int) -> None:
-        """Record one exchange whose body was `size_bytes` long."""
+    def append(self, exchange: Exchange, size_bytes: int) -> int:
+        """Record one exchange whose body was `size_bytes` long; returns its number, for `hand_over`."""
         with self._lock:
+            number = len(self._exchanges)
             self._exchanges.append(exchange)
             self._sizes.append(size_bytes)
             self._held_bytes += size_bytes
             while self._held_bytes > self._kept_bytes and self._first_whole < len(self._exchanges) - 1:
                 self._shorten(self._first_whole)
                 self._first_whole += 1
+            return number
+
+    def hand_over(self, number: int, now_s: float) -> None:
+        """Note that an exchange's answer has left in full."""
+        with self._lock:
+            self._exchanges[number] = replace(self._exchanges[number], handed_s=now_s)
 
     def exchanges(self) -> list[Exchange]:
         """Give everything so far, in the order of answering."""

@@ -228,18 +228,18 @@ class Simulator:
         fault = self._plan.next_for(call)
         reply = self._reply(call, fault)
         name = "" if fault is None else fault.name
-        self._note(call, 0 if reply is None or name in _UNANSWERED else reply.status, name)
+        number = self._note(call, 0 if reply is None or name in _UNANSWERED else reply.status, name)
         if fault is not None:
             self._suffer(fault)
-        return Answer(reply, fault)
+        return Answer(reply, fault, lambda: self._exchanges.hand_over(number, time.monotonic()))
 
     def _ignore(self, call: Call) -> None:
         """Log a request that came on a connection which was about to be closed."""
         self._note(call, 0, "close-next")
 
-    def _note(self, call: Call, status: int, fault: str) -> None:
+    def _note(self, call: Call, status: int, fault: str) -> int:
         exchange = Exchange(call.method, call.path, status, _body(call), call.arrived_s, time.monotonic(), fault)
-        self._exchanges.append(exchange, len(call.raw))
+        return self._exchanges.append(exchange, len(call.raw))
 
     def _reply(self, call: Call, fault: Fault | None) -> Reply | None:
         """Let the dialect answer, or the fault; None says that the connection is to be dropped without an answer."""

@@ -30,10 +30,12 @@ class Answer:
     Attributes:
         reply: The reply, or None to drop the connection without one.
         fault: How it goes wrong on the wire, or None.
+        on_handed: Called when the last byte of a good delivery has been handed over.
     """
 
     reply: Reply | None
     fault: Fault | None = None
+    on_handed: Callable[[], None] | None = None
 
 
 class SocketServer(ThreadingHTTPServer):
@@ -130,6 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
             DELIVERIES[answer.fault.name](Wire(self.connection), answer.reply, answer.fault)
         else:
             self._write(answer.reply)
+            if answer.on_handed is not None:
+                answer.on_handed()
             self._cut_next = answer.fault is not None and answer.fault.name == "close-next"
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - names of http.server

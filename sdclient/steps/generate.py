@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from statistics import median
@@ -204,11 +204,16 @@ class PreparedJob:
         self._prepared = prepared
         self._facts = facts
         self._cancel = CancelToken()
+        self._on_sent: Callable[[], None] | None = None
 
     @property
     def seed(self) -> int | None:
         """The seed that is sent."""
         return self._prepared.request.seed
+
+    def on_sent(self, call: Callable[[], None]) -> None:
+        """Have `call` called once the request is out."""
+        self._on_sent = call
 
     def execute(self) -> ExecutedJob:
         """Send it and wait for the whole reply.
@@ -217,7 +222,7 @@ class PreparedJob:
             TransportError: If no whole reply came, or the server stands still.
             ServerError: If an upscaler that runs afterwards failed for good.
         """
-        raw = sd.execute(self._prepared, self._cancel, watch=self._lane.watch_policy())
+        raw = sd.execute(self._prepared, self._cancel, watch=self._lane.watch_policy(), on_sent=self._on_sent)
         self._lane.note_time(raw.elapsed_s)
         return ExecutedJob(self._task, raw, self._facts)
 

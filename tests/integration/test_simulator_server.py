@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -290,3 +291,15 @@ def test_it_listens_on_ipv6_where_there_is_any() -> None:
     server.stop()
 
     assert url.startswith("http://[::1]:")
+
+
+def test_an_exchange_tells_when_its_answer_had_left() -> None:
+    with Simulator() as server:
+        ask(server, "GET", "/sdapi/v1/options")
+        deadline = time.monotonic() + 60
+        # The client knows the answer a moment before it is noted that it left.
+        while not server.log[0].handed_s and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    exchange = server.log[0]
+    assert exchange.started_s <= exchange.ended_s <= exchange.handed_s
