@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
@@ -372,13 +373,14 @@ class RunFolder:
             raise RunFolderError(f"{path}: is the record of job {record.job[:40]!r}; `sdclient verify` lists such jobs")
         return record
 
-    def records(self, problems: list[str] | None = None) -> Iterator[Record]:
+    def records(self, problems: list[str] | None = None, *, but: AbstractSet[str] = frozenset()) -> Iterator[Record]:
         """Read every committed job's record, in the order of the plan.
 
         Args:
             problems: Takes a sentence for every record that cannot be read; None raises at the first.
+            but: Jobs to pass over.
         """
-        done = self.read_done()
+        done = self.read_done() - but
         for job in self.read_plan().jobs:
             if job in done:
                 try:

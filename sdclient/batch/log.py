@@ -22,7 +22,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput, latest_done
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import RunFolderError, StorageError
-from sdclient.files import RowLog, format_row, read_rows, storage_errors, write_durable
+from sdclient.files import RowLog, format_rows, read_rows, storage_errors, write_durable
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def read_attempts(folder: RunFolder) -> tuple[list[dict[str, str]], list[str]]:
         StorageError: If the folder cannot be read.
     """
     rows, problems = read_logs(folder)
-    logged = {(row.get("job", ""), row.get("attempt", "")) for row in rows if row.get("status") == "done"}
+    logged = {row.get("job", "") for row in rows if row.get("status") == "done"}
     with storage_errors("read the run in", folder.out):
         rows += _missing_rows(folder, logged, problems)
     rows.sort(key=lambda row: row.get("started", ""))
@@ -149,14 +149,12 @@ def read_logs(folder: RunFolder) -> tuple[list[dict[str, str]], list[str]]:
     return rows, problems
 
 
-def _missing_rows(
-    folder: RunFolder, logged: AbstractSet[tuple[str, str]], problems: list[str]
-) -> Iterable[dict[str, str]]:
+def _missing_rows(folder: RunFolder, logged: AbstractSet[str], problems: list[str]) -> Iterable[dict[str, str]]:
     """Rebuild the row of every done job whose worker was killed before it wrote one."""
     jobs = folder.read_plan().jobs
-    for record in folder.records(problems):
-        if (record.job, str(record.epoch)) not in logged:
-            yield dict.fromkeys(ATTEMPT_COLUMNS, "") | done_cells(jobs[record.job], record)
+    # A job is done once, so any row that says so is its own: only the few records without one are opened.
+    for record in folder.records(problems, but=logged):
+        yield dict.fromkeys(ATTEMPT_COLUMNS, "") | done_cells(jobs[record.job], record)
 
 
 def typical_seconds(folder: RunFolder, *, rows_per_kind: int = 200) -> dict[str, float]:
@@ -311,17 +309,19 @@ def write_views(folder: RunFolder) -> list[str]:
     """
     problems: list[str] = []
     try:
-        columns, rows = image_rows(folder)
+        columns, rows = image_rows(folder, problems)
         _write_csv(folder.out / "images.csv", columns, rows)
-        attempts, problems = read_attempts(folder)
+        attempts, trouble = read_attempts(folder)
+        problems += trouble
         _write_csv(folder.out / "attempts.csv", ATTEMPT_COLUMNS, attempts)
     except (StorageError, RunFolderError, OSError) as exc:
         problems.append(f"images.csv and attempts.csv were not written anew: {exc}")
-    return problems
+    # A damaged record without a row is met twice.
+    return list(dict.fromkeys(problems))
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    data = b"".join([format_row(columns), *(format_row(row.get(name, "") for name in columns) for row in rows)])
+    data = format_rows([columns, *([row.get(name, "") for name in columns] for row in rows)])
     if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
         return
     write_durable(path, data)

@@ -24,7 +24,7 @@ from sdclient.files.durable import (
 from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory, publish
 from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
-from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, read_rows
+from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, format_rows, read_rows
 from sdclient.files.trouble import is_storage_trouble, storage_error, storage_errors
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "create_whole",
     "find_spelled",
     "format_row",
+    "format_rows",
     "fsync_dir",
     "fsync_file",
     "is_storage_trouble",
