@@ -12,9 +12,9 @@ Importing this loads next to nothing; each name is fetched from its module when 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from sdclient._late import late
 from sdclient._version import __version__
 
 if TYPE_CHECKING:
@@ -174,15 +174,7 @@ _MODULES = {
     "transport": ("CancelToken",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    # Kept, so that the next look finds it without coming here.
-    globals()[name] = value
-    return value
+__getattr__ = late(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import JsonValue
 
 from sdclient.client.connection import QUICK, Connection
 from sdclient.client.finding import find_address
-from sdclient.client.finishing import finish
-from sdclient.client.fitting import fit_request, with_stand_in
-from sdclient.client.generation import PreparedGeneration, execute, prepare
-from sdclient.client.installed import compile_for
-from sdclient.client.progress import OnProgress, WatchPolicy
-from sdclient.client.result import Losses, Result
+from sdclient.client.seeds import with_seed
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.dialects.base import Compiled, Operation, ServerFacts
 from sdclient.errors import BadReplyError, CodecError, ConfigurationError
 from sdclient.images import FitBox, GeneratedImage, ImageInput, decode_base64, encode_base64, read_image_input
 from sdclient.infotext import Infotext, parse_infotext
-from sdclient.schemas import Img2Img, Request, Txt2Img
 from sdclient.schemas.server import (
     LoraInfo,
     ModelInfo,
@@ -44,9 +37,14 @@ from sdclient.transport import (
     Transport,
 )
 
-RequestT = TypeVar("RequestT", bound=Request)
+if TYPE_CHECKING:
+    from sdclient.client.generation import PreparedGeneration
+    from sdclient.client.progress import OnProgress
+    from sdclient.client.result import Losses, Result
+    from sdclient.schemas import Img2Img, Request, Txt2Img
+
+RequestT = TypeVar("RequestT", bound="Request")
 ReplyT = TypeVar("ReplyT", bound=ReplyModel)
-MAX_SEED = 2**32 - 1
 MAX_SCALE = 8
 _LOADING_S = 600.0
 
@@ -141,6 +139,8 @@ class Client:
             TransportError: If no whole answer came.
             ServerError: If the answer is not what was asked for.
         """
+        from sdclient.schemas import Txt2Img
+
         given = Txt2Img(prompt=request) if isinstance(request, str) else request
         return self._generate(self.prepare(_with(given, fields)), cancel, on_progress)
 
@@ -177,6 +177,9 @@ class Client:
             TransportError: If no whole answer came.
             ServerError: If the answer is not what was asked for.
         """
+        from sdclient.client.fitting import fit_request
+        from sdclient.schemas import Img2Img
+
         given = _with(Img2Img(prompt=request) if isinstance(request, str) else request, fields)
         rule = None if size is None else parse_size(size)
         source = read_image_input(image)
@@ -190,6 +193,10 @@ class Client:
     def _generate(
         self, prepared: PreparedGeneration, cancel: CancelToken | None, on_progress: OnProgress | None
     ) -> Result:
+        from sdclient.client.finishing import finish
+        from sdclient.client.generation import execute
+        from sdclient.client.progress import WatchPolicy
+
         watch = None if on_progress is None else WatchPolicy(on_progress)
         return finish(execute(prepared, cancel, watch=watch))
 
@@ -202,6 +209,8 @@ class Client:
             PayloadError: If the request is not valid for this dialect.
             TransportError: If the server cannot be asked.
         """
+        from sdclient.client.result import Losses
+
         return Losses(self.title, self.compile(request).losses)
 
     def compile(self, request: Txt2Img | Img2Img) -> Compiled:
@@ -211,6 +220,10 @@ class Client:
             PayloadError: If the request is not valid for this dialect.
             TransportError: If the server cannot be asked.
         """
+        from sdclient.client.fitting import with_stand_in
+        from sdclient.client.installed import compile_for
+        from sdclient.schemas import Img2Img
+
         dialect = self._connection.dialect
         merged = with_seed(request.for_dialect(*dialect.overlay_names))
         if isinstance(merged, Img2Img):
@@ -231,6 +244,8 @@ class Client:
             LossError: If this server cannot do what is asked.
             PayloadError: If the request is not valid for this dialect.
         """
+        from sdclient.client.generation import prepare
+
         # Overlays first: one of them may hold a seed.
         merged = request.for_dialect(*self._connection.dialect.overlay_names)
         return prepare(
@@ -372,13 +387,6 @@ class Client:
         if not isinstance(answer, list):
             raise BadReplyError(f"{operation} at {self.url}: a list was expected, {type(answer).__name__} came")
         return read_list(model, cast("object", answer))
-
-
-def with_seed(request: RequestT) -> RequestT:
-    """Return the request with a seed: -1 and unset are drawn here, so that the seed is known and recorded."""
-    if request.seed is not None and request.seed >= 0:
-        return request
-    return request.replace(seed=secrets.randbelow(MAX_SEED + 1))
 
 
 def _with(request: RequestT, fields: Mapping[str, object]) -> RequestT:

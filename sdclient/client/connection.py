@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
 from sdclient.client.cleaning import clean_json
 from sdclient.client.status import judge_status, shown_words
-from sdclient.dialects import detect_server, dialect_named
 from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
     BadReplyError,
@@ -25,6 +24,9 @@ from sdclient.errors import (
     WrongServerError,
 )
 from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport
+
+if TYPE_CHECKING:
+    from sdclient.dialects import Detected
 
 _SHORTEST_SECRET = 4
 OPTIONS_PATH = "/sdapi/v1/options"
@@ -70,7 +72,7 @@ class Connection:
         self._transport = transport
         self._clock = clock
         self._asked_s = 0.0
-        self._dialect: Dialect | None = dialect_named(dialect) if dialect else None
+        self._dialect: Dialect | None = _named(dialect) if dialect else None
         self._is_named = dialect is not None
         self._version: str | None = None
         self._facts: ServerFacts | None = None
@@ -90,7 +92,7 @@ class Connection:
         """
         with self._lock:
             if self._dialect is None:
-                found = detect_server(self._look, server=self.address.base_url)
+                found = self._detected()
                 self._dialect, self._version = found.dialect, found.version
             return self._dialect
 
@@ -122,7 +124,7 @@ class Connection:
             if self._is_named:
                 self.read_options()
                 return self.dialect
-            return detect_server(self._look, server=self.address.base_url).dialect
+            return self._detected().dialect
 
     def forget_older(self, age_s: float) -> bool:
         """Forget what was asked more than ``age_s`` seconds ago; returns whether there was such."""
@@ -305,6 +307,11 @@ class Connection:
             loras=self._lora_names(),
         )
 
+    def _detected(self) -> Detected:
+        from sdclient.dialects import detect_server
+
+        return detect_server(self._look, server=self.address.base_url)
+
     def _look(self, path: str) -> object:
         """Return what a GET finds, to tell servers apart; None where there is nothing of use."""
         if path == OPTIONS_PATH:
@@ -353,6 +360,12 @@ class Connection:
         body = self._list("controlnet_models")
         names = cast("dict[str, object]", body).get("model_list") if isinstance(body, dict) else None
         return _texts(cast("list[object]", names)) if isinstance(names, list) else None
+
+
+def _named(dialect: str) -> Dialect:
+    from sdclient.dialects import dialect_named
+
+    return dialect_named(dialect)
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdclient.errors import ConfigurationError
-from sdclient.schemas.config import CONFIG_NAME, ServerConfig, load_config, read_credentials
 from sdclient.transport import Credentials, ServerAddress, parse_server_url
+
+if TYPE_CHECKING:
+    from sdclient.schemas.config import ServerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ def find_address(url: str | None, auth: tuple[str, str] | None) -> FoundServer:
     Raises:
         ConfigurationError: If no server is named, or its address or credentials are wrong.
     """
+    from sdclient.schemas.config import read_credentials
+
     given = url or os.environ.get("SDCLIENT_URL")
     server = _find_server(given)
     address = parse_server_url(server.url)
@@ -52,6 +57,8 @@ def _is_word(given: str) -> bool:
 
 
 def _doubt(word: str) -> str:
+    from sdclient.schemas.config import CONFIG_NAME
+
     return (
         f"no server named {word[:60]!r} is in {CONFIG_NAME}, so it was taken for a host: "
         f"name it there, or give an address such as http://{word[:60]}:7860"
@@ -59,6 +66,8 @@ def _doubt(word: str) -> str:
 
 
 def _find_server(given: str | None) -> ServerConfig:
+    from sdclient.schemas.config import ServerConfig, load_config
+
     if given is not None and not _is_word(given):
         return ServerConfig("", given)
     config = load_config()

@@ -1,10 +1,13 @@
-"""Dialects: one file per server program; what a request becomes there, and what gets lost."""
+"""Dialects: one file per server program; what a request becomes there, and what gets lost.
+
+The programs' files are loaded when the first of them is asked for: a client that was only made has no use for them.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from sdclient._late import late
 from sdclient.dialects.base import (
     Call,
     Compiled,
@@ -18,9 +21,11 @@ from sdclient.dialects.base import (
     Route,
     ServerFacts,
 )
-from sdclient.dialects.detect import SPOKEN, Ask, Detected, detect, detect_server
 from sdclient.dialects.losses import LOSS_COLUMNS, is_refused, loss_rows, refuse, sort_losses
-from sdclient.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sdclient.dialects.detect import Ask, Detected, detect_server
+    from sdclient.dialects.spoken import DIALECTS, dialect_named
 
 __all__ = [
     "DIALECTS",
@@ -38,7 +43,6 @@ __all__ = [
     "ReadReply",
     "Route",
     "ServerFacts",
-    "detect",
     "detect_server",
     "dialect_named",
     "is_refused",
@@ -47,18 +51,13 @@ __all__ = [
     "sort_losses",
 ]
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in sorted(SPOKEN, key=lambda one: one.name)}
-"""Every dialect this version speaks, by its short name."""
-
-
-def dialect_named(name: str) -> Dialect:
-    """Return the dialect with this short name.
-
-    Raises:
-        ConfigurationError: If this version speaks none of that name.
-    """
-    if name in DIALECTS:
-        return DIALECTS[name]
-    close = difflib.get_close_matches(name.casefold(), DIALECTS, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise ConfigurationError(f"dialect {name[:60]!r}: not spoken here{hint}; known are {', '.join(sorted(DIALECTS))}")
+__getattr__ = late(
+    __name__,
+    {
+        "Ask": "detect",
+        "Detected": "detect",
+        "detect_server": "detect",
+        "DIALECTS": "spoken",
+        "dialect_named": "spoken",
+    },
+)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from pydantic import JsonValue
 
-from sdclient.schemas.generation import Img2Img, Txt2Img
+if TYPE_CHECKING:
+    from sdclient.schemas.generation import Img2Img, Txt2Img
 
 LossKind: TypeAlias = Literal["dropped", "approximated", "replaced", "inherited", "refused"]
 Severity: TypeAlias = Literal["note", "warning", "error"]

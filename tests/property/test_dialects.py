@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sdclient.dialects import DIALECTS, Compiled, Dialect, ServerFacts, detect, is_refused
+from sdclient.dialects import DIALECTS, Compiled, Dialect, ServerFacts, is_refused
+from sdclient.dialects.detect import detect
 from sdclient.errors import BadReplyError, PayloadError, WrongServerError
 from sdclient.schemas import (
     ADetailer,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sdclient.dialects import DIALECTS, Dialect, detect, detect_server, dialect_named
+from sdclient.dialects import DIALECTS, Dialect, detect_server, dialect_named
+from sdclient.dialects.detect import detect
 from sdclient.dialects.facts import drawthings_keys
 from sdclient.errors import ConfigurationError, NotSentError, WrongServerError
 
