@@ -27,6 +27,9 @@ from sdclient.errors import (
 
 log = logging.getLogger(__name__)
 
+IDLE_S = 10.0
+"""After so long without a job, in seconds, the server is looked at first: it may have been restarted unseen."""
+
 Tell: TypeAlias = Callable[[Literal["asleep", "left"], str], None]
 """Told ``asleep`` or ``left``, and a sentence."""
 
@@ -61,6 +64,8 @@ class Care:
         self._clock = clock
         self._lock = threading.Lock()
         self._looking = threading.Lock()
+        self._under_way = 0
+        self._heard_s = clock()
         self.left_because = ""
 
     @property
@@ -77,13 +82,24 @@ class Care:
     def admit(self) -> int | None:
         """Return the ticket for one more job; None where there must be none now. May look at the server first."""
         with self._lock:
-            gate = self._health.gate(self._clock())
-            if gate == "feed":
-                return self._health.begin()
+            now = self._clock()
+            if not self._under_way and now - self._heard_s > IDLE_S:
+                self._health.doubt()
+            gate = self._health.gate(now)
         if gate == "look" and self._look():
-            with self._lock:
-                return self._health.begin() if self._health.gate(self._clock()) == "feed" else None
-        return None
+            gate = "feed"
+        if gate != "feed":
+            return None
+        with self._lock:
+            if self._health.gate(self._clock()) != "feed":
+                return None
+            self._under_way += 1
+            return self._health.begin()
+
+    def _heard(self) -> None:
+        """Note that a job has come to its end here; under the lock."""
+        self._under_way -= 1
+        self._heard_s = self._clock()
 
     def may_send(self, ticket: int) -> bool:
         """Tell whether a prepared job may be sent. May look at the server first."""
@@ -107,7 +123,7 @@ class Care:
                     lane.look()
             except SDClientError as exc:
                 log.debug("%s: a look", lane.name, exc_info=exc)
-                self.bad(ticket, _of_a_look(judge(exc, lane.name)), exc)
+                self._judge(ticket, _of_a_look(judge(exc, lane.name)), exc)
                 return False
             with self._lock:
                 if ticket == self._health.ticket:
@@ -136,11 +152,13 @@ class Care:
         self._refusals.good()
         self._budget.earn()
         with self._lock:
+            self._heard()
             self._health.good(ticket)
 
     def unsent(self, ticket: int) -> None:
         """Take note of a job that was given back without having been sent."""
         with self._lock:
+            self._heard()
             self._health.unknown(ticket)
 
     def is_refused_again(self, error: BaseException) -> bool:
@@ -148,7 +166,13 @@ class Care:
         return bool(self.left_because) and self._refusals.is_the_same(error)
 
     def bad(self, ticket: int, verdict: Verdict, error: BaseException) -> None:
-        """Take note of a job or a look that failed."""
+        """Take note of a job that failed."""
+        with self._lock:
+            self._heard()
+        self._judge(ticket, verdict, error)
+
+    def _judge(self, ticket: int, verdict: Verdict, error: BaseException) -> None:
+        """Draw the consequences of a job or a look that failed."""
         self._refusals.bad(error)
         if self._refusals.is_hopeless and not self.left_because:
             self._leave(self._refusals.sentence())

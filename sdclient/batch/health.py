@@ -85,6 +85,10 @@ class Health:
         self._is_trying = True
         return self.ticket
 
+    def doubt(self) -> None:
+        """Have the server looked at before the next job: it may have been restarted unseen."""
+        self._is_suspect = True
+
     def looked(self) -> None:
         """Note that the server answered a look as it should."""
         self._is_suspect = False

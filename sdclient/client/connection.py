@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sdclient.dialects import Detected
 
 _SHORTEST_SECRET = 4
+_KEPT_BYTES = 4000
 OPTIONS_PATH = "/sdapi/v1/options"
 QUICK = CallLimits(deadline_s=20.0, max_reply_bytes=64 * 1024 * 1024)
 """Limits of calls that ask and do not draw."""
@@ -181,7 +182,7 @@ class Connection:
                 f"{what}: the answer is no JSON object ({_start(reply)}); this is not a Stable Diffusion server, "
                 "or a page in front of it: check host and port",
                 reply.status,
-                reply.body[:4000].decode("utf-8", "replace"),
+                start_of(reply),
             )
         return cast("Mapping[str, JsonValue]", clean_json(cast("object", body), reply.body))
 
@@ -269,7 +270,7 @@ class Connection:
             raise BadReplyError(
                 f"{what}: {reply.status}, but the answer is no JSON ({_start(reply)}){cut}",
                 reply.status,
-                reply.body[:4000].decode("utf-8", "replace"),
+                start_of(reply),
             ) from exc
 
     def words(self, reply: HttpReply) -> tuple[str, str | None]:
@@ -376,6 +377,11 @@ def _texts(values: Iterable[object]) -> tuple[str, ...]:
 def encode_body(body: Mapping[str, JsonValue]) -> bytes:
     """Return a JSON body as bytes."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def start_of(reply: HttpReply) -> str:
+    """Return the start of a reply's body as text, to be kept for a look."""
+    return reply.body[:_KEPT_BYTES].decode("utf-8", "replace")
 
 
 def _start(reply: HttpReply) -> str:

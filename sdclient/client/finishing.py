@@ -6,6 +6,7 @@ import math
 
 from sdclient.client.applied import find_changes
 from sdclient.client.cleaning import clean_text
+from sdclient.client.connection import start_of
 from sdclient.client.describe import described_text, with_metadata
 from sdclient.client.fitting import unfit
 from sdclient.client.generation import PreparedGeneration, RawGeneration, read_reply
@@ -112,7 +113,7 @@ class _Checks:
             raise BadReplyError(str(exc), self._raw.reply.status, text[:200]) from exc
 
     def _bad(self, problem: str) -> BadReplyError:
-        return BadReplyError(f"{self._where}: {problem}", self._raw.reply.status)
+        return BadReplyError(f"{self._where}: {problem}", self._raw.reply.status, start_of(self._raw.reply))
 
     def _tightened(self, limits: ImageLimits) -> ImageLimits:
         """Return limits no wider than what was asked for can need: a small file may claim a giant image."""

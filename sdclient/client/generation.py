@@ -15,7 +15,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.client.connection import Connection, encode_body
+from sdclient.client.connection import Connection, encode_body, start_of
 from sdclient.client.installed import compile_for
 from sdclient.client.progress import Watcher, WatchPolicy, look_after, tells_progress
 from sdclient.dialects.base import Compiled, FollowUp, ReadReply
@@ -177,7 +177,9 @@ def read_reply(prepared: PreparedGeneration, reply: HttpReply) -> ReadReply:
         where = f"{route.method} {connection.address.url(route.path)}"
         words, field_name = ("", None) if _has_images(answer.body) else connection.words(reply)
         said = f"; it says: {words}" if words else ""
-        raise BadReplyError(f"{where}: {exc}{said}", exc.status or reply.status, exc.body, field_name) from exc
+        raise BadReplyError(
+            f"{where}: {exc}{said}", exc.status or reply.status, exc.body or start_of(reply), field_name
+        ) from exc
 
 
 def _has_images(body: object) -> bool:

@@ -21,6 +21,7 @@ from sdclient.errors import (
     LossError,
     MissingRouteError,
     NotSentError,
+    OverloadError,
     RejectedError,
     SDClientError,
     ServerBusyError,
@@ -164,7 +165,7 @@ def test_a_page_that_shows_our_own_request_does_not_bring_the_password_into_mess
             as_json(
                 {"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "CUDA out of memory"}, "500 Oops"
             ),
-            ServerFaultError,
+            OverloadError,
             "out of memory.*smaller",
             id="500 memory",
         ),

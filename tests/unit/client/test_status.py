@@ -10,6 +10,7 @@ from sdclient.client.status import LATE_REJECTION_S, judge_status
 from sdclient.dialects import DIALECTS
 from sdclient.errors import (
     MissingRouteError,
+    OverloadError,
     RejectedError,
     ServerBusyError,
     ServerError,
@@ -73,7 +74,7 @@ def test_a_refusal_without_words_says_that_there_were_none() -> None:
 
 
 def test_out_of_memory_is_the_servers_fault_whatever_the_status() -> None:
-    assert type(judged(422, "CUDA out of memory")) is ServerFaultError
+    assert type(judged(422, "CUDA out of memory")) is OverloadError
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", None), ("soon", None), ("-1", None), ("1e9", None)])
