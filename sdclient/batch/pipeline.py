@@ -236,6 +236,7 @@ class Pipeline:
                 one, prepared = item
                 self._open_meter()
                 if self._shared.how is not Stop.NO or not self._care.may_send(one.ticket):
+                    self._shared.quiet.end(self)
                     self._release(one)
                 else:
                     self._execute_one(one, prepared)
