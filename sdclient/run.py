@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_lanes
+from sdclient.notebook import bar_in_notebooks
 from sdclient.planner import Planner, StrPath
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
@@ -88,7 +90,7 @@ class Run(Planner):
             servers: Clients, addresses or names from ``sdclient.toml``.
             segmenter: The segmenter to cut with, open or to be opened; None opens the one the plan names, if it does.
             settings: How to take part.
-            listener: Told of everything that happens.
+            listener: Told of everything that happens. None shows a bar in a notebook, and nothing elsewhere.
             allow_mixed: Take servers of different dialects.
 
         Raises:
@@ -100,13 +102,14 @@ class Run(Planner):
             self.folder.require_begun()
         lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
         self.losses(lanes)
-        self.begin(lanes, settings=settings, listener=listener)
-        try:
-            return self.wait()
-        except KeyboardInterrupt:
-            # In a notebook the work would go on unseen. What runs is finished; a second interrupt ends it.
-            self._wind_up()
-            raise
+        with bar_in_notebooks(self.status().counts, listener) as told:
+            self.begin(lanes, settings=settings, listener=told)
+            try:
+                return self.wait()
+            except KeyboardInterrupt:
+                # In a notebook the work would go on unseen. What runs is finished; a second interrupt ends it.
+                self._wind_up()
+                raise
 
     join = start
 
@@ -217,6 +220,18 @@ class Run(Planner):
             StorageError: If the folder cannot be read.
         """
         return read_status(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<Run: {self.out}>"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook where the run stands."""
+        counts = {name.replace("_", " "): count for name, count in self.status().counts.to_json().items()}
+        head, cells = "".join(f"<th>{name}</th>" for name in counts), "".join(f"<td>{n}</td>" for n in counts.values())
+        caption = html.escape(str(self.out))
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody><tr>{cells}</tr></tbody></table>"
+        )
 
     # Mending
 
