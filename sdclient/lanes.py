@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
 
+from sdclient.batch.company import ServerKind
 from sdclient.batch.lane import Lane
 from sdclient.batch.plan import Job
 from sdclient.client import Client, Losses
@@ -55,19 +56,49 @@ def _open(client: Client) -> ServerLane | SDClientError:
         return exc
 
 
-def refuse_mixed(lanes: Sequence[Lane], *, allow_mixed: bool) -> None:
-    """Refuse servers of different dialects in one run.
+def server_kinds(
+    lanes: Sequence[Lane], jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]]
+) -> dict[str, ServerKind]:
+    """Return the kind of every server, by its name: its dialect, and its model where a job takes what is loaded.
+
+    Args:
+        lanes: Servers, and segmenters, which are left out.
+        jobs: The open jobs.
+        specs: The plan's specs, by hash.
+    """
+    requests = [spec.request for _, spec in _requests(jobs, specs)]
+    kinds: dict[str, ServerKind] = {}
+    for lane in lanes:
+        if isinstance(lane, ServerLane):
+            names = lane.client.connection.dialect.overlay_names
+            takes_loaded = any(request.for_dialect(*names).model is None for request in requests)
+            kinds[lane.name] = ServerKind(lane.dialect, _loaded_model(lane.client) if takes_loaded else "")
+    return kinds
+
+
+def refuse_mixed(kinds: Mapping[str, ServerKind], before: ServerKind | None = None) -> None:
+    """Refuse servers of different dialects or models in one run.
+
+    Args:
+        kinds: The servers, by name.
+        before: The kind on which the run was begun, where it was.
 
     Raises:
-        ConfigurationError: If there are such, and they were not allowed.
+        ConfigurationError: Naming those that differ.
     """
-    dialects = {lane.dialect: lane.name for lane in lanes}
-    if len(dialects) > 1 and not allow_mixed:
-        named = ", ".join(f"{name} ({dialect})" for dialect, name in dialects.items())
+    listed = list(kinds.items())
+    if any(kind.differs_from(listed[0][1]) for _, kind in listed):
+        named = ", ".join(f"{name} ({kind})" for name, kind in listed)
         raise ConfigurationError(
-            f"these servers are different programs and draw differently: {named}; "
-            "take servers of one kind, or say --allow-mixed"
+            f"these servers draw differently: {named}; take servers of one program and model, name the model in the "
+            "payload, or say --allow-mixed"
         )
+    for name, kind in listed:
+        if before is not None and kind.differs_from(before):
+            raise ConfigurationError(
+                f"this run was begun on {before}, and {name} is {kind}, which draws differently; "
+                "take a server like the first, use another output folder, or say --allow-mixed"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +151,12 @@ def check_losses(
         strict: Refuse for any loss, not only for what a server cannot do at all.
 
     Raises:
-        ConfigurationError: If jobs take the loaded model, and the servers have different ones loaded.
         LossError: If one of them cannot do it, or under ``strict`` not as asked.
     """
     servers = [lane for lane in lanes if isinstance(lane, ServerLane)]
     found: list[LaneLosses] = []
     said: set[tuple[str, str, str]] = set()
     for kind, spec in _requests(jobs, specs):
-        _refuse_other_models(spec, servers)
         for lane in servers:
             losses = lane.client.check(spec.request)
             refuse(losses.items, where=f"{losses.server} at {lane.client.url}", strict=strict)
@@ -153,25 +182,7 @@ def _requests(jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]])
             yield job.kind, GenerateSpec(request, spec.size, spec.fit)
 
 
-def _refuse_other_models(spec: GenerateSpec, servers: Sequence[ServerLane]) -> None:
-    """Refuse servers with different models loaded where a request names none.
-
-    Raises:
-        ConfigurationError: Naming them.
-    """
-    loaded = {
-        lane.name: str(model)
-        for lane in servers
-        if spec.request.for_dialect(*lane.client.connection.dialect.overlay_names).model is None
-        and (model := _loaded_model(lane.client)) is not None
-    }
-    if len(set(loaded.values())) > 1:
-        named = ", ".join(f"{name} has {model}" for name, model in loaded.items())
-        raise ConfigurationError(
-            f"the request names no model, and these servers have different ones: {named}; name one"
-        )
-
-
-def _loaded_model(client: Client) -> JsonValue:
+def _loaded_model(client: Client) -> str:
     options = client.facts.options or {}
-    return options.get("sd_model_checkpoint", options.get("model"))
+    model = options.get("sd_model_checkpoint", options.get("model"))
+    return model if isinstance(model, str) else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.batch import again
+from sdclient.batch.company import ANY, begin_on, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
 from sdclient.batch.identity import new_token
@@ -25,7 +26,7 @@ from sdclient.client import Client
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
-from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_lanes
+from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes
 from sdclient.notebook import bar_in_notebooks
 from sdclient.planner import Planner, StrPath
 from sdclient.segment import SegmentSettings
@@ -60,6 +61,7 @@ class Run(Planner):
     ) -> None:
         super().__init__(RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s))
         self._engine: ThreadsEngine | None = None
+        self._allows_mixed = False
 
     @classmethod
     def open(cls, out: StrPath) -> Run:
@@ -71,6 +73,7 @@ class Run(Planner):
         run = cls.__new__(cls)
         Planner.__init__(run, RunFolder.open(Path(out)))
         run._engine = None  # noqa: SLF001 - our own, made without __init__
+        run._allows_mixed = False  # noqa: SLF001 - the same
         return run
 
     # Working
@@ -91,7 +94,7 @@ class Run(Planner):
             segmenter: The segmenter to cut with, open or to be opened; None opens the one the plan names, if it does.
             settings: How to take part.
             listener: Told of everything that happens. None shows a bar in a notebook, and nothing elsewhere.
-            allow_mixed: Take servers of different dialects.
+            allow_mixed: Take servers of different dialects or models, or unlike those the run was begun on.
 
         Raises:
             ConfigurationError: If the servers are not alike, or none was given where one is needed.
@@ -126,6 +129,7 @@ class Run(Planner):
         if self._engine is not None and self._engine.is_alive:
             raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
         self.save()
+        self._settle(lanes)
         self._engine = ThreadsEngine(self.folder, lanes, settings or WorkerSettings(), listener=listener)
         self._engine.start()
 
@@ -172,12 +176,26 @@ class Run(Planner):
         lanes: list[Lane] = []
         if needed & ServerLane.kinds:
             lanes += server_lanes(servers, on_missing)
-            refuse_mixed(lanes, allow_mixed=allow_mixed)
+            self._allows_mixed = allow_mixed
+            self._compare(lanes)
         if needed & SegmenterLane.kinds:
             found = segmenter or self.segment_settings()
             if found is not None:
                 lanes.append(found if isinstance(found, SegmenterLane) else SegmenterLane(found))
         return lanes
+
+    def _compare(self, lanes: Sequence[Lane]) -> None:
+        if not self._allows_mixed:
+            kinds = server_kinds(lanes, self._open_jobs(), self.folder.read_plan().specs)
+            refuse_mixed(kinds, begun_on(self.folder))
+
+    def _settle(self, lanes: Sequence[Lane]) -> None:
+        """Write down on what kind of server the run is begun; another machine may have been faster."""
+        if begun_on(self.folder) is None:
+            kinds = server_kinds(lanes, self._open_jobs(), self.folder.read_plan().specs)
+            if kinds:
+                begin_on(self.folder, ANY if self._allows_mixed else next(iter(kinds.values())))
+                self._compare(lanes)
 
     def losses(self, lanes: Sequence[Lane], *, strict: bool = False) -> list[LaneLosses]:
         """Return what each server would not do as the open jobs ask, and refuse what it cannot do at all.
@@ -187,7 +205,6 @@ class Run(Planner):
             strict: Refuse for any loss.
 
         Raises:
-            ConfigurationError: If jobs take the loaded model, and the servers have different ones loaded.
             LossError: If a server cannot do it, or under ``strict`` not as asked.
         """
         return check_losses(self._open_jobs(), self.folder.read_plan().specs, lanes, strict=strict)

@@ -18,6 +18,7 @@ A run folder is the user's output folder ``OUT`` with a hidden folder inside::
         log/<token>.csv                one row per attempt; history, never truth
         replies/                       answers kept for a look, of jobs that failed or were set aside
         replaced/<job>/                outputs that a redone job took the place of
+        servers.json                   what kind of server the run was begun on, so that unlike ones do not mix in
         told.jsonl                     what people were told once, such as files that were left out
 
 Nothing in it holds an absolute path: every machine mounts the share elsewhere. Names are

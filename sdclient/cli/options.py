@@ -136,7 +136,7 @@ def running(function: F) -> F:
         ),
         click.option("--strict", is_flag=True, help="Refuse to begin where a server would not do everything as asked."),
         dialect,
-        click.option("--allow-mixed", is_flag=True, help="Take servers of different programs in one run."),
+        click.option("--allow-mixed", is_flag=True, help="Take servers of different programs or models in one run."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
     ):
         function = option(function)

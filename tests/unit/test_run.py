@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.company import ANY, ServerKind
 from sdclient.batch.events import Event
-from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
 from sdclient.engines import awake
 from sdclient.engines.threads import ThreadsEngine
@@ -96,14 +96,17 @@ class TestWorking:
         with pytest.raises(RunFolderError, match="half copied"):
             run.begin([PracticeLane()], settings=quick())
 
-    def test_servers_of_two_kinds_are_refused_unless_allowed(self) -> None:
-        one, two = PracticeLane("one"), PracticeLane("two")
-        two.dialect = "other"
-        lanes: list[Lane] = [one, two]
+    def test_servers_of_two_kinds_are_refused(self) -> None:
+        kinds = {"one": ServerKind("a1111"), "two": ServerKind("forge")}
 
-        with pytest.raises(ConfigurationError, match="--allow-mixed"):
-            refuse_mixed(lanes, allow_mixed=False)
-        refuse_mixed(lanes, allow_mixed=True)
+        with pytest.raises(ConfigurationError, match=r"one \(a1111\), two \(forge\).*--allow-mixed"):
+            refuse_mixed(kinds)
+
+    def test_a_server_unlike_the_one_a_run_was_begun_on_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="begun on a1111 with base, and two is a1111 with other"):
+            refuse_mixed({"two": ServerKind("a1111", "other")}, ServerKind("a1111", "base"))
+        refuse_mixed({"two": ServerKind("a1111", "")}, ServerKind("a1111", "base"))
+        refuse_mixed({"two": ServerKind("a1111", "other")}, ANY)
 
     def test_a_server_that_is_missing_is_told_and_left_out(self, run: Run) -> None:
         run.add(["a fox"], Txt2Img(steps=2, width=64, height=64))
