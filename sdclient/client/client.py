@@ -35,6 +35,7 @@ from sdclient.transport import (
     RequestsTransport,
     ServerAddress,
     Transport,
+    ended_by,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +143,9 @@ class Client:
         from sdclient.schemas import Txt2Img
 
         given = Txt2Img(prompt=request) if isinstance(request, str) else request
-        return self._generate(self.prepare(_with(given, fields)), cancel, on_progress)
+        with ended_by(cancel):
+            prepared = self.prepare(_with(given, fields))
+        return self._generate(prepared, cancel, on_progress)
 
     def img2img(
         self,
@@ -183,12 +186,14 @@ class Client:
         given = _with(Img2Img(prompt=request) if isinstance(request, str) else request, fields)
         rule = None if size is None else parse_size(size)
         source = read_image_input(image)
-        dialect = self._connection.dialect
-        merged = given.for_dialect(*dialect.overlay_names)
-        fitted, box = fit_request(
-            merged, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=_name_of(image)
-        )
-        return self._generate(self.prepare(fitted, box=box), cancel, on_progress)
+        with ended_by(cancel):
+            dialect = self._connection.dialect
+            merged = given.for_dialect(*dialect.overlay_names)
+            fitted, box = fit_request(
+                merged, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=_name_of(image)
+            )
+            prepared = self.prepare(fitted, box=box)
+        return self._generate(prepared, cancel, on_progress)
 
     def _generate(
         self, prepared: PreparedGeneration, cancel: CancelToken | None, on_progress: OnProgress | None

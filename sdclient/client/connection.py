@@ -23,7 +23,7 @@ from sdclient.errors import (
     NotSentError,
     WrongServerError,
 )
-from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport
+from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport, token_of_block
 
 if TYPE_CHECKING:
     from sdclient.dialects import Detected
@@ -240,8 +240,9 @@ class Connection:
     ) -> HttpReply:
         """Send one call, once, and return the reply as it came."""
         url = self.address.url(route.path)
+        token = cancel or token_of_block()
         try:
-            reply = self._transport.send(route.method, url, body=body, limits=limits, cancel=cancel, on_sent=on_sent)
+            reply = self._transport.send(route.method, url, body=body, limits=limits, cancel=token, on_sent=on_sent)
         except NotSentError as exc:
             if self._doubt:
                 raise NotSentError(f"{exc}; {self._doubt}") from exc

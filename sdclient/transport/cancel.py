@@ -1,15 +1,17 @@
-"""Ending calls from another thread: the cancel token."""
+"""Ending calls from another thread: the cancel token, given to a call or to all calls of a block."""
 
 from __future__ import annotations
 
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-__all__ = ["CancelToken"]
+__all__ = ["CancelToken", "ended_by", "token_of_block"]
 
 _log = logging.getLogger(__name__)
+_block = threading.local()
 
 
 class CancelToken:
@@ -75,6 +77,23 @@ class CancelToken:
     def _unsubscribe(self, key: object) -> None:
         with self._lock:
             self._callbacks.pop(key, None)
+
+
+@contextmanager
+def ended_by(token: CancelToken | None) -> Generator[None, None, None]:
+    """Let a token end every call that this thread makes inside the block without one of its own; None changes nothing."""
+    before = token_of_block()
+    _block.token = token or before
+    try:
+        yield
+    finally:
+        _block.token = before
+
+
+def token_of_block() -> CancelToken | None:
+    """Return the token of the innermost `ended_by` block this thread is in; None outside."""
+    token = getattr(_block, "token", None)
+    return token if isinstance(token, CancelToken) else None
 
 
 def _run(callback: Callable[[], object]) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 import time
+from collections.abc import Callable, Coroutine
 
 import pytest
 
-from sdclient.client import AsyncClient, Client, StepProgress
-from sdclient.errors import MissingRouteError, NotSentError
+from sdclient.client import AsyncClient, Client, PreparedGeneration, StepProgress, execute, finish
+from sdclient.errors import CancelledError, MissingRouteError, NotSentError
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
-from tests.integration.scripted_server import TXT2IMG, png
+from tests.integration.faulty_server import Exchange, FaultyServer
+from tests.integration.scripted_server import TXT2IMG, base_url, png
 
 SMALL = Txt2Img(prompt="a fox", width=64, height=64, steps=10, seed=7)
 
@@ -121,11 +124,99 @@ def test_every_question_has_an_answer() -> None:
     assert all(answers)
 
 
-def test_both_clients_have_the_same_methods() -> None:
-    def methods(cls: type) -> set[str]:
-        return {name for name, value in inspect.getmembers(cls) if callable(value) and not name.startswith("_")}
+def _surface(cls: type) -> dict[str, object]:
+    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
 
-    # Compiling for other threads makes no sense where there are tasks.
-    assert methods(Client) - {"prepare"} == methods(AsyncClient) - {"dialect", "facts"}
-    assert repr(AsyncClient("http://127.0.0.1:9")) == "AsyncClient('http://127.0.0.1:9')"
-    assert AsyncClient("http://127.0.0.1:9").url == "http://127.0.0.1:9"
+
+def _shape(
+    function: Callable[..., object], *, without: str = ""
+) -> tuple[list[tuple[str, object, object, object]], str]:
+    found = inspect.signature(function)
+    given = [(one.name, one.kind, one.default, one.annotation) for one in found.parameters.values()]
+    return [one for one in given if one[0] != without], found.return_annotation
+
+
+@pytest.mark.parametrize("name", sorted(_surface(Client)))
+def test_both_clients_have_the_same_surface(name: str) -> None:
+    plain, other = _surface(Client)[name], _surface(AsyncClient)[name]
+
+    if isinstance(plain, property):
+        # What is known without asking is a property of both.
+        getter = other.fget if isinstance(other, property) else other
+        assert inspect.iscoroutinefunction(other) == (name in ("dialect", "title", "facts"))
+        assert _shape(getter) == _shape(plain.fget)
+    else:
+        # A task is cancelled instead of a token.
+        assert inspect.iscoroutinefunction(other)
+        assert _shape(other) == _shape(plain, without="cancel")
+
+
+def test_the_asynchronous_client_has_nothing_more_and_is_made_alike() -> None:
+    assert _surface(AsyncClient).keys() - _surface(Client).keys() == {"name"}
+    assert _shape(AsyncClient.__init__) == _shape(Client.__init__)
+    one, other = AsyncClient("http://user:secret@127.0.0.1:9"), Client("http://user:secret@127.0.0.1:9")
+    assert (one.url, one.name, one.address) == (other.url, other.name, other.address)
+    assert repr(one) == "AsyncClient('http://127.0.0.1:9')"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda sd: sd.models(), id="a question"),
+        pytest.param(lambda sd: sd.facts(), id="who is there"),
+        pytest.param(lambda sd: sd.txt2img(SMALL), id="an image, before it is asked for"),
+        pytest.param(lambda sd: sd.img2img(png(), SMALL.prompt), id="an image over another, before it is asked for"),
+    ],
+)
+def test_cancelling_closes_the_connection_of_a_call_that_a_server_never_answers(
+    call: Callable[[AsyncClient], Coroutine[None, None, object]],
+) -> None:
+    arrived, closed = threading.Event(), threading.Event()
+
+    def silent(exchange: Exchange) -> None:
+        arrived.set()
+        if exchange.is_closed_by_client():
+            closed.set()
+
+    async def cancelled(url: str) -> None:
+        task = asyncio.create_task(call(AsyncClient(url)))
+        assert await asyncio.to_thread(arrived.wait, 10)
+        task.cancel()
+        assert await asyncio.to_thread(closed.wait, 5)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with FaultyServer(silent) as server:
+        asyncio.run(cancelled(base_url(server)))
+
+    assert closed.is_set()
+
+
+def test_leaving_the_block_ends_what_still_runs() -> None:
+    async def left(url: str) -> BaseException | None:
+        async with AsyncClient(url) as client:
+            task = asyncio.create_task(client.txt2img(SMALL))
+            while not (await client.progress()).job_count:  # noqa: ASYNC110 - a server sets no events
+                await asyncio.sleep(0.01)
+        await asyncio.wait([task])
+        return task.exception()
+
+    with Simulator("a1111", delay_s=30) as server:
+        ended = asyncio.run(left(server.url))
+        paths = [exchange.path for exchange in server.log]
+
+    assert isinstance(ended, CancelledError)
+    assert paths.count("/sdapi/v1/interrupt") == 1
+
+
+def test_a_request_is_prepared_for_other_threads() -> None:
+    async def prepared(url: str) -> tuple[PreparedGeneration, str]:
+        async with AsyncClient(url) as client:
+            return await client.prepare(SMALL), await client.title()
+
+    with Simulator("a1111") as server:
+        request, title = asyncio.run(prepared(server.url))
+        drawn = finish(execute(request))
+
+    assert title == "AUTOMATIC1111"
+    assert drawn.image.size == (64, 64)
