@@ -46,6 +46,6 @@ def _open_bar(counts: Counts) -> tqdm[NoReturn]:
 
 def _show(bar: tqdm[NoReturn], event: Event) -> None:
     bar.total = event.counts.jobs
-    aside = {"set aside": event.counts.set_aside} if event.counts.set_aside else None
-    bar.set_postfix(aside, refresh=False)
+    aside = event.counts.set_aside
+    bar.set_postfix_str(f"{aside} set aside" if aside else "", refresh=False)
     bar.update(event.counts.done - bar.n)
