@@ -78,7 +78,10 @@ class _Checks:
                 self._raw.reply.status,
             )
         if expected is not None and len(texts) != expected:
-            raise self._bad(f"{len(texts)} images came back, {expected} were asked for")
+            raise self._bad(
+                f"{len(texts)} images came back, {expected} were asked for; a setting or script of the server's own "
+                "may change the number"
+            )
         return tuple(self._image(text, index) for index, text in enumerate(texts))
 
     def decode(self, text: str, what: str) -> GeneratedImage:
@@ -96,7 +99,10 @@ class _Checks:
             )
         if self._size is not None and not self._has_size(image.size):
             asked = "x".join(map(str, self._size))
-            raise self._bad(f"{what} is {image.size[0]}x{image.size[1]}, {asked} was asked for")
+            raise self._bad(
+                f"{what} is {image.size[0]}x{image.size[1]}, {asked} was asked for; ask for a size that this server "
+                "draws, or look which of its settings change it"
+            )
         return image
 
     def _has_size(self, size: tuple[int, int]) -> bool:

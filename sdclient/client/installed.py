@@ -31,11 +31,21 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
     """
     compiled = connection.dialect.compile(request, connection.facts)
     losses = [
+        *_spoken_otherwise(connection),
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
         *_missing_vae(connection, request),
     ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
+
+
+def _spoken_otherwise(connection: Connection) -> Iterable[Loss]:
+    from sdclient.dialects.detect import another_program
+
+    found = another_program(connection.dialect, connection.facts.options or {})
+    if found is not None:
+        message = f"{found.title} answers there, by its options, and is spoken to as {connection.dialect.title}"
+        yield Loss("dialect", "replaced", "warning", f"{message}; leave the dialect out")
 
 
 def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:

@@ -43,9 +43,13 @@ _HINTS: Mapping[re.Pattern[str], str] = {
     re.compile(r"missing file", re.IGNORECASE): "download that file in the app, or leave it out of the request",
     re.compile(
         r"invalid encoded image|not a valid image", re.IGNORECASE
-    ): "the server cannot read the image it was sent",
-    re.compile(r"script '.{0,80}' not found", re.IGNORECASE): "the extension is not installed on that server",
+    ): "the server cannot read the image it was sent; save it as PNG",
+    re.compile(r"script '.{0,80}' not found", re.IGNORECASE): (
+        "the extension is not installed on that server; install it, or leave that part out"
+    ),
 }
+_NO_ROUTE = "update the server, or check that the address is the right one and its API switched on"
+_ASK_DOCTOR = "look at the server's own log; `sdclient doctor` says what it has"
 
 
 def judge_status(reply: HttpReply, *, what: str, dialect: Dialect | None = None, has_credentials: bool = False) -> None:
@@ -91,9 +95,11 @@ def _redirected(reply: HttpReply, what: str, text: str) -> WrongServerError:
 def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str) -> ServerError:
     status = reply.status
     if status in _NO_SUCH_ROUTE and (what.startswith("GET ") or _is_missing_route(status, words)):
-        return MissingRouteError(f"{what}: {status}, this server does not have it{said}", status, text)
+        return MissingRouteError(f"{what}: {status}, this server does not have it{said}; {_NO_ROUTE}", status, text)
     if status in _BUSY:
-        return ServerBusyError(f"{what}: {status}, busy{said}", status, text, None, _retry_after_s(reply))
+        return ServerBusyError(
+            f"{what}: {status}, busy{said}; try again later", status, text, None, _retry_after_s(reply)
+        )
     if words.is_overload:
         return OverloadError(
             f"{what}: {status}, the server ran out of memory or drew garbage{said}; "
@@ -102,16 +108,18 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
             text,
             words.field,
         )
-    hint = next((f"; {hint}" for pattern, hint in _HINTS.items() if pattern.search(words.text)), "")
+    hint = next((hint for pattern, hint in _HINTS.items() if pattern.search(words.text)), "")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.elapsed_s > LATE_REJECTION_S:
         return ServerFaultError(
-            f"{what}: {status} after {reply.elapsed_s:.0f} s, the server failed{said}{hint or '; look at its log'}",
+            f"{what}: {status} after {reply.elapsed_s:.0f} s, the server failed{said}; {hint or 'look at its log'}",
             status,
             text,
             words.field,
         )
     at = f" ({words.field})" if words.field else ""
-    return RejectedError(f"{what}: {status}, refused{at}{said or ' without a reason'}{hint}", status, text, words.field)
+    hint = hint or (f"change {words.field}, or leave it out" if words.field else _ASK_DOCTOR)
+    message = f"{what}: {status}, refused{at}{said or ' without a reason'}; {hint}"
+    return RejectedError(message, status, text, words.field)
 
 
 def _is_missing_route(status: int, words: ErrorWords) -> bool:

@@ -29,7 +29,16 @@ from sdclient.dialects.sdcpp import SdCpp
 from sdclient.dialects.sdnext import SdNext
 from sdclient.errors import WrongServerError
 
-__all__ = ["OPTIONS_PATH", "SPOKEN", "Ask", "Detected", "detect", "detect_server"]
+__all__ = [
+    "OPTIONS_PATH",
+    "SPOKEN",
+    "Ask",
+    "Detected",
+    "another_program",
+    "detect",
+    "detect_server",
+    "is_relative",
+]
 
 Ask: TypeAlias = Callable[[str], object]
 """Makes a GET of a path and returns the decoded JSON; None where the path is missing or holds no JSON."""
@@ -109,6 +118,20 @@ def detect(options: object, *, status: int = HTTPStatus.OK, server: str = "this 
     if found is None:
         raise _wrong(options, status, server)
     return found
+
+
+def another_program(spoken: Dialect, options: Mapping[str, JsonValue]) -> Dialect | None:
+    """Return the program that these options show where it is plainly not the one spoken to; None where it may be.
+
+    A fork may hide that it is one, so options of the program it descends from say nothing against it.
+    """
+    found = _by_options(options)
+    return None if found is None or isinstance(spoken, type(found)) else found
+
+
+def is_relative(one: Dialect, other: Dialect) -> bool:
+    """Tell whether two programs descend from one, so that each understands most of what is said to the other."""
+    return bool(set(type(one).__mro__) & set(type(other).__mro__) - {object})
 
 
 def _by_options(options: object) -> Dialect | None:

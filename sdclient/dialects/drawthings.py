@@ -233,14 +233,19 @@ def _put_init(request: Img2Img, size: tuple[int, int], draft: DrawThingsDraft) -
 
 
 def _expected(values: Mapping[str, JsonValue]) -> Expected:
-    number = {name: cast("int", values.get(name, 1)) for name in ("batch_count", "batch_size", "width", "height")}
+    images = cast("int", values.get("batch_count", 1)) * cast("int", values.get("batch_size", 1))
+    if "width" not in values or "height" not in values:
+        # A server that takes no size draws one of its own.
+        return Expected(images=images)
     scale = 1 if values.get("upscaler") is None else cast("int", values.get("upscaler_scale", 0))
     size = None
     # 2 and 4 are kept to; with any other scale the network's own factor is used, and that is not known here.
     if values.get("upscaler") is None or scale in (2, 4):
-        width, height = (number[side] // SIZE_STEP_PX * SIZE_STEP_PX * scale for side in ("width", "height"))
+        width, height = (
+            cast("int", values[side]) // SIZE_STEP_PX * SIZE_STEP_PX * scale for side in ("width", "height")
+        )
         size = (width, height)
-    return Expected(images=number["batch_count"] * number["batch_size"], size=size)
+    return Expected(images=images, size=size)
 
 
 def _field_of(key: str) -> str | None:

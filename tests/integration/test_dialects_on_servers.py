@@ -12,7 +12,7 @@ from PIL import Image
 from sdclient.client import Client
 from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.keysets import newest_key_set
-from sdclient.errors import LossError, RejectedError, SDClientError
+from sdclient.errors import ConfigurationError, LossError, RejectedError, SDClientError
 from sdclient.schemas import ADetailer, ControlNet, Img2Img, Lora, Txt2Img, UltimateUpscale, load_request
 from sdclient.simulator import Simulator
 
@@ -134,3 +134,32 @@ def test_facts_of_nothing_known_compile_everywhere() -> None:
 def test_what_no_dialect_understands_is_an_error_of_ours() -> None:
     with Simulator("a1111") as server, pytest.raises(SDClientError):
         Client(server.url, dialect="drawthings").txt2img(Txt2Img(**PLAIN, model="m"))
+
+
+FAMILIES = ({"a1111", "forge", "sdnext"}, {"sdcpp", "koboldcpp"}, {"drawthings"})
+
+
+@pytest.mark.parametrize("spoken", list(DIALECTS))
+@pytest.mark.parametrize("there", list(DIALECTS))
+def test_a_dialect_that_is_plainly_wrong_is_refused_before_anything_is_drawn(there: str, spoken: str) -> None:
+    is_relative = any({there, spoken} <= family for family in FAMILIES)
+    with Simulator(there) as server:
+        client = Client(server.url, dialect=spoken)
+        try:
+            losses = client.check(Txt2Img(**PLAIN))
+        except ConfigurationError as exc:
+            refusal = str(exc)
+        else:
+            refusal = ""
+        posts = [exchange for exchange in server.log if exchange.method == "POST"]
+        address = server.url
+
+    assert bool(refusal) != is_relative
+    assert not posts
+    if refusal:
+        assert f"dialect {spoken!r} for {address}: " in refusal
+        assert "leave the dialect out, or name" in refusal
+    else:
+        # What is spoken to a fork by its parent's words, or by a sibling's, is said; a fork may hide that it is one.
+        told = [loss.message for loss in losses.items if loss.field == "dialect"]
+        assert bool(told) == (there != spoken and there in ("forge", "sdnext"))

@@ -163,7 +163,7 @@ def test_a_check_says_for_every_program_what_would_be_lost() -> None:
 
     assert told.return_value == 0
     assert "AUTOMATIC1111 (a1111-1.10): nothing is lost" in told.stdout
-    assert "KoboldCpp (koboldcpp-1.102): 4 losses" in told.stdout
+    assert "KoboldCpp (koboldcpp-1.102): 7 losses" in told.stdout
 
 
 def test_a_check_for_one_program_refuses_with_its_exit_code() -> None:

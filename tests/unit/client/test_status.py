@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sdclient.cli.app import EXIT_FAILED, EXIT_REFUSED, report
 from sdclient.client.status import LATE_REJECTION_S, judge_status
 from sdclient.dialects import DIALECTS
 from sdclient.errors import (
@@ -75,6 +76,43 @@ def test_a_refusal_without_words_says_that_there_were_none() -> None:
 
 def test_out_of_memory_is_the_servers_fault_whatever_the_status() -> None:
     assert type(judged(422, "CUDA out of memory")) is OverloadError
+
+
+SHAPES = {
+    "four keys": lambda words: {"error": "HTTPException", "detail": words, "body": "", "errors": ""},
+    "a validation list": lambda words: {"detail": [{"loc": ["body", "steps"], "msg": words, "type": "x"}]},
+    "a message": lambda words: {"error": "Exception", "detail": "", "body": "", "message": words},
+    "a bare error": lambda words: {"error": words},
+    "an object": lambda words: {"detail": {"msg": words, "type": "bad_input"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [('Unrecognized keys: ["steps"]', "update either"), ("Größe passt nicht", None), ("Missing file: x", "download")],
+    ids=["a key", "another language", "a known trouble"],
+)
+@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("dialect", list(DIALECTS))
+def test_every_shape_keeps_the_servers_words_the_field_and_what_to_do(
+    dialect: str, shape: str, words: str, hint: str | None
+) -> None:
+    body = json.dumps(SHAPES[shape](words)).encode()
+    names_field = "steps" in words or shape == "a validation list"
+
+    with pytest.raises(RejectedError) as caught:
+        judge_status(HttpReply(422, {}, body, 0.1), what=WHAT, dialect=DIALECTS[dialect])
+
+    assert caught.value.field == ("steps" if names_field else None)
+    before, _, after = str(caught.value).partition(words)
+    assert before.startswith(f"{WHAT}: 422, refused{' (steps)' if names_field else ''}: ")
+    assert after.startswith("; ")
+    assert (hint or ("change steps" if names_field else "sdclient doctor")) in after
+
+
+def test_a_late_rejection_ends_the_command_like_any_server_that_failed() -> None:
+    assert report(judged(422, "x", elapsed_s=LATE_REJECTION_S + 400)) == EXIT_FAILED
+    assert report(judged(422, "x")) == EXIT_REFUSED
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", None), ("soon", None), ("-1", None), ("1e9", None)])

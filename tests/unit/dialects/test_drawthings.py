@@ -541,3 +541,9 @@ def test_a_native_key_that_this_version_lacks_is_dropped_and_said() -> None:
 
     assert losses_of(request, facts("sharpness"))["native.drawthings.sharpness"].kind == "dropped"
     assert "sharpness" not in body_of(request, facts("sharpness"))
+
+
+def test_a_server_that_takes_no_size_is_not_expected_to_keep_to_one() -> None:
+    found = DT.compile(Txt2Img(prompt="x", inherit=True), ServerFacts("drawthings", options={"model": "m"}))
+
+    assert found.expected.size is None
