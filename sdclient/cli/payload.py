@@ -124,7 +124,7 @@ def show(
     if not request.prompt and any(loss.field == "prompt" for loss in compiled.losses):
         # The body is shown as it is wherever the prompt may be empty.
         compiled = compile_for_show(with_stand_in_prompt(request), dialect, facts)
-    calls = calls_of(compiled, whole=whole)
+    calls = calls_of(compiled, dialect, whole=whole)
     if as_json:
         click.echo(json.dumps(calls, ensure_ascii=False))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import JsonValue
@@ -180,7 +179,7 @@ class Client:
             TransportError: If no whole answer came.
             ServerError: If the answer is not what was asked for.
         """
-        from sdclient.client.fitting import fit_request
+        from sdclient.client.fitting import fit_request, name_of
         from sdclient.schemas import Img2Img
 
         given = _with(Img2Img(prompt=request) if isinstance(request, str) else request, fields)
@@ -190,7 +189,7 @@ class Client:
             dialect = self._connection.dialect
             merged = given.for_dialect(*dialect.overlay_names)
             fitted, box = fit_request(
-                merged, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=_name_of(image)
+                merged, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=name_of(image)
             )
             prepared = self.prepare(fitted, box=box)
         return self._generate(prepared, cancel, on_progress)
@@ -396,10 +395,3 @@ class Client:
 
 def _with(request: RequestT, fields: Mapping[str, object]) -> RequestT:
     return request.replace(**fields) if fields else request
-
-
-def _name_of(image: ImageInput) -> str:
-    """Return what to call an image in an error."""
-    if isinstance(image, str):
-        return Path(image).name
-    return image.name if isinstance(image, Path) else "init image"

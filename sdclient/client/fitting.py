@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.client.sizes import Fit, SizeRule, round_down, round_up
@@ -11,6 +12,7 @@ from sdclient.errors import CodecError
 from sdclient.images import (
     FitBox,
     GeneratedImage,
+    ImageInput,
     decode_image,
     fit_image,
     flatten_rgb,
@@ -148,3 +150,10 @@ def _blank_png(size: tuple[int, int]) -> bytes:
 def _is_plain(image: Image.Image, data: bytes) -> bool:
     """Tell whether a decoded file is a PNG of opaque RGB: what every server reads alike."""
     return image.mode == "RGB" and data.startswith(_PNG_SIGNATURE) and not image.has_transparency_data
+
+
+def name_of(image: ImageInput) -> str:
+    """Return what to call an image in an error."""
+    if isinstance(image, str):
+        return Path(image).name
+    return image.name if isinstance(image, Path) else "init image"

@@ -17,8 +17,8 @@ from pydantic import JsonValue
 
 from sdclient.client.connection import Connection, encode_body, start_of
 from sdclient.client.installed import compile_for
-from sdclient.client.progress import Watcher, WatchPolicy, look_after, tells_progress
-from sdclient.dialects.base import Compiled, FollowUp, ReadReply
+from sdclient.client.progress import Watcher, WatchPolicy, look_after
+from sdclient.dialects.base import TASK_KEY, Compiled, FollowUp, ReadReply, names_tasks
 from sdclient.dialects.losses import is_refused, refuse
 from sdclient.errors import AnswerLostError, BadReplyError, CancelledError, DeadlineError, SDClientError, ServerError
 from sdclient.images import FitBox
@@ -32,7 +32,6 @@ _FOLLOW_UP_TRIES = 3
 _FOLLOW_UP_WAIT_S = 1.0
 _MAX_WAIT_S = 30.0
 _STALE_S = 5.0
-_TASK_KEY = "force_task_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ def prepare(
         # What is missing may have been installed since the server was asked.
         compiled = compile_for(connection, request)
     refuse(compiled.losses, where=f"{dialect.title} at {connection.address.base_url}", strict=strict)
-    task = (task_id or f"sdclient-{secrets.token_hex(8)}") if tells_progress(connection) else ""
-    body = encode_body({**compiled.call.body, _TASK_KEY: task} if task else compiled.call.body)
+    task = (task_id or f"sdclient-{secrets.token_hex(8)}") if names_tasks(dialect) else ""
+    body = encode_body({**compiled.call.body, TASK_KEY: task} if task else compiled.call.body)
     limits = CallLimits(deadline_s=deadline_s, max_reply_bytes=_reply_limit(compiled, len(body)))
     return PreparedGeneration(request, compiled, body, connection, limits, task, box)
 

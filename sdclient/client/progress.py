@@ -16,7 +16,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.client.connection import Connection
-from sdclient.dialects.base import Route
+from sdclient.dialects.base import Route, names_tasks
 from sdclient.errors import MissingRouteError, SDClientError
 from sdclient.schemas.server import Progress
 from sdclient.transport import CallLimits, CancelToken
@@ -214,7 +214,7 @@ class Watcher:
 
 def tells_progress(connection: Connection) -> bool:
     """Tell whether this kind of server can be asked how a generation is doing."""
-    return connection.dialect.route("progress") is not None
+    return names_tasks(connection.dialect)
 
 
 def task_state(connection: Connection, task_id: str, *, cancel: CancelToken | None = None) -> TaskState | None:

@@ -15,6 +15,9 @@ from pydantic import JsonValue
 if TYPE_CHECKING:
     from sdclient.schemas.generation import Img2Img, Txt2Img
 
+TASK_KEY = "force_task_id"
+"""The key of a drawing call under which a server that tells progress by it takes the call's name."""
+
 LossKind: TypeAlias = Literal["dropped", "approximated", "replaced", "inherited", "refused"]
 Severity: TypeAlias = Literal["note", "warning", "error"]
 Operation: TypeAlias = Literal[
@@ -238,3 +241,8 @@ class Dialect(Protocol):
     def read_error(self, status: int, body: object) -> ErrorWords:
         """Find the server's own words in a decoded error reply (or in its text)."""
         ...
+
+
+def names_tasks(dialect: Dialect) -> bool:
+    """Tell whether a drawing call carries a name there, by which its progress can be asked for."""
+    return dialect.route("progress") is not None

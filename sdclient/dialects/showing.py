@@ -11,16 +11,19 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from sdclient.dialects.base import Compiled, Dialect, ServerFacts
+from sdclient.dialects.base import TASK_KEY, Compiled, Dialect, ServerFacts, names_tasks
 from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.losses import sort_losses
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
-__all__ = ["IMAGE_STANDS_HERE", "calls_of", "compile_for_show", "shortened", "with_stand_in_prompt"]
+__all__ = ["IMAGE_STANDS_HERE", "TASK_STANDS_HERE", "calls_of", "compile_for_show", "shortened", "with_stand_in_prompt"]
 
 IMAGE_STANDS_HERE = "<the image that the call before made>"
 """What stands in a follow-up call where the image in hand goes."""
+
+TASK_STANDS_HERE = "<a name drawn anew for every try>"
+"""What stands where a call carries its name."""
 
 _SHOWN_CHARS = 24
 _SHORTEST_IMAGE = 100
@@ -46,16 +49,17 @@ def with_stand_in_prompt(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:
     return request if request.prompt else request.replace(prompt="a fox")
 
 
-def calls_of(compiled: Compiled, *, whole: bool = False) -> list[dict[str, JsonValue]]:
+def calls_of(compiled: Compiled, dialect: Dialect, *, whole: bool = False) -> list[dict[str, JsonValue]]:
     """Return every call as method, path and body, in the order of sending.
 
     Args:
         compiled: The request in the server's words.
+        dialect: The program it is sent to.
         whole: Keep images as they are instead of cutting them short.
     """
-    calls: list[dict[str, JsonValue]] = [
-        _call(compiled.call.route.method, compiled.call.route.path, compiled.call.body)
-    ]
+    task: dict[str, JsonValue] = {TASK_KEY: TASK_STANDS_HERE} if names_tasks(dialect) else {}
+    first = compiled.call
+    calls = [_call(first.route.method, first.route.path, {**first.body, **task})]
     for follow_up in compiled.then:
         body = {**follow_up.body, follow_up.image_key: IMAGE_STANDS_HERE}
         calls.append(_call(follow_up.route.method, follow_up.route.path, body))

@@ -6,15 +6,18 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, PngImagePlugin
+from pydantic import JsonValue
 
 from sdclient.cli.payload import command
 from sdclient.client import Client
 from sdclient.client.connection import encode_body
 from sdclient.dialects import DIALECTS
+from sdclient.dialects.showing import TASK_STANDS_HERE
 from sdclient.errors import ConfigurationError, PayloadError, SDClientError
 from sdclient.schemas import Img2Img, Txt2Img, load_request, payload_names, save_payload
 from sdclient.simulator import Simulator
@@ -49,9 +52,13 @@ def picture(tmp_path: Path) -> Path:
 
 
 def last_bodies(server: Simulator) -> list[bytes]:
-    """The bodies of the drawing calls so far, encoded again as they came, without what the client adds to watch."""
+    """The bodies of the drawing calls so far, encoded again as they came, the name of each try as it is shown."""
     posts = [exchange for exchange in server.log if exchange.method == "POST" and "internal" not in exchange.path]
-    return [encode_body({k: v for k, v in exchange.body.items() if k != "force_task_id"}) for exchange in posts]
+    return [encode_body({k: _as_shown(k, v) for k, v in exchange.body.items()}) for exchange in posts]
+
+
+def _as_shown(key: str, value: object) -> JsonValue:
+    return TASK_STANDS_HERE if key == "force_task_id" else cast("JsonValue", value)
 
 
 SETS = ("seed=7", "prompt=a fox", "steps=2", "width=256", "height=256")
