@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import JsonValue
 
@@ -15,12 +15,16 @@ from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_out
 from sdclient.errors import ConfigurationError
 from sdclient.planning import (
     FoundImages,
+    ImageWords,
     JobList,
     LeftOut,
     Order,
     PromptRow,
+    Variations,
+    Wording,
     composed,
     find_images,
+    make_variations,
     plan_folder,
     plan_prompts,
     prompt_row,
@@ -28,6 +32,7 @@ from sdclient.planning import (
     relative_root,
     summarise,
 )
+from sdclient.prompts import SIDECAR, ImagePrompts, image_rows
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import GenerateSpec
@@ -36,7 +41,9 @@ from sdclient.steps.sizes import Fit, parse_size
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-StrPath = str | os.PathLike[str]
+StrPath: TypeAlias = str | os.PathLike[str]
+Vary: TypeAlias = "Variations | Mapping[str, Sequence[object]] | None"
+"""Lists of values, by field; None varies nothing."""
 
 
 class Planner:
@@ -45,11 +52,13 @@ class Planner:
     Attributes:
         folder: The run's folder.
         skipped: Sentences about files that were left out.
+        remarks: Sentences about what was planned otherwise than people may think.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.skipped: list[str] = []
+        self.remarks: list[str] = []
         self._told: set[str] = set()
 
     @property
@@ -58,18 +67,41 @@ class Planner:
         return self.folder.out
 
     def add(
-        self, prompts: Iterable[str | Mapping[str, JsonValue] | PromptRow], request: Txt2Img, *, into: str = ""
+        self,
+        prompts: Iterable[str | Mapping[str, JsonValue] | PromptRow],
+        request: Txt2Img,
+        *,
+        into: str = "",
+        templates: Mapping[str, str] | None = None,
+        vary: Vary = None,
     ) -> Self:
-        """Plan one txt2img job for every prompt.
+        """Plan one txt2img job for every prompt, or one for each combination of what varies.
 
         Args:
             prompts: Prompts, or mappings of request fields, or rows with columns of your own.
             request: What all have in common.
             into: Folder for the images, relative to the output folder.
-        """
-        return self.add_jobs(plan_prompts(GenerateSpec(request), map(prompt_row, prompts), into=into))
+            templates: Texts for ``prompt`` or ``negative_prompt`` with names of columns in braces.
+            vary: Lists of values, by field; or `Variations`.
 
-    def add_folder(
+        Raises:
+            ConfigurationError: If a template names what is not there, or there would be absurdly many jobs.
+        """
+        wording = self._wording(request, templates, vary)
+        listed = plan_prompts(GenerateSpec(request), map(prompt_row, prompts), into=into, wording=wording)
+        self._say_versions(wording, listed)
+        return self.add_jobs(listed)
+
+    def _say_versions(self, wording: Wording, listed: JobList) -> None:
+        count = wording.variations.count
+        if count > 1:
+            self.remarks.append(f"{len(listed.jobs) // count:,} x {count:,} versions are {len(listed.jobs):,} jobs")
+
+    def _wording(self, request: Txt2Img | Img2Img, templates: Mapping[str, str] | None, vary: Vary) -> Wording:
+        variations = vary if isinstance(vary, Variations) else make_variations(vary or {})
+        return Wording(request, templates or {}, variations, self.folder.settings.run_seed)
+
+    def add_folder(  # noqa: PLR0913 - all but two are keyword-only, each one choice of its own
         self,
         folder: StrPath,
         request: Img2Img,
@@ -78,8 +110,11 @@ class Planner:
         fit: Fit = "pad",
         into: str = "",
         order: Order = "name",
+        prompts: ImagePrompts = None,
+        templates: Mapping[str, str] | None = None,
+        vary: Vary = None,
     ) -> Self:
-        """Plan one img2img job for every image below a folder.
+        """Plan one img2img job for every image below a folder, or one for each combination of what varies.
 
         Args:
             folder: Where the images are.
@@ -88,15 +123,45 @@ class Planner:
             fit: ``pad`` or ``crop`` to a size the server takes; padding is taken off again.
             into: Folder for the images, relative to the output folder.
             order: ``name`` (2 before 10), ``newest`` first, or ``random`` by the run's seed.
+            prompts: A prompt for each image: ``sidecar``, ``metadata``, a table's path (`prompts.image_rows` says
+                how), or a mapping by the image's path below the folder; None gives all the request's.
+            templates: Texts for ``prompt`` or ``negative_prompt`` with names of columns, ``stem`` or ``folder`` in
+                braces.
+            vary: Lists of values, by field; or `Variations`.
+
+        Raises:
+            ConfigurationError: If a prompt cannot be read, a template names what is not there, or there would be
+                absurdly many jobs.
         """
         if not isinstance(request, Img2Img):  # pyright: ignore[reportUnnecessaryIsInstance] - notebooks are not checked
             raise ConfigurationError(f"a folder is drawn over with an Img2Img, not {type(request).__name__}")
         spec = GenerateSpec(request, None if size is None else parse_size(size), fit)
         found = self._find(Path(folder), order)
+        words = ImageWords(self._wording(request, templates, vary), self._rows(Path(folder), found, prompts, request))
         planned = (job.place for job in self.folder.read_plan().jobs.values() if job.kind == request.kind)
-        listed, skipped = plan_folder(spec, Path(folder), self.out, into=into, found=found, planned=planned)
+        listed, skipped = plan_folder(
+            spec, Path(folder), self.out, into=into, found=found, planned=planned, words=words
+        )
+        if prompts == SIDECAR:
+            skipped = tuple(one for one in skipped if not one.path.endswith(".txt"))
         self._leave_out(folder, skipped)
+        self._say_versions(words.wording, listed)
         return self.add_jobs(listed)
+
+    def _rows(
+        self,
+        folder: Path,
+        found: FoundImages,
+        prompts: ImagePrompts,
+        request: Img2Img,
+    ) -> Mapping[str, PromptRow]:
+        if prompts is None:
+            return {}
+        rows = image_rows(folder, found.paths, prompts)
+        self.remarks += rows.remarks
+        if rows.missing and not request.prompt:
+            self.remarks.append("what all have in common has no prompt: those images are drawn over without words")
+        return rows.rows
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
         found = find_images(folder, out=self.out, order=order, seed=self.folder.settings.run_seed)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
 from sdclient.schemas.generation import DIALECT_NAMES
+
+if TYPE_CHECKING:
+    from sdclient.planning import Variations
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
@@ -152,6 +155,68 @@ def order(function: F) -> F:
         show_default=True,
         help="Which image first: by name as people count (img2 before img10), the newest, or shuffled by the run's seed.",
     )(function)
+
+
+def versions(function: F) -> F:
+    """``--vary``, ``--zip`` and ``--max-jobs``; `wording` puts them together."""
+    for option in (
+        click.option(
+            "--vary",
+            multiple=True,
+            metavar="FIELD=V,V,…",
+            help="One version for each value, such as cfg_scale=4,5,6; with several --vary one for each combination. The "
+            "values are in the name (…_cfg_scale-4_steps-20), and columns of images.csv; the seed is shared. Values "
+            'with commas: \'prompt=["a, b", "c"]\'.',
+        ),
+        click.option(
+            "--zip", "zipped", is_flag=True, help="Pair the values of several --vary instead of combining them."
+        ),
+        click.option(
+            "--max-jobs",
+            type=click.IntRange(min=1),
+            default=20_000,
+            show_default=True,
+            metavar="N",
+            help="Refuse --vary where it comes to more jobs than that.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+class VersionOptions(TypedDict):
+    """What `versions` adds, as click hands it over."""
+
+    vary: tuple[str, ...]
+    zipped: bool
+    max_jobs: int
+
+
+class Words(TypedDict):
+    """What the planning methods of a run take of these options."""
+
+    templates: dict[str, str]
+    vary: Variations
+
+
+def wording(sets: Sequence[str], given: VersionOptions) -> tuple[list[str], Words]:
+    """Tell templates among ``--set`` from plain changes, and read what varies.
+
+    Returns:
+        The plain changes; templates and variations.
+    """
+    from sdclient.planning import TEXT_FIELDS, read_variations
+
+    plain: list[str] = []
+    templates: dict[str, str] = {}
+    for text in sets:
+        field, _, value = text.partition("=")
+        if field.strip() in TEXT_FIELDS and ("{" in value or "}" in value):
+            templates[field.strip()] = value
+        else:
+            plain.append(text)
+    varied = read_variations(given["vary"], zipped=given["zipped"], max_jobs=given["max_jobs"])
+    return plain, Words(templates=templates, vary=varied)
 
 
 def size_and_fit(function: F) -> F:

@@ -83,6 +83,9 @@ def work(
     for text in run.skipped:
         say(f"left out: {text}")
     status = run.status()
+    if status.counts.left:
+        for text in run.remarks:
+            say(f"note: {text}")
     if not status.counts.left:
         if not options["dry_run"]:
             run.note_told()

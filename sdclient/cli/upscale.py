@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+class UpscaleOptions(RunningOptions, options.VersionOptions):
+    """The options that other commands have, too."""
+
+
 @click.command(
     epilog="Example:  sdclient upscale GENERATIONS UPSCALED --payload bake --url http://mac.local:7860\n\n"
-    "Run the same command on another machine, or `sdclient join UPSCALED`, to share the work."
+    "Run the same command on another machine, or `sdclient join UPSCALED`, to share the work.\n\n"
+    "A prompt for each image:  sdclient upscale IN OUT --payload bake --prompts images.csv "
+    "--set 'prompt={nation} family at home, {prompt}'"
 )
 @click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
@@ -29,6 +35,15 @@ if TYPE_CHECKING:
 @options.payload
 @options.size_and_fit
 @options.order
+@click.option(
+    "--prompts",
+    metavar="FROM",
+    help="A prompt for each image: sidecar (fox.txt beside fox.png), metadata (prompt, negative prompt and seed that the "
+    "image itself tells), or a CSV or JSONL file with a column image and any of prompt, negative, seed, other fields "
+    "(controls[0].weight), and columns of your own. What an image lacks it takes from --payload and --set; a prompt "
+    "set with {names} in braces is filled from the columns, {stem} and {folder} ({{ is a brace).",
+)
+@options.versions
 @then_options
 @options.running
 def command(
@@ -41,9 +56,10 @@ def command(
     size: str | None,
     fit: Literal["pad", "crop"],
     order: Order,
+    prompts: str | None,
     then: Literal["segment"] | None,
     cutouts_model: str | None,
-    **running: Unpack[RunningOptions],
+    **given: Unpack[UpscaleOptions],
 ) -> None:
     """Draw over every image below IN; results go to OUT, in the same folders.
 
@@ -51,7 +67,8 @@ def command(
     """
     if not payload:
         raise click.UsageError("say how: --payload bake, creative-upscale-200, or a file of your own")
-    request = apply_sets(Img2Img.load(payload), sets)
-    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order)
-    segmenter = then_segment(run, then, cutouts_model, dry_run=running["dry_run"])
-    end(work(run, Company(urls, segmenter), running))
+    plain, words = options.wording(sets, given)
+    request = apply_sets(Img2Img.load(payload), plain)
+    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, **words)
+    segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
+    end(work(run, Company(urls, segmenter), given))

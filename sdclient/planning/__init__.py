@@ -13,26 +13,37 @@ from sdclient.planning.finding import (
     named,
     summarise,
 )
-from sdclient.planning.folders import plan_folder, refuse_none, relative_root
+from sdclient.planning.folders import ImageWords, plan_folder, refuse_none, relative_root
 from sdclient.planning.jobs import UPSCALED, JobList, Spec
-from sdclient.planning.rows import PromptRow, plan_prompts, prompt_row
+from sdclient.planning.lists import plan_prompts
+from sdclient.planning.rows import PromptRow, prompt_row
+from sdclient.planning.variations import Variations, make_variations, read_variations
+from sdclient.planning.wording import TEXT_FIELDS, Version, Wording, is_request_field
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ORDERS",
+    "TEXT_FIELDS",
     "UPSCALED",
     "FoundImages",
+    "ImageWords",
     "JobList",
     "LeftOut",
     "Order",
     "PromptRow",
     "Spec",
+    "Variations",
+    "Version",
+    "Wording",
     "composed",
     "find_images",
+    "is_request_field",
+    "make_variations",
     "named",
     "plan_folder",
     "plan_prompts",
     "prompt_row",
+    "read_variations",
     "refuse_none",
     "relative_root",
     "summarise",

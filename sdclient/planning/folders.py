@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sdclient.batch.plan import FileInput, normal_place
 from sdclient.errors import ConfigurationError, PlanError
-from sdclient.planning.finding import IMAGE_SUFFIXES, FoundImages, LeftOut, composed, find_images, summarise
+from sdclient.planning.finding import IMAGE_SUFFIXES, FoundImages, LeftOut, composed, find_images, shorten, summarise
 from sdclient.planning.jobs import UPSCALED, JobList, Spec
+from sdclient.planning.rows import PromptRow
+from sdclient.planning.wording import Version, Wording
 from sdclient.steps.generate import GenerateSpec
+
+_NO_ROW = PromptRow({})
+_AS_IT_IS = Version("", {}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWords:
+    """What the images of a folder say of their own.
+
+    Attributes:
+        wording: Turns rows into versions.
+        rows: By the image's path as it was found; an image without one takes what all have in common.
+    """
+
+    wording: Wording
+    rows: Mapping[str, PromptRow] = field(default_factory=dict[str, PromptRow])
 
 
 def plan_folder(
@@ -21,6 +41,7 @@ def plan_folder(
     into: str = "",
     found: FoundImages | None = None,
     planned: Iterable[str] = (),
+    words: ImageWords | None = None,
 ) -> tuple[JobList, tuple[LeftOut, ...]]:
     """Plan one job for every image of a folder; its sub-folders are kept below ``into``.
 
@@ -33,35 +54,52 @@ def plan_folder(
         into: Folder for the results, relative to the output folder.
         found: The images, where they are known already; None looks for them.
         planned: Places that the run has planned before.
+        words: What each image's request says of its own; None lets all be alike.
 
     Returns:
         The jobs, and what was left out.
 
     Raises:
-        ConfigurationError: If the folder is none, or cannot be named from the output folder.
+        ConfigurationError: If the folder is none, or cannot be named from the output folder, or a template names what
+            an image does not have.
         PlanError: If two images would have one output name.
     """
     if found is None:
         found = find_images(folder, out=out)
         refuse_none(folder, found)
     root = relative_root(folder, out)
+    # Not Path.with_suffix(): a hundred thousand of them take seconds.
+    stems = {path: normal_place(f"{_prefix(into)}{path.rpartition('.')[0]}") for path in found.paths}
+    labels = words.wording.labels if words is not None else ("",)
     suffix = UPSCALED if isinstance(spec, GenerateSpec) else ""
-    places: dict[str, str] = {}
-    for path in found.paths:
-        # Not Path.with_suffix(): a hundred thousand of them take seconds.
-        stem = path.rpartition(".")[0]
-        places[path] = normal_place(f"{_prefix(into)}{stem}{suffix}")
-    own = _own_outputs(places, spec, root, planned)
+    made = {f"{stem}{label}{suffix}".casefold() for stem in stems.values() for label in labels}
+    own = _own_outputs(stems, spec, root, made, planned)
+    taken = {path: stem for path, stem in stems.items() if path not in own}
+    if words is not None:
+        words.wording.variations.refuse_absurd(len(taken))
     listed = JobList()
     seen: dict[str, str] = {}
-    for path, place in places.items():
-        if path in own:
-            continue
-        other = seen.setdefault(place.casefold(), path)
-        if other != path:
-            raise PlanError(_one_name(folder, other, path, place))
-        listed.add(spec, place, input=FileInput(root, composed(path)))
+    for path, stem in taken.items():
+        source = FileInput(root, composed(path))
+        for version in _versions(words, folder, path, stem):
+            place = f"{stem}{version.label}{suffix}"
+            other = seen.setdefault(place.casefold(), path)
+            if other != path:
+                raise PlanError(_one_name(folder, other, path, place))
+            listed.add(spec, place, input=source, changes=version.changes, columns=version.columns)
     return listed, found.skipped
+
+
+def _versions(words: ImageWords | None, folder: Path, path: str, stem: str) -> Iterable[Version]:
+    if words is None:
+        return (_AS_IT_IS,)
+    above, _, name = composed(path).rpartition("/")
+    about = {
+        "stem": name.rpartition(".")[0],
+        "folder": above.rpartition("/")[2] or composed(folder.resolve().name),
+        "path": above,
+    }
+    return words.wording.versions(words.rows.get(path, _NO_ROW), about, where=shorten(path), key=stem)
 
 
 def refuse_none(folder: Path, found: FoundImages) -> None:
@@ -91,7 +129,9 @@ def _prefix(into: str) -> str:
     return "" if plain == "." else f"{plain}/"
 
 
-def _own_outputs(places: Mapping[str, str], spec: Spec, root: str, planned: Iterable[str]) -> set[str]:
+def _own_outputs(
+    paths: Iterable[str], spec: Spec, root: str, made: AbstractSet[str], planned: Iterable[str]
+) -> set[str]:
     """Return the images that are outputs of jobs for other images of the same folder."""
     if root == ".":
         below = ""
@@ -99,9 +139,9 @@ def _own_outputs(places: Mapping[str, str], spec: Spec, root: str, planned: Iter
         return set()
     else:
         below = f"{root}/"
-    made = {place.casefold() for place in (*places.values(), *planned)}
+    made = made | {place.casefold() for place in planned}
     own: set[str] = set()
-    for path in places:
+    for path in paths:
         stem = normal_place(below + path.rpartition(".")[0]).casefold()
         # `<place>_<k>` of an image drawn over, `<place>/<name>_<nn>` of a cut-out.
         maker = stem.rpartition("_")[0] if isinstance(spec, GenerateSpec) else stem.rpartition("/")[0]

@@ -1,19 +1,12 @@
-"""One prompt of a list with what goes along with it, and the jobs that lists become."""
+"""One prompt of a list, or of an image, with what goes along with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from pydantic import JsonValue
-
-from sdclient.files import safe_name
-from sdclient.planning.jobs import JobList
-from sdclient.steps.generate import GenerateSpec
-
-_SLUG_CHARS = 40
-_NUMBERED_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +17,21 @@ class PromptRow:
         changes: Request fields.
         columns: The user's own columns.
         name: Name of its images; empty makes one of the number and the prompt.
+        sets: Changes deep inside the request, as ``--set`` takes them: ``controls[0].weight=0.4``.
     """
 
     changes: Mapping[str, JsonValue]
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = ""
+    sets: tuple[str, ...] = ()
 
 
 def prompt_row(prompt: str | Mapping[str, JsonValue] | PromptRow) -> PromptRow:
     """Return a prompt, a mapping of request fields, or a row as a row."""
     if isinstance(prompt, PromptRow):
         return prompt
-    return PromptRow({"prompt": prompt} if isinstance(prompt, str) else dict(prompt))
-
-
-def plan_prompts(spec: GenerateSpec, rows: Iterable[PromptRow], *, into: str = "") -> JobList:
-    """Plan one job for every prompt; names are ``0001_a_red_fox``, or the rows' own."""
-    listed = JobList()
-    for number, row in enumerate(rows, start=1):
-        name = row.name or f"{number:0{_NUMBERED_DIGITS}d}_{_slug(str(row.changes.get('prompt', spec.request.prompt)))}"
-        listed.add(spec, str(PurePosixPath(into) / name), changes=row.changes, columns=row.columns)
-    return listed
-
-
-def _slug(prompt: str) -> str:
-    words = "_".join("".join(char if char.isalnum() else " " for char in prompt).split())
-    return safe_name(words[:_SLUG_CHARS].strip("_") or "image")
+    if isinstance(prompt, str):
+        return PromptRow({"prompt": prompt})
+    deep = {name: value for name, value in prompt.items() if "." in name or "[" in name}
+    sets = tuple(f"{name}={json.dumps(value)}" for name, value in deep.items())
+    return PromptRow({name: value for name, value in prompt.items() if name not in deep}, sets=sets)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
-from PIL import Image
+import pytest
+from PIL import Image, PngImagePlugin
 
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
@@ -12,10 +14,23 @@ from tests.conftest import CommandLine
 TINY = ("--payload", "bake", "--set", "width=128", "--set", "height=128", "--set", "tiled=null")
 
 
-def draw(path: Path, shade: int = 128, size: tuple[int, int] = (128, 128)) -> Path:
+def draw(path: Path, shade: int = 128, size: tuple[int, int] = (128, 128), parameters: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.linear_gradient("L").resize(size).point(lambda value: (value + shade) % 256).convert("RGB").save(path)
+    info = PngImagePlugin.PngInfo()
+    if parameters:
+        info.add_text("parameters", parameters)
+    image = Image.linear_gradient("L").resize(size).point(lambda value: (value + shade) % 256).convert("RGB")
+    image.save(path, pnginfo=info) if path.suffix.lower() == ".png" else image.save(path)
     return path
+
+
+def sent(server: Simulator) -> list[dict[str, object]]:
+    return [dict(one.body) for one in server.log if one.method == "POST" and isinstance(one.body, dict)]
+
+
+def images(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "images.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["image"]: row for row in csv.DictReader(stream)}
 
 
 def test_odd_files_are_listed_once_a_run_in_few_words(cli: CommandLine, draw_things: Simulator) -> None:
@@ -61,3 +76,147 @@ def test_an_unknown_order_is_refused_with_those_there_are(cli: CommandLine) -> N
 
     assert ended.code == 2
     assert "'name', 'newest', 'random'" in ended.stderr
+
+
+def test_each_image_is_drawn_with_the_words_of_its_table_and_its_columns_go_along(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    for name in ("a.png", "it/b.png", "c.png"):
+        draw(cli.folder / "IN" / name)
+    (cli.folder / "table.csv").write_text(
+        "image,prompt,seed,nation\na.png,a fox,7,Greek\nb.png,an owl,,Italian\n", encoding="utf-8"
+    )
+
+    ended = cli(
+        "upscale", "IN", "OUT", *TINY, "--prompts", "table.csv", "--set", "prompt={nation} style, {prompt}, {folder}",
+        "--dry-run", "--url", draw_things.url,
+    )  # fmt: skip
+    (cli.folder / "table.csv").write_text(
+        "image,prompt,seed,nation\na.png,a fox,7,Greek\nb.png,an owl,,Italian\nc.png,,,Czech\n", encoding="utf-8"
+    )
+    full = cli(
+        "upscale", "IN", "OUT", *TINY, "--prompts", "table.csv", "--set", "prompt={nation} style, {prompt}, {folder}",
+        "--url", draw_things.url,
+    )  # fmt: skip
+
+    assert ended.code == 2
+    assert "c.png: prompt=" in ended.stderr
+    assert "names {nation}, which is not there" in ended.stderr
+    assert full.code == 0, full.stderr
+    rows = images(cli.folder / "OUT")
+    assert {name: row["prompt"].split(", ")[0] for name, row in rows.items()} == {
+        "a_upscaled_1.png": "Greek style",
+        "it/b_upscaled_1.png": "Italian style",
+        "c_upscaled_1.png": "Czech style",
+    }
+    assert rows["it/b_upscaled_1.png"]["nation"] == "Italian"
+    assert rows["a_upscaled_1.png"]["seed"] == "7"
+    assert {str(body["prompt"]) for body in sent(draw_things)} >= {
+        "Greek style, a fox, IN",
+        "Italian style, an owl, it",
+    }
+
+
+def test_words_beside_an_image_and_in_it_are_sent(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli.folder / "IN" / "a.png", parameters="a hare\nNegative prompt: fog\nSteps: 9, Sampler: Euler, Seed: 5")
+    draw(cli.folder / "IN" / "b.png")
+    (cli.folder / "IN" / "a.txt").write_text("a fox", encoding="utf-8")
+
+    beside = cli("upscale", "IN", "OUT1", *TINY, "--prompts", "sidecar", "--url", draw_things.url)
+    inside = cli(
+        "upscale", "IN", "OUT2", *TINY, "--prompts", "metadata", "--set", "prompt=none", "--url", draw_things.url
+    )
+
+    assert (beside.code, inside.code) == (0, 0)
+    assert "note: 1 of 2 images have no text file beside them (b.png)" in beside.stderr
+    assert "a.txt" not in beside.stderr
+    one, two = images(cli.folder / "OUT1"), images(cli.folder / "OUT2")
+    assert one["a_upscaled_1.png"]["prompt"] == "a fox"
+    a, b = two["a_upscaled_1.png"], two["b_upscaled_1.png"]
+    assert (a["prompt"], a["negative_prompt"], a["seed"], b["prompt"]) == ("a hare", "fog", "5", "none")
+
+
+def test_values_are_combined_one_job_each_with_names_and_columns(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli.folder / "IN" / "a.png")
+    draw(cli.folder / "IN" / "b.png")
+    words = (
+        "upscale",
+        "IN",
+        "OUT",
+        *TINY,
+        "--vary",
+        "cfg_scale=1.5,2",
+        "--vary",
+        "steps=4,5",
+        "--url",
+        draw_things.url,
+    )
+
+    dry = cli(*words, "--dry-run")
+    is_untouched = not (cli.folder / "OUT").exists()
+    first = cli(*words, "--limit", "3")
+    rest = cli(*words)
+
+    assert (dry.code, first.code, rest.code) == (0, 0, 0), rest.stderr
+    assert is_untouched
+    assert "note: 2 x 4 versions are 8 jobs" in dry.stderr
+    rows = images(cli.folder / "OUT")
+    assert set(rows) == {
+        f"{name}_cfg_scale-{cfg}_steps-{steps}_upscaled_1.png"
+        for name in "ab"
+        for cfg in ("1.5", "2")
+        for steps in (4, 5)
+    }
+    assert {row["seed"] for name, row in rows.items() if name.startswith("a_")} != {
+        row["seed"] for name, row in rows.items() if name.startswith("b_")
+    }
+    assert len({row["seed"] for row in rows.values()}) == 2
+    assert {(row["cfg_scale"], row["steps"]) for row in rows.values()} == {
+        (cfg, steps) for cfg in ("1.5", "2") for steps in ("4", "5")
+    }
+    assert sorted((body["guidance_scale"], body["steps"]) for body in sent(draw_things)) == sorted(
+        [(1.5, 4), (1.5, 5), (2, 4), (2, 5)] * 2
+    )
+
+
+def test_a_list_of_prompts_takes_templates_and_zipped_values(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "nations.csv").write_text("nation,name\nItalian,it\nGreek,gr\n", encoding="utf-8")
+
+    ended = cli(
+        "generate", "nations.csv", "--out", "OUT", "--set", "inherit=true", "--set", "width=128", "--set", "height=128",
+        "--set", "prompt={nation} family, {light} {{x}}", "--vary", "light=dawn,dusk", "--vary", "steps=4,5", "--zip",
+        "--url", draw_things.url,
+    )  # fmt: skip
+
+    assert ended.code == 0, ended.stderr
+    rows = images(cli.folder / "OUT")
+    assert {name: (row["prompt"], row["steps"]) for name, row in rows.items()} == {
+        "it_light-dawn_steps-4_1.png": ("Italian family, dawn {x}", "4"),
+        "it_light-dusk_steps-5_1.png": ("Italian family, dusk {x}", "5"),
+        "gr_light-dawn_steps-4_1.png": ("Greek family, dawn {x}", "4"),
+        "gr_light-dusk_steps-5_1.png": ("Greek family, dusk {x}", "5"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ("--prompts", "nowhere.csv"),
+            "nowhere.csv: no such file; write sidecar, metadata, or name a CSV or JSONL file",
+        ),
+        (("--set", "prompt={stemm}"), "did you mean {stem}?"),
+        (("--vary", "cfg_scal=1,2"), "did you mean cfg_scale?"),
+        (("--vary", "steps=1,999"), "--vary steps=999"),
+        (("--vary", "steps=1,2,3", "--vary", "seed=1,2", "--max-jobs", "5"), "are 6 jobs, more than 5"),
+        (("--vary", "steps=1,2,3", "--vary", "seed=1,2", "--zip"), "steps has 3, seed has 2"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_in_words(cli: CommandLine, args: tuple[str, ...], words: str) -> None:
+    draw(cli.folder / "IN" / "a.png")
+
+    ended = cli("upscale", "IN", "OUT", *TINY, *args)
+
+    assert ended.code == 2
+    assert words in " ".join(ended.stderr.split())
+    assert not (cli.folder / "OUT").exists()
