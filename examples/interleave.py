@@ -7,7 +7,6 @@ python examples/interleave.py --url http://mini.local:7860  against yours
 from __future__ import annotations
 
 import argparse
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -23,14 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", type=Path, default=EXAMPLE, help="a configuration")
     parser.add_argument("--url", help="a server; without one, a simulated server is started")
-    parser.add_argument("--out", type=Path, help="the output folder; without one, a new folder")
+    parser.add_argument("--out", type=Path, default=Path("SERIES"), help="the output folder")
     options = parser.parse_args()
 
     config = load_interleave(options.config)
     found = read_chapters(config.prompt_config, options.config.parent)
     request = request_of(Txt2Img.load("interleave"), config.generation_config)
     plan = plan_interleave(config, found.chapters, request)
-    run = Run(options.out or tempfile.mkdtemp(prefix="interleave-"), run_seed=7).add_jobs(plan.jobs)
+    run = Run(options.out, run_seed=7).add_jobs(plan.jobs)
     with nullcontext(options.url) if options.url else Simulator("drawthings") as server:
         run.start(server if isinstance(server, str) else server.url)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from sdclient.errors import ConfigurationError
+from sdclient.schemas.csvtext import csv_rows, read_csv
 
 SUFFIX = "(35mm lens photography), extremely detailed, 4k, shot on dslr, photorealistic, photographic, sharp"
 """What every prompt of the study ends with."""
@@ -86,9 +85,9 @@ def load_study(path: Path | None = None, *, suffix: str = SUFFIX) -> Study:
         ConfigurationError: If the file is none, or lacks a column.
     """
     own = resources.files("sdclient.recipes").joinpath("nations.csv")
-    text = own.read_text(encoding="utf-8") if path is None else _read(path)
+    text = own.read_text(encoding="utf-8") if path is None else read_csv(path)
     prompts: dict[tuple[str, str], str] = {}
-    for line, row in _rows(text, ("nation", "category", "prompt"), path or "nations.csv"):
+    for line, row in csv_rows(text, ("nation", "category", "prompt"), path or "nations.csv"):
         key = (row["nation"], row["category"])
         if key in prompts:
             raise ConfigurationError(f"{path}, line {line}: {key[0]} {key[1]} is there twice; keep one prompt")
@@ -104,7 +103,7 @@ def load_queue(path: Path, study: Study) -> list[QueueEntry]:
     Raises:
         ConfigurationError: If the file is none, a nation or category is unknown, or a count is no number.
     """
-    rows = _rows(_read(path), ("nation", "category", "count"), path)
+    rows = csv_rows(read_csv(path), ("nation", "category", "count"), path)
     return add_up(_entry(row, study, f"{path}, line {line}") for line, row in rows)
 
 
@@ -156,39 +155,3 @@ def _chosen(text: str, known: Sequence[str], what: str) -> str:
     close = difflib.get_close_matches(wanted[:100], [name.casefold() for name in known], n=1)
     hint = next((f"did you mean {name}? " for name in known if close and name.casefold() == close[0]), "")
     raise ConfigurationError(f"{text.strip()[:40]!r}: no such {what}; {hint}known are {', '.join(known)}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"{path}: not in UTF-8 (byte {exc.start}); save it as CSV in UTF-8") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{path}: cannot be read ({exc.strerror}); give a CSV file in UTF-8") from exc
-
-
-def _rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows with the numbers of their last lines; spreadsheets' semicolons are understood."""
-    head = text.split("\n", 1)[0]
-    delimiter = ";" if ";" in head and "," not in head else ","
-    # Not splitlines(): a quoted cell may hold a line break, and U+2028 is none to CSV.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as exc:
-        raise ConfigurationError(f"{where}, line {reader.line_num}: no CSV ({exc}); save the table as CSV") from exc
-    names = [name.strip().casefold() for name in lines[0][1]] if lines else []
-    missing = [name for name in columns if name not in names]
-    if missing:
-        raise ConfigurationError(f"{where}: lacks the column {missing[0]}; the columns are {', '.join(columns)}")
-    return [(number, _row(cells, names, columns, f"{where}, line {number}")) for number, cells in lines[1:]]
-
-
-def _row(cells: Sequence[str], names: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
-    if len(cells) > len(names):
-        raise ConfigurationError(f'{where}: has more cells than the header; put "quotes" around text with a comma')
-    values = dict(zip(names, cells, strict=False))
-    row = {name: values.get(name, "").strip() for name in columns}
-    if not all(row.values()):
-        raise ConfigurationError(f"{where}: a cell is empty; fill in {', '.join(columns)}")
-    return row

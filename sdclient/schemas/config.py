@@ -18,10 +18,8 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +29,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sdclient.errors import ConfigurationError, MissingExtraError
+from sdclient.schemas.configtext import parse_toml
 from sdclient.schemas.generation import DIALECT_NAMES
 from sdclient.schemas.problems import problem_lines
 
@@ -238,14 +237,10 @@ def read_credentials(server: ServerConfig, *, environ: Mapping[str, str] = os.en
 
 
 def _read_toml(path: Path) -> dict[str, object]:
-    # Python 3.10 has no parser of its own; the package tomli is the same one.
-    parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        return cast("dict[str, object]", parser.loads(path.read_text(encoding="utf-8")))
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-    except ValueError as exc:
-        raise ConfigurationError(f"{path}: not TOML: {exc}") from None
     except OSError as exc:
         raise ConfigurationError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 

@@ -16,10 +16,7 @@ r"""The configuration of interleave: three blocks in TOML, YAML or JSON.
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -28,10 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sdclient.errors import ConfigurationError
 from sdclient.files import safe_name
 from sdclient.schemas.base import Fraction, Int, Items, Number
-from sdclient.schemas.jsontext import parse_json_object
+from sdclient.schemas.configtext import read_config
 from sdclient.schemas.problems import problem_lines
 
-MAX_CONFIG_BYTES = 1_000_000
 _TAG_BYTES = 60
 Mode = Literal["progresive", "independent", "layered"]
 
@@ -199,11 +195,7 @@ def load_interleave(path: Path) -> InterleaveConfig:
     Raises:
         ConfigurationError: If it cannot be read, or says something wrong; one line a problem.
     """
-    parsers = {".toml": _parse_toml, ".yaml": _parse_yaml, ".yml": _parse_yaml, ".json": parse_json_object}
-    parse = parsers.get(path.suffix.lower())
-    if parse is None:
-        raise ConfigurationError(f"{path}: not a configuration; give a .toml, .yaml or .json file")
-    values = parse(_read(path), str(path))
+    values = read_config(path, "prompt_config, generation_config and style_configs")
     try:
         return InterleaveConfig.model_validate(values)
     except ValidationError as exc:
@@ -222,43 +214,3 @@ def _plain(line: str) -> str:
         return line + "; images are kept by the run, leave this key out"
     # The union of the two kinds a preview may be shows in pydantic's path.
     return line.replace(".preview.bool", ".preview").replace(".preview.str", ".preview")
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-        if len(data) > MAX_CONFIG_BYTES:
-            raise ConfigurationError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no configuration")
-        return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path}: cannot be read ({exc}); give a text file in UTF-8") from exc
-
-
-def _parse_toml(text: str, where: str) -> Mapping[str, object]:
-    # Python 3.10 has no parser of its own; the package tomli is the same one.
-    parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        return cast("dict[str, object]", parser.loads(text))
-    except (ValueError, RecursionError) as exc:
-        raise ConfigurationError(f"{where}: not TOML: {exc}{_hint(text)}") from None
-
-
-def _parse_yaml(text: str, where: str) -> Mapping[str, object]:
-    import yaml
-
-    from sdclient.recipes.interleave.yamltext import parse_yaml
-
-    try:
-        values = parse_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise ConfigurationError(f"{where}: not YAML: {' '.join(str(exc).split())}{_hint(text)}") from None
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{where}: the whole must hold prompt_config, generation_config and style_configs")
-    return cast("dict[str, object]", values)
-
-
-def _hint(text: str) -> str:
-    return (
-        "; write regular expressions in single quotes: 'Season\\d+'" if re.search(r'"[^"\n]*\\[^"\n]*"', text) else ""
-    )
