@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -171,19 +174,32 @@ def work(folder: RunFolder, lane: PracticeLane | None = None, **settings: object
     return Worker(folder, [lane or PracticeLane()], quick(**settings)).run()  # type: ignore[arg-type]
 
 
-def main() -> None:
-    """Take part in a run as a process of its own."""
+def become(user: int) -> None:
+    """Give up root's rights for those of another user."""
+    # After a small run of its own: what is imported only then may lie where the other user cannot read.
+    with tempfile.TemporaryDirectory() as name:
+        folder = RunFolder.create(Path(name) / "out")
+        plan_jobs(folder, ["a"])
+        work(folder)
+    os.setuid(user)
+
+
+def take_part(words: Sequence[str]) -> dict[str, object]:
+    """Take part in a run as the command line says; return what became of it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--scan", type=float, default=0.1)
     parser.add_argument("--name", default="practice")
-    args = parser.parse_args()
+    parser.add_argument("--user", type=int, help="give up root's rights for this user's")
+    args = parser.parse_args(words)
+    if args.user is not None:
+        become(args.user)
     lane = PracticeLane(args.name, delay_s=args.delay)
     began = time.monotonic()
     result = Worker(RunFolder.create(args.out), [lane], quick(limit=args.limit, scan_s=args.scan)).run()
-    report = {
+    return {
         "made": result.made,
         "executed": lane.executed,
         "counts": result.counts.to_json(),
@@ -191,8 +207,25 @@ def main() -> None:
         "problems": list(result.problems),
         "seconds": time.monotonic() - began,
     }
-    json.dump(report, sys.stdout)
+
+
+def bear() -> None:
+    """Fork a worker for every line of arguments on stdin, and tell its process id."""
+    # Nobody waits for them: the system itself forgets those that end.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                take_part(json.loads(line))
+            finally:
+                os._exit(0)
+        print(pid, flush=True)  # noqa: T201 - how it talks
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--nursery"]:
+        bear()
+    else:
+        json.dump(take_part(sys.argv[1:]), sys.stdout)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
 from tests.practice_lane import PracticeLane, plan_jobs, quick, work
+from tests.worker_processes import ROOT, assert_sound, ended, start, wait_for
 
-ROOT = Path(__file__).parents[2]
 PLACES = [f"set/{number:02d}" for number in range(24)]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -35,36 +33,6 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "out", run_seed=1, lease_s=1.0, beat_s=0.1)
-
-
-def start(folder: RunFolder, *args: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.practice_lane", str(folder.out), *args]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def ended(process: subprocess.Popen[str]) -> dict[str, object]:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return json.loads(out)
-
-
-def wait_for(what: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to it"
-        time.sleep(0.005)
-
-
-def assert_sound(folder: RunFolder, jobs: int) -> None:
-    """Every job committed once, every file there with the hash its record names, nothing else."""
-    named: dict[str, str] = {one.place: one.sha256 for record in folder.records() for one in record.files}
-    found = {
-        path.relative_to(folder.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.out.rglob("*.png")
-    }
-    assert len(folder.read_done()) == jobs
-    assert found == named
-    assert [path for name in ("claims", "parts") for path in (folder.state / name).iterdir()] == []
 
 
 class TestTwoProcesses:
@@ -123,19 +91,6 @@ class TestKilled:
 
         assert report["counts"]["done"] == len(PLACES)  # type: ignore[index]
         assert_sound(folder, len(PLACES))
-
-    @pytest.mark.slow
-    def test_killed_again_and_again_nothing_is_lost_or_done_twice(self, folder: RunFolder) -> None:
-        plan_jobs(folder, [f"set/{number:02d}" for number in range(60)])
-        for turn in range(40):
-            process = start(folder, "--delay", "0.01", "--limit", "4")
-            time.sleep(0.25 + 0.01 * (turn % 20))
-            process.kill()
-            process.communicate()
-
-        ended(start(folder))
-
-        assert_sound(folder, 60)
 
     def test_one_that_was_stopped_past_its_lease_loses_nothing_and_overwrites_nothing(self, folder: RunFolder) -> None:
         plan_jobs(folder, PLACES[:6])
