@@ -28,6 +28,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 LEFT_OUT = {
     "slow": "pytest -m slow",
+    "marathon": "pytest -m marathon",
     "live": "SDCLIENT_LIVE_URL=http://… pytest -m live",
     "gpu": "pytest -m gpu, on a machine with CUDA",
 }
