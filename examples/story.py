@@ -12,7 +12,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from sdclient import Run, Txt2Img
-from sdclient.recipes.story import ExtractIdeas, IdeaSettings, build_documents, collect_ideas, plan_story, read_text
+from sdclient.errors import MissingExtraError
+from sdclient.recipes import story
 from sdclient.simulator import Simulator
 
 TEXT = """The fox lived under a hill and had a red lantern. One night it rained until the river rose to her door.
@@ -22,7 +23,7 @@ In the morning the sun came back. They went home over the wet meadows. The lante
 
 
 def main() -> None:
-    """Make two ideas for each third of the text, draw them, and write Markdown and HTML."""
+    """Make two ideas for each third of the text, draw them, and write the documents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="a server; without one, a simulated server is started")
     parser.add_argument("--out", type=Path, help="the output folder; without one, a new folder")
@@ -31,16 +32,21 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "the_red_lantern.txt").write_text(TEXT, encoding="utf-8")
 
-    source = read_text(out / "the_red_lantern.txt")
-    ideas = collect_ideas(source, ExtractIdeas(), IdeaSettings(count=2, style="ink and watercolour"))
+    source = story.read_text(out / "the_red_lantern.txt")
+    ideas = story.collect_ideas(source, story.ExtractIdeas(), story.IdeaSettings(count=2, style="ink and watercolour"))
     run = Run(out, run_seed=7)
     request = Txt2Img.load("story")
     with nullcontext(options.url) if options.url else Simulator("drawthings") as server:
-        run.add_jobs(plan_story(source.name, ideas, request, run.folder.settings.run_seed))
+        run.add_jobs(story.plan_story(source.name, ideas, request, run.folder.settings.run_seed))
         run.start(server if isinstance(server, str) else server.url)
 
-    built = build_documents(run, source.name, ideas, ("markdown", "html"))
-    print(f"{built.images} images in")
+    try:
+        story.require_docx()
+        built = story.build_documents(run, source.name, ideas, story.FORMATS)
+    except MissingExtraError as exc:
+        print(exc)
+        built = story.build_documents(run, source.name, ideas, ("markdown", "html"))
+    print(f"images in each document: {built.images}")
     for path in built.paths:
         print(f"  {path}")
 
