@@ -25,6 +25,15 @@ class Illustration:
     place: str
     size: tuple[int, int]
 
+    @property
+    def small_print(self) -> str:
+        """What was sent beyond the caption, or instead of it; empty where it was the caption alone."""
+        bare = self.caption.rstrip(' .!?…。！？؟۔।"”’»」』)')  # noqa: RUF001 - marks of other scripts
+        if not self.prompt.startswith(bare):
+            return f"Prompt: {self.prompt}"
+        added = self.prompt[len(bare) :].lstrip('"”’»」』), ')  # noqa: RUF001 - the same
+        return f"Drawn as: {added}" if added.strip(" .!?…。！？؟۔।") else ""  # noqa: RUF001 - the same
+
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
@@ -50,7 +59,9 @@ def markdown_page(title: str, chapters: Sequence[Chapter]) -> str:
         lines += [f"## {_plain(chapter.heading)}", ""]
         for one in chapter.illustrations:
             caption = _plain(one.caption)
-            lines += [f"![{caption}]({quote(one.place)})", "", caption, "", f"*Prompt:* {_plain(one.prompt)}", ""]
+            lines += [f"![{caption}]({quote(one.place)})", "", caption, ""]
+            if one.small_print:
+                lines += [f"*{_plain(one.small_print)}*", ""]
     return "\n".join(lines)
 
 
@@ -64,7 +75,7 @@ _STYLE = """
 :root{color-scheme:light dark;--ink:#222;--soft:#595959;--paper:#fdfcf9}
 @media(prefers-color-scheme:dark){:root{--ink:#eee;--soft:#b5b5b5;--paper:#1b1b1d}}
 body{margin:0 auto;max-width:46rem;padding:1.5rem;background:var(--paper);color:var(--ink);font:1.1rem/1.6 Georgia,serif}
-h1{line-height:1.2}h2{margin-top:3rem}figure{margin:2rem 0}img{max-width:100%;height:auto;border-radius:4px}
+h1{line-height:1.2}h2{margin-top:3rem}figure{margin:2rem 0;text-align:center}img{max-width:100%;height:auto;border-radius:4px}
 figcaption{overflow-wrap:anywhere}small{color:var(--soft);display:block;font:.85rem/1.4 system-ui,sans-serif}
 @media print{figure{break-inside:avoid}}
 """
@@ -90,8 +101,8 @@ def html_page(title: str, chapters: Sequence[Chapter]) -> str:
 
 def _figure(one: Illustration) -> str:
     size = f' width="{one.size[0]}" height="{one.size[1]}"' if all(one.size) else ""
+    small = f'\n<small dir="auto">{html.escape(one.small_print)}</small>' if one.small_print else ""
     return (
         f'<figure>\n<img src="{quote(one.place)}"{size} alt="{html.escape(one.caption)}">\n'
-        f'<figcaption dir="auto">{html.escape(one.caption)}\n<small dir="auto">{html.escape(one.prompt)}</small>'
-        "</figcaption>\n</figure>\n"
+        f'<figcaption dir="auto">{html.escape(one.caption)}{small}</figcaption>\n</figure>\n'
     )

@@ -81,8 +81,8 @@ def story_name(path: Path) -> str:
 
 
 def title_of(path: Path) -> str:
-    """Return a title for people: ``the_three-pigs.txt`` is called The Three Pigs."""
-    words = re.sub(r"[_\-\s]+", " ", story_name(path)).split()
+    """Return a title for people: ``the_three-pigs.v2.txt`` is called The Three Pigs V2."""
+    words = re.sub(r"[_\-\s]+|(?<=\w)\.(?=\w)", " ", story_name(path)).split()
     return " ".join(word[:1].upper() + word[1:] for word in words)
 
 

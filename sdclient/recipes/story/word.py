@@ -89,12 +89,16 @@ def _style_captions(document: Document) -> None:
 
 
 def _add(document: Document, one: Illustration, folder: Path) -> None:
+    from docx.enum.text import WD_ALIGN_PARAGRAPH
     from docx.shared import Inches, Pt
 
+    centred = WD_ALIGN_PARAGRAPH.CENTER
     data = _image(folder, one.place)
     picture = document.add_paragraph()
     # The caption stays on the image's page.
     picture.paragraph_format.keep_with_next = True
+    # In the middle an image and its caption stay together, whichever way the caption runs.
+    picture.alignment = centred
     width_in = min(WIDTH_IN, MAX_HEIGHT_IN * one.size[0] / one.size[1]) if all(one.size) else WIDTH_IN
     run = picture.add_run()
     run.add_picture(io.BytesIO(data), width=Inches(width_in))
@@ -105,10 +109,14 @@ def _add(document: Document, one: Illustration, folder: Path) -> None:
     for properties in _xml(run).iter(_DRAWING_PROPERTIES):
         properties.set("descr", _clean(one.caption))
     caption = document.add_paragraph(style="Caption")
-    caption.paragraph_format.keep_with_next = True
     _write(caption, one.caption)
+    caption.alignment = centred
+    if not one.small_print:
+        return
+    caption.paragraph_format.keep_with_next = True
     prompt = document.add_paragraph()
-    _write(prompt, f"Prompt: {one.prompt}")
+    _write(prompt, one.small_print)
+    prompt.alignment = centred
     for words in prompt.runs:
         words.italic = True
         words.font.size = Pt(_PROMPT_PT)

@@ -59,12 +59,25 @@ def test_a_docx_has_a_title_headings_captions_and_alternative_text(tmp_path: Pat
         ("Title", "Three Pigs"),
         ("Heading1", "Beginning"),
         ("Caption", "a fox, well-hidden_here"),
-        ("", "Prompt: a fox, well-hidden_here, soft light"),
+        ("", "Drawn as: soft light"),
         ("Heading1", "End"),
         ("Caption", "an owl"),
-        ("", "Prompt: an owl, soft light"),
+        ("", "Drawn as: soft light"),
     ]
     assert [part.get("descr") for part in root.iter(f"{DRAWING}docPr")] == ["a fox, well-hidden_here", "an owl"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "prompt", "small"),
+    [
+        ("A fox.", "A fox, ink", "Drawn as: ink"),
+        ("He said “No!”", "He said “No”, ink", "Drawn as: ink"),
+        ("A fox.", "A fox", ""),
+        ("Un zorro", "a fox, ink", "Prompt: a fox, ink"),
+    ],
+)
+def test_a_prompt_does_not_say_its_caption_again(caption: str, prompt: str, small: str) -> None:
+    assert Illustration(caption, prompt, "i.png", (1, 1)).small_print == small
 
 
 def test_images_of_a_docx_have_one_width_and_tall_ones_fit_the_page(tmp_path: Path) -> None:
@@ -114,6 +127,21 @@ def test_text_that_runs_leftwards_does_so_in_a_docx(tmp_path: Path) -> None:
         if p.find(f"{WORDS}pPr/{WORDS}bidi") is not None
     ]
     assert leftwards == ["النهاية", "ثعلب أحمر"]
+
+
+@pytest.mark.parametrize("caption", ["a fox", "ثعلب أحمر"])
+def test_an_image_and_its_words_stand_in_the_middle_whichever_way_they_run(tmp_path: Path, caption: str) -> None:
+    chapters = [Chapter("C", (one(image(tmp_path, "1.png"), caption),))]
+
+    root = document(docx_bytes("T", chapters, tmp_path))
+
+    title, heading, *rest = root.iter(f"{WORDS}p")
+    order = [part.tag.removeprefix(WORDS) for part in rest[1].findall(f"{WORDS}pPr/*")]
+    assert [p.find(f"{WORDS}pPr/{WORDS}jc") for p in (title, heading)] == [None, None]
+    assert [p.findall(f"{WORDS}pPr/{WORDS}jc")[0].get(f"{WORDS}val") for p in rest] == ["center"] * 3
+    # The order that the format asks for.
+    assert order == ["pStyle", "keepNext", *([] if caption == "a fox" else ["bidi"]), "jc"]
+    assert "figure{margin:2rem 0;text-align:center}" in html_page("T", chapters)
 
 
 def test_captions_of_all_scripts_have_one_size(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ def test_a_text_is_read_with_or_without_its_extension(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "folder", "title"),
     [
-        ("my story.v2.txt", "my-story.v2", "My Story.v2"),
+        ("my story.v2.txt", "my-story.v2", "My Story V2"),
         ("images.csv", "images", "Images"),
+        ("Dr. Jekyll.txt", "Dr.-Jekyll", "Dr. Jekyll"),
         ("don't_stop.txt", "don't_stop", "Don't Stop"),
         ("a:b.md", "a_b", "A B"),
         ("童話.txt", "童話", "童話"),
