@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.talk import emit, say
-from sdclient.errors import ConfigurationError
+from sdclient.cli.talk import emit, plural, say
+from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.recipes.story import (
     FORMATS,
     PAYLOAD,
@@ -32,8 +33,10 @@ from sdclient.recipes.story import (
     require_docx,
     write_manifest,
 )
+from sdclient.recipes.story.draft import Draft
 from sdclient.recipes.story.endpoint import Api
 from sdclient.recipes.story.ideas import IDEAS_PER_SECTION, STYLE
+from sdclient.recipes.story.language import NOT_ENGLISH, has_english_prompts
 from sdclient.recipes.story.manifest import FILE_NAME
 from sdclient.recipes.story.text import sentences, story_name
 from sdclient.run import Run
@@ -46,6 +49,14 @@ if TYPE_CHECKING:
     from sdclient.recipes.story import Format
 
 _OPENAI_KEYS = ("OPENAI_API_KEY", "OPENAI_TOKEN")
+_NOTED = {
+    "model": "--model",
+    "count": "--ideas",
+    "style": "--style",
+    "extracts": "--extracts",
+    "words_by_model": "--words-by-model",
+}
+"""The options that decide what ideas and prompts are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Asked:
         extracts: One image for every hundred words or so, instead.
         words_by_model: Let the model find words for each prompt.
         anew: Make new ideas where there are some.
+        given: Those of these options that were typed, as the list of ideas notes them.
     """
 
     base_url: str | None
@@ -73,11 +85,24 @@ class Asked:
     extracts: bool
     words_by_model: bool
     anew: bool
+    given: tuple[str, ...] = ()
 
     @property
     def wants_model(self) -> bool:
         """Whether a language model is asked."""
         return self.base_url is not None or self.model is not None
+
+    def given_to_no_avail(self, there: Manifest) -> Iterator[str]:
+        """Yield the options that ideas of before were not made with."""
+        if self.base_url is not None and there.source == ExtractIdeas().name:
+            yield "--base-url"
+        for option in self.given:
+            if option.startswith("--ideas "):
+                is_so = all(len(one.ideas) == self.count for one in there.sections)
+            else:
+                is_so = option in there.made_with or option == f"--model {there.source}"
+            if not is_so:
+                yield option
 
     def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Return whom to ask.
@@ -172,7 +197,7 @@ def command(
         stories = _stories_in(out, texts)
         end(_documents(Run.open(out), stories, formats, as_json=running["as_json"]))
         return
-    asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas)
+    asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas, _given())
     request = apply_sets(Txt2Img.load(payload), sets)
     sources = _read_all(texts)
     run = Run(out, run_seed=run_seed)
@@ -185,6 +210,14 @@ def command(
     if not running["dry_run"]:
         _documents(run, stories, formats, as_json=running["as_json"])
     end(code)
+
+
+def _given() -> tuple[str, ...]:
+    """Return the options about ideas that were typed; addresses and keys are not for a file."""
+    context = click.get_current_context()
+    typed = {name for name in _NOTED if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    values = {name: context.params[name] for name in _NOTED if name in typed}
+    return tuple(_NOTED[name] if value is True else f"{_NOTED[name]} {value}" for name, value in values.items())
 
 
 def _read_all(texts: Sequence[Path]) -> list[SourceText]:
@@ -204,12 +237,16 @@ def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> 
         say(f"{folder / FILE_NAME}: its ideas are used again; --new-ideas makes new ones")
         if there.text_sha256 != source.sha256:
             say("note: the text has changed since they were made")
-        if asked.count is not None and any(len(one.ideas) != asked.count for one in there.sections):
-            say(f"note: it does not hold {asked.count} a section")
+        if idle := [*asked.given_to_no_avail(there)]:
+            say(f"note: {', '.join(idle)}: no effect on ideas that are there already; --new-ideas makes them anew")
+        _say_language(there)
         return there
-    made = write_manifest(folder, _new_ideas(source, asked), replace=asked.anew)
+    made = _new_ideas(source, folder, asked)
     if made.filled:
-        say(f"note: {made.source} gave too few ideas; {made.filled} are key sentences of the text")
+        filled = plural(made.filled, "key sentence")
+        say(
+            f"note: {made.source} gave too few ideas that differ; {filled} of the text stand in (see origin in the list)"
+        )
     if as_json:
         emit({"event": "ideas", "story": source.name, "file": str(folder / FILE_NAME), **made.model_dump(mode="json")})
         return made
@@ -219,10 +256,29 @@ def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> 
         say(f"  {section.section}")
         for number, one in enumerate(section.ideas, start=1):
             say(f"    {number}. {one.idea}")
+    _say_language(made)
     return made
 
 
-def _new_ideas(source: SourceText, asked: Asked) -> Manifest:
+def _say_language(manifest: Manifest) -> None:
+    if not has_english_prompts(manifest):
+        say(f"note: {NOT_ENGLISH}")
+
+
+def _new_ideas(source: SourceText, folder: Path, asked: Asked) -> Manifest:
+    draft = Draft(folder, [source.sha256, asked.base_url or "", asked.model or "", *asked.given])
+    try:
+        made = _ask(source, asked, draft).model_copy(update={"made_with": asked.given})
+    except SDClientError:
+        if had := [one.section for one in draft.read()]:
+            say(f"note: the ideas for {' and '.join(had)} are kept; the same command asks for the rest only")
+        raise
+    written = write_manifest(folder, made, replace=asked.anew)
+    draft.drop()
+    return written
+
+
+def _ask(source: SourceText, asked: Asked, draft: Draft) -> Manifest:
     count = IDEAS_PER_SECTION if asked.count is None else asked.count
     if not asked.wants_model:
         if asked.words_by_model:
@@ -235,7 +291,8 @@ def _new_ideas(source: SourceText, asked: Asked) -> Manifest:
         )
     with EndpointIdeas(asked.endpoint(os.environ), sentences(source.text)) as model:
         settings = IdeaSettings(count, asked.style, model if asked.words_by_model else None)
-        return collect_extracts(source, model, settings) if asked.extracts else collect_ideas(source, model, settings)
+        collect = collect_extracts if asked.extracts else collect_ideas
+        return collect(source, model, settings, draft)
 
 
 def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:
@@ -247,7 +304,8 @@ def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:
         job for job in run.jobs() if job.columns.get("story") == name and job.id not in wanted and job.id not in done
     ]
     if older:
-        say(f"note: {len(older)} images of older ideas were planned here and are drawn, too; another --out leaves them")
+        images = plural(len(older), "image")
+        say(f"note: {images} of older ideas planned here will be drawn, too; another --out leaves them")
 
 
 def _stories_in(out: Path, texts: Sequence[Path]) -> dict[str, Manifest]:
@@ -271,7 +329,7 @@ def _documents(run: Run, stories: Mapping[str, Manifest], formats: Sequence[Form
         for text in built.remarks:
             say(f"note: {text}")
         if built.missing:
-            say(f"note: {name}: {built.missing} images are still missing, and not in its documents")
+            say(f"note: {name}: {plural(built.missing, 'image')} still missing, and not in its documents")
         if as_json:
             files = [str(path) for path in built.paths]
             emit(

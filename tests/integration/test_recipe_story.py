@@ -16,7 +16,7 @@ import pytest
 
 from sdclient.simulator import Exchange, Simulator
 from tests.conftest import CommandLine, Ended
-from tests.integration.openai_server import Asked, OpenAiServer
+from tests.integration.openai_server import Answer, Asked, OpenAiServer
 
 SMALL = ("--set", "width=128", "--set", "height=128", "--set", "steps=4")
 TEXT = (
@@ -113,7 +113,7 @@ def test_a_partial_story_draws_only_what_is_missing(cli: CommandLine, draw_thing
 
     second = story(cli, draw_things.url)
 
-    assert "the_fox: 3 images are still missing, and not in its documents" in first.stderr
+    assert "the_fox: 3 images still missing, and not in its documents" in first.stderr
     assert second.code == 0
     assert len(posts(draw_things)) == len(set(prompts(draw_things))) == 6
 
@@ -163,7 +163,7 @@ def test_ideas_may_be_changed_by_hand_before_images_are_drawn(cli: CommandLine, 
     ended = story(cli, draw_things.url)
 
     assert made.code == 0
-    assert "note: it does not hold 2 a section" in ended.stderr
+    assert "note: --ideas 2: no effect on ideas that are there already; --new-ideas makes them anew" in ended.stderr
     assert "my own, prompt-with (marks)/slash" in prompts(draw_things)
     assert len(posts(draw_things)) == 5
 
@@ -175,7 +175,7 @@ def test_images_of_older_ideas_that_are_still_to_be_drawn_are_said(cli: CommandL
 
     ended = story(cli, draw_things.url, "--new-ideas")
 
-    assert "images of older ideas were planned here and are drawn, too" in ended.stderr
+    assert "images of older ideas planned here will be drawn, too" in ended.stderr
 
 
 def test_documents_are_built_again_without_a_server_and_by_hand_changed_ones_are_kept(
@@ -207,7 +207,7 @@ def test_an_image_that_was_taken_away_is_said_and_the_rest_is_shown(cli: Command
 
     assert ended.code == 0
     assert "was made and is gone" in ended.stderr
-    assert "1 images are still missing" in ended.stderr
+    assert "1 image still missing" in ended.stderr
 
 
 def test_only_the_documents_asked_for_are_made(cli: CommandLine, draw_things: Simulator) -> None:
@@ -267,9 +267,94 @@ def test_a_model_with_too_few_ideas_is_filled_up_and_said(cli: CommandLine, draw
         ended = story(cli, draw_things.url, "--base-url", model.url, "--ideas-only", "--json")
 
     assert ended.code == 0
-    assert "note: small gave too few ideas; 3 are key sentences of the text" in ended.stderr
+    assert "note: small gave too few ideas that differ; 3 key sentences of the text stand in" in ended.stderr
     event = json.loads(ended.stdout)
     assert [len(section["ideas"]) for section in event["sections"]] == [2, 2, 2]
+
+
+def test_a_model_that_repeats_itself_over_sections_is_asked_a_few_times_and_its_ideas_are_kept(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    with OpenAiServer(lambda _number, _asked: '["always a fox", "always an owl"]') as model:
+        ended = story(cli, draw_things.url, "--base-url", model.url, "--ideas-only", "--json")
+
+    (event,) = map(json.loads, ended.stdout.splitlines())
+    assert ended.code == 0
+    assert len(model.asked) == 1 + 3 + 3
+    assert "- always a fox\n- always an owl" in model.asked[1].question
+    assert [one["idea"] for one in event["sections"][0]["ideas"]] == ["always a fox", "always an owl"]
+    assert [len(section["ideas"]) for section in event["sections"]] == [2, 2, 2]
+    assert "note: small gave too few ideas that differ; 4 key sentences of the text stand in" in ended.stderr
+
+
+def test_a_model_that_ends_in_prose_keeps_what_it_gave_before(cli: CommandLine, draw_things: Simulator) -> None:
+    write(cli)
+    with OpenAiServer(lambda number, _: '["a", "b"]' if number == 1 else "I would rather not.") as model:
+        ended = story(cli, draw_things.url, "--base-url", model.url, "--ideas-only", "--json")
+
+    assert ended.code == 0
+    sections = json.loads(ended.stdout)["sections"]
+    assert [one["origin"] for section in sections for one in section["ideas"]] == ["small"] * 2 + ["extract"] * 4
+
+
+def test_a_model_that_fails_in_the_middle_is_not_asked_again_for_what_it_gave(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    quota = (429, '{"error": {"message": "quota"}}')
+    has_quota = threading.Event()
+
+    def answer(number: int, asked: Asked) -> Answer:
+        section = asked.question.partition(" of the text:")[0].rpartition(" ")[2]
+        return f'["{section} a", "{section} b"]' if number < 3 or has_quota.is_set() else quota
+
+    with OpenAiServer(answer) as model:
+        failed = story(cli, draw_things.url, "--base-url", model.url)
+        asked_before = len(model.asked)
+        has_quota.set()
+        done = story(cli, draw_things.url, "--base-url", model.url)
+
+    assert failed.code == 1
+    assert "note: the ideas for beginning and middle are kept; the same command asks for the rest only" in failed.stderr
+    assert done.code == 0
+    assert len(model.asked) == asked_before + 1
+    sections = ideas(cli)["sections"]
+    assert isinstance(sections, list)
+    assert [section["ideas"][0]["idea"] for section in sections] == ["beginning a", "middle a", "end a"]
+    assert not list((cli.folder / "OUT/the_fox").glob("*.part.json"))
+
+
+def test_options_that_change_nothing_because_ideas_are_used_again_are_said(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    story(cli, draw_things.url, "--ideas-only", "--style", "ink")
+
+    same = story(cli, draw_things.url, "--ideas-only", "--style", "ink")
+    other = story(cli, draw_things.url, "--ideas-only", "--style", "oil", "--extracts", "--base-url", "http://x/v1")
+
+    assert "no effect" not in same.stderr
+    assert "note: --base-url, --style oil, --extracts: no effect on ideas that are there already;" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        pytest.param(TEXT, False, id="english"),
+        pytest.param("El zorro vivía en la colina. La lluvia llegó a la puerta. Una lechuza vino con el barco.", True, id="spanish"),
+        pytest.param("昔々、山に家がありました。" * 3, True, id="japanese"),
+    ],
+)  # fmt: skip
+def test_ideas_that_are_not_english_are_said(
+    cli: CommandLine, draw_things: Simulator, text: str, *, is_said: bool
+) -> None:
+    write(cli, text)
+
+    ended = story(cli, draw_things.url, "--ideas-only")
+
+    assert ended.code == 0
+    assert ("note: these ideas do not look like English." in ended.stderr) == is_said
 
 
 def test_words_by_the_model_come_before_the_style(cli: CommandLine, draw_things: Simulator) -> None:
@@ -435,8 +520,9 @@ def test_the_example_runs_on_a_simulated_server_and_prints_what_it_made(cli: Com
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 images in\n")
+    assert done.stdout.startswith("images in each document: 6\n")
     assert documents(cli, "the_red_lantern") == [
+        "The Red Lantern - Illustrations.docx",
         "The Red Lantern - Illustrations.html",
         "The Red Lantern - Illustrations.md",
     ]

@@ -64,7 +64,8 @@ def test_three_sections_are_three_questions_each_about_its_own_part_for_five_ide
         assert f"The {section} of the text:\n{part}\n\n" in asked.question
         assert "exactly 5 different detailed images" in asked.question
         assert "JSON array" in asked.question
-        assert "idea 1" not in asked.question
+        # What other sections have is said as taken, and nothing else of it.
+        assert "idea 1" not in asked.question.split("These are taken already")[0]
     assert [len(section.ideas) for section in manifest.sections] == [5, 5, 5]
     assert manifest.sections[1].ideas[0].idea == "idea 2, part 0 (a fox)"
     assert manifest.source == "small"
@@ -87,6 +88,23 @@ def test_a_model_that_stays_short_gives_what_it_has() -> None:
 
     assert found == ["a fox"]
     assert len(server.asked) == 3
+
+
+def test_a_model_that_only_repeats_what_is_taken_has_no_more_ideas() -> None:
+    with OpenAiServer(lambda _number, _asked: "- a fox\n- an owl") as server, model(server) as ideas:
+        found = ideas.ideas("middle", ["Two pigs dance."], 5, ["A fox.", "an owl"])
+
+    assert found == []
+    assert ["- A fox.\n- an owl" in asked.question for asked in server.asked] == [True] * 3
+
+
+def test_a_model_is_asked_for_english() -> None:
+    with OpenAiServer(five) as server:
+        middle(server)
+
+    messages = server.asked[0].body["messages"]
+    assert isinstance(messages, list)
+    assert "Write English, whatever the language of the text" in messages[0]["content"]
 
 
 def test_a_model_that_gives_no_list_is_an_error_with_the_start_of_its_answer() -> None:

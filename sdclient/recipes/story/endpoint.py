@@ -37,6 +37,8 @@ TEXT_BUDGET_CHARS = 12_000
 _SUMMARY_SENTENCES = 8
 _IDEA_TOKENS = 120
 _WORDS_TOKENS = 60
+_SHOWN = 60
+"""Ideas that are taken, at most, in a question."""
 _STATUS_BUSY = 429
 _STATUS_FAULT = 500
 _STATUS_MOVED = 300
@@ -107,21 +109,25 @@ class EndpointIdeas:
     def ideas(self, section: str, sentences: Sequence[str], count: int, taken: Collection[str]) -> list[str]:
         """Ask for ideas, again for those that are missing, three times in all.
 
+        A model that only repeats what is taken has no more: then there are fewer, or none.
+
         Raises:
             BadReplyError: If no answer held a list of ideas.
             TransportError: If it cannot be reached.
             ServerError: If it refuses.
         """
         found: list[str] = []
-        answer = ""
+        answer, is_list = "", False
         for _ in range(TRIES):
-            question = _question(section, self._summary, _trimmed(sentences), count - len(found), found)
+            question = _question(section, self._summary, _trimmed(sentences), count - len(found), [*taken, *found])
             answer = self._ask(question, (count - len(found)) * _IDEA_TOKENS + _IDEA_TOKENS)
-            found += different(parse_ideas(answer), [*taken, *found])
+            listed = parse_ideas(answer)
+            is_list = is_list or bool(listed)
+            found += different(listed, [*taken, *found])
             if len(found) >= count:
                 return found[:count]
             log.info("%s gave %d of %d ideas for the %s", self.name, len(found), count, section)
-        if not found:
+        if not is_list:
             raise BadReplyError(
                 f"{self._where}: {self.name} gave no list of ideas in {TRIES} tries; its last answer began "
                 f"{answer[:80]!r}; try another --model, or leave it out to take key sentences",
@@ -181,19 +187,20 @@ def _first(texts: Sequence[str | None] | None) -> str:
 
 _SYSTEM = (
     "You choose illustrations for a text. Each idea is one sentence that says what can be seen: who or what, where, "
-    "doing what, in which light. No lettering, no logos, no signs; no names where a description does better."
+    "doing what, in which light. No lettering, no logos, no signs; no names where a description does better. "
+    "Write English, whatever the language of the text: the image model knows little else."
 )
 
 
-def _question(section: str, summary: str, text: str, count: int, found: Sequence[str]) -> str:
+def _question(section: str, summary: str, text: str, count: int, taken: Sequence[str]) -> str:
     parts = [f"What the whole text is about, in short:\n{summary}"] if summary else []
     parts.append(f"The {section} of the text:\n{text}")
     parts.append(
         f"Recommend exactly {count} different detailed images that illustrate this {section}. "
         f"Answer with a JSON array of exactly {count} strings and nothing else."
     )
-    if found:
-        parts.append("These are taken already, so choose others:\n" + "\n".join(f"- {one}" for one in found))
+    if taken:
+        parts.append("These are taken already, so choose others:\n" + "\n".join(f"- {one}" for one in taken[-_SHOWN:]))
     return "\n\n".join(parts)
 
 

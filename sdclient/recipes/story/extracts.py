@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sdclient.recipes.story.answers import Look, different
+from sdclient.recipes.story.draft import Draft
 from sdclient.recipes.story.extract import ExtractIdeas, key_sentences
 from sdclient.recipes.story.ideas import IdeaSettings, prompt_of
 from sdclient.recipes.story.manifest import Idea, Manifest, SectionIdeas
@@ -46,7 +47,9 @@ def _size(sentences: Sequence[str]) -> int:
     return sum(max(len(one.split()), len(one) // _CHARS_PER_WORD) for one in sentences)
 
 
-def collect_extracts(source: SourceText, reader: Reader | None, settings: IdeaSettings) -> Manifest:
+def collect_extracts(
+    source: SourceText, reader: Reader | None, settings: IdeaSettings, draft: Draft | None = None
+) -> Manifest:
     """See an image in every extract of a text.
 
     An extract in which nobody sees one is not left out: its key sentence stands in, and the manifest says so.
@@ -55,20 +58,23 @@ def collect_extracts(source: SourceText, reader: Reader | None, settings: IdeaSe
         source: The text.
         reader: Whoever sees the images; None takes each extract's key sentence.
         settings: The style; how many ideas there are follows from the text.
+        draft: Keeps every section as soon as it is complete, and has those of an attempt before; None keeps nothing.
 
     Raises:
         TransportError: If a language model is asked and cannot be reached.
         ServerError: If it refuses.
     """
-    taken: list[str] = []
-    sections: list[SectionIdeas] = []
-    for section, sentences in thirds(source.text).items():
+    sections = draft.read() if draft is not None else []
+    taken = [one.idea for before in sections for one in before.ideas]
+    for section, sentences in list(thirds(source.text).items())[len(sections) :]:
         ideas: list[Idea] = []
         for extract in pack(sentences):
             idea = _idea(section, extract, reader, taken, settings)
             taken.append(idea.idea)
             ideas.append(idea)
         sections.append(SectionIdeas(section=section, ideas=tuple(ideas)))
+        if draft is not None:
+            draft.keep(sections)
     name = ExtractIdeas().name if reader is None else reader.name
     return Manifest(title=source.title, text_sha256=source.sha256, source=name, sections=tuple(sections))
 

@@ -53,6 +53,8 @@ class Manifest(_Part):
     """Hash of the text that the ideas were made of."""
     source: str
     """Who was asked for the ideas."""
+    made_with: tuple[str, ...] = ()
+    """The options that they were made with, as typed."""
     sections: Annotated[tuple[SectionIdeas, ...], Field(min_length=1)]
     """In order."""
 

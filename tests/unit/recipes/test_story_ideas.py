@@ -20,7 +20,9 @@ from sdclient.recipes.story import (
     read_manifest,
     write_manifest,
 )
-from sdclient.recipes.story.ideas import STYLE
+from sdclient.recipes.story.draft import Draft
+from sdclient.recipes.story.ideas import STYLE, prompt_of
+from sdclient.recipes.story.language import looks_english
 from sdclient.recipes.story.plan import slots
 from sdclient.schemas import Txt2Img
 
@@ -96,6 +98,51 @@ def test_a_prompt_is_the_idea_with_its_marks_and_the_style() -> None:
         "an owl's nest, well-hidden, soft",
         'he said "No", soft',
     ]
+
+
+@pytest.mark.parametrize(
+    ("idea", "prompt"),
+    [
+        ("Help!", "Help, ink"),
+        ("“Who is there?”", "“Who is there”, ink"),
+        ("走れ。", "走れ, ink"),
+        ("أين هو؟", "أين هو, ink"),
+    ],
+)
+def test_no_mark_that_ends_a_sentence_stands_before_the_style(idea: str, prompt: str) -> None:
+    assert prompt_of(idea, "", "ink") == prompt
+
+
+@pytest.mark.parametrize(
+    ("text", "is_english"),
+    [
+        ("a red fox, oil painting, detailed", True),
+        ("The fox lived under the hill. She had a red lantern.", True),
+        ("Der Fuchs lebte unter dem Berg und hatte eine Laterne.", False),
+        ("Le renard et la chouette dans les bois sur la rive", False),
+        ("Лиса жила под горой", False),
+        ("狐は丘の下に住んでいた", False),
+        ("كان يا ما كان ملك عجوز", False),
+        ("2024", True),
+    ],
+)
+def test_english_is_told_from_other_languages_and_lists_of_things_pass(text: str, *, is_english: bool) -> None:
+    assert looks_english(text) == is_english
+
+
+def test_sections_of_a_draft_are_not_asked_for_again_and_a_damaged_one_is_none(tmp_path: Path) -> None:
+    draft = Draft(tmp_path / "pigs", ["one", "two"])
+    _, whole = collected([["a", "b"], ["c", "d"], ["e", "f"]])
+    draft.keep(whole.sections[:2])
+
+    giver = Giver([["e", "f"]])
+    manifest = collect_ideas(SOURCE, giver, IdeaSettings(2), draft)
+
+    assert manifest == whole
+    assert [section for section, *_ in giver.asked] == ["end"]
+    assert Draft(tmp_path / "pigs", ["one", "other"]).read() == []
+    next((tmp_path / "pigs").iterdir()).write_text("[{")
+    assert draft.read() == []
 
 
 def test_words_of_a_model_come_between_and_none_leave_the_idea_as_it_is() -> None:
