@@ -10,13 +10,14 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.client.cleaning import clean_text
+from sdclient.client.labels import told_by_scripts
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.losses import is_lost
 from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas import Img2Img, Txt2Img
-from sdclient.schemas.parts import ControlNet, Tiles
+from sdclient.schemas.parts import ControlNet
 
 _MODEL_FIELDS = frozenset({"model", "vae", "refiner", "refiner.model", "hires_upscaler", "hires.upscaler"})
 # What is always told where it was done; silence about it means that it was not.
@@ -32,8 +33,7 @@ _SHOWN_CHARS = 200
 _CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
 _CONTROL_WEIGHT = re.compile(r"\bWeight: ?([0-9.]+)")
 _HASH = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{10}|[0-9a-fA-F]{64}")
-_LATENT_PX = 8
-_TILE_BOUNDS = (16, 256)
+_CONTROL_MODULE = re.compile(r"\bModule: ?\"?([^,\"]+)")
 
 
 def find_changes(
@@ -65,7 +65,7 @@ def find_changes(
         silent = (name for name in asked if name in _TOLD_WHEN_DONE and name not in applied)
         found += [Change(name, asked[name], None) for name in silent]
         found += [] if is_lost("controls", compiled.losses) else _control_changes(request, labels)
-        found += _script_changes(request, compiled, labels, read.infotexts)
+        found += _script_changes(request, compiled, labels, read)
     found += _surplus(compiled, read)
     wanted = compiled.call.body.get("samples_format")
     if file_format and file_format != "PNG" and wanted == "png":
@@ -132,37 +132,16 @@ def _control_changes(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]
 
 
 def _script_changes(
-    request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapping[str, JsonValue], infotexts: tuple[str, ...]
+    request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapping[str, JsonValue], read: ReadReply
 ) -> list[Change]:
-    """Look for the labels of other scripts that were sent and always leave some; a swallowed error leaves none."""
-    sent = compiled.call.body.get("alwayson_scripts")
-    titles = {title.casefold() for title in sent} if isinstance(sent, dict) else set[str]()
-    found: list[Change] = []
-    detectors = [unit.model for unit in request.adetailer if unit.model.casefold() != "none"]
-    if detectors and "adetailer" in titles and not _is_labelled("ADetailer", labels, infotexts):
-        found.append(Change("adetailer", ", ".join(detectors), None))
-    tiles = request.tiled.diffusion if request.tiled is not None else None
-    runs = tiles is not None and "tiled diffusion" in titles and _has_more_tiles(tiles, compiled)
-    if tiles is not None and runs and not _is_labelled("Tiled Diffusion", labels, infotexts):
-        found.append(Change("tiled.diffusion", f"{tiles.width}x{tiles.height}", None))
-    return found
-
-
-def _is_labelled(start: str, labels: Mapping[str, JsonValue], infotexts: tuple[str, ...]) -> bool:
-    names = [*labels, *(parse_infotext(infotexts[0]).fields if infotexts else ())]
-    return any(name.startswith(start) for name in names)
-
-
-def _has_more_tiles(tiles: Tiles, compiled: Compiled) -> bool:
-    """Tell whether an image is larger than a tile for certain: with a single one the script switches itself off."""
-    body = compiled.call.body
-    if body.get("script_name"):
-        return False
-    low, high = _TILE_BOUNDS
-    pairs = ((body.get("width"), tiles.width), (body.get("height"), tiles.height))
-    return any(
-        isinstance(side, int) and side // _LATENT_PX > min(max(tile // _LATENT_PX, low), high) for side, tile in pairs
-    )
+    """Record what scripts say they did otherwise, or say nothing of."""
+    text = parse_infotext(read.infotexts[0]) if read.infotexts else Infotext()
+    told = told_by_scripts(request, compiled, {**text.fields, **labels})
+    return [
+        Change(one.field, one.asked, None if one.applied is None else _safe(one.applied))
+        for one in told
+        if one.applied is None or not _is_same(one.field, one.asked, one.applied)
+    ]
 
 
 def _unit_changes(field: str, unit: ControlNet, text: str) -> list[Change]:
@@ -171,9 +150,17 @@ def _unit_changes(field: str, unit: ControlNet, text: str) -> list[Change]:
     # The extension finds a model by a part of its name.
     if model and model_stem(unit.model) not in model_stem(model[1].strip()):
         found.append(Change(f"{field}.model", unit.model, _safe(model[1].strip())))
+    module = _CONTROL_MODULE.search(text)
+    if module and _plain(module[1]) != _plain(unit.module):
+        found.append(Change(f"{field}.module", unit.module, _safe(module[1].strip())))
     if weight and not _is_same("weight", unit.weight, _number(weight[1])):
         found.append(Change(f"{field}.weight", unit.weight, _safe(weight[1])))
     return found
+
+
+def _plain(module: str) -> str:
+    """Return a preprocessor's name as both of its spellings, on pages and over HTTP, come to."""
+    return module.strip().casefold().replace(" ", "_")
 
 
 def _is_same(name: str, asked: JsonValue, applied: JsonValue) -> bool:

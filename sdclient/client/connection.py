@@ -18,7 +18,6 @@ from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
     BadReplyError,
     CodecError,
-    ConfigurationError,
     DeadlineError,
     MissingRouteError,
     NotSentError,
@@ -300,7 +299,9 @@ class Connection:
         dialect = self.dialect
         facts = ServerFacts(dialect.name, self._version, options=self.read_options())
         if self._is_named and facts.options is not None:
-            self._refuse_stranger(dialect, facts.options)
+            from sdclient.dialects.detect import refuse_stranger
+
+            refuse_stranger(dialect, facts.options, server=self.address.base_url)
         return replace(
             facts,
             models=self.names("models", "title", "model_name", "filename", "sha256", "hash"),
@@ -316,21 +317,6 @@ class Connection:
         from sdclient.dialects import detect_server
 
         return detect_server(self._look, server=self.address.base_url)
-
-    def _refuse_stranger(self, dialect: Dialect, options: Mapping[str, JsonValue]) -> None:
-        """Refuse to speak a language that the server plainly does not: it would take half of it for something else.
-
-        Raises:
-            ConfigurationError: If its options are those of a program that is no relative of the one named.
-        """
-        from sdclient.dialects.detect import another_program, is_relative
-
-        found = another_program(dialect, options)
-        if found is not None and not is_relative(dialect, found):
-            raise ConfigurationError(
-                f"dialect {dialect.name!r} for {self.address.base_url}: {found.title} answers there, by its options; "
-                f"leave the dialect out, or name {found.name!r}"
-            )
 
     def _look(self, path: str) -> object:
         """Return what a GET finds, to tell servers apart; None where there is nothing of use."""

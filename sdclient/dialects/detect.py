@@ -27,7 +27,7 @@ from sdclient.dialects.forge import Forge
 from sdclient.dialects.koboldcpp import KoboldCpp
 from sdclient.dialects.sdcpp import SdCpp
 from sdclient.dialects.sdnext import SdNext
-from sdclient.errors import WrongServerError
+from sdclient.errors import ConfigurationError, WrongServerError
 
 __all__ = [
     "OPTIONS_PATH",
@@ -37,7 +37,7 @@ __all__ = [
     "another_program",
     "detect",
     "detect_server",
-    "is_relative",
+    "refuse_stranger",
 ]
 
 Ask: TypeAlias = Callable[[str], object]
@@ -129,9 +129,24 @@ def another_program(spoken: Dialect, options: Mapping[str, JsonValue]) -> Dialec
     return None if found is None or isinstance(spoken, type(found)) else found
 
 
-def is_relative(one: Dialect, other: Dialect) -> bool:
-    """Tell whether two programs descend from one, so that each understands most of what is said to the other."""
-    return bool(set(type(one).__mro__) & set(type(other).__mro__) - {object})
+def refuse_stranger(spoken: Dialect, options: Mapping[str, JsonValue], *, server: str) -> None:
+    """Refuse to speak a language that the server plainly does not: it would take half of it for something else.
+
+    Args:
+        spoken: The dialect that somebody named.
+        options: The server's options.
+        server: The server's address, for the message.
+
+    Raises:
+        ConfigurationError: If the options are those of a program that is no relative of the one named. A relative
+            understands most of what is said to it.
+    """
+    found = another_program(spoken, options)
+    if found is not None and not set(type(spoken).__mro__) & set(type(found).__mro__) - {object}:
+        raise ConfigurationError(
+            f"dialect {spoken.name!r} for {server}: {found.title} answers there, by its options; "
+            f"leave the dialect out, or name {found.name!r}"
+        )
 
 
 def _by_options(options: object) -> Dialect | None:

@@ -173,6 +173,7 @@ def _labels(settled: Settled) -> JsonObject:
         labels["Hires steps"] = _unless(values["hr_second_pass_steps"], 0)
         labels[hires.label[0]] = hires.label[1]
     labels.update(settled.effects.labels or {})
+    labels.update(settled.selected.labels if settled.selected else {})
     return {key: value for key, value in labels.items() if value is not None or key == "Seed"}
 
 

@@ -20,6 +20,7 @@ __all__ = ["Effects", "Selected", "always_on", "script_info", "select_script"]
 
 _UPSCALE_GRID_PX = 64
 _LATENT_PX = 8
+_SIDES = ("tile_width", "tile_height")
 # Control images inside the arguments are long, and change pixels by other ways than the digest.
 _DIGEST_CHARS = 4000
 
@@ -53,11 +54,13 @@ class Selected:
         size_px: Width and height of the result.
         images: How many images it gives back.
         digest: Its arguments, since they change pixels.
+        labels: What it writes into the generation text.
     """
 
     size_px: tuple[int, int]
     images: int
     digest: str
+    labels: Mapping[str, JsonValue]
 
 
 # --- always-on scripts ---------------------------------------------------------------------------------------------------
@@ -107,17 +110,20 @@ def _controlled(effects: Effects, index: int, unit: Unit, init: Image.Image | No
 
 
 def _integrated_labels(args: Mapping[str, list[JsonValue]]) -> dict[str, str]:
-    """Tell of the extensions that Forge has built in, with the names their arguments have in the table."""
-    labels: dict[str, str] = {}
-    for title, part in (("multidiffusion integrated", "tiled_diffusion"), ("never oom integrated", "tiled_vae")):
-        values = args.get(title, [])
-        names = [
-            str(row).split(" ", 1)[0] for row in array_at(load("extensions"), part, "forge_equivalent", "args_order")
-        ]
-        given = {name: value for name, value in zip(names, values, strict=False) if not isinstance(value, (list, dict))}
-        if any(given.get(name) is True for name in names if name.endswith("enabled")):
-            labels |= {f"{title.split(' ')[0]} {name}": str(value) for name, value in given.items()}
-    return labels
+    """Tell of the tiles that Forge has built in; its Never OOM writes nothing."""
+    order = array_at(load("extensions"), "tiled_diffusion", "forge_equivalent", "args_order")
+    values = dict(
+        zip((str(row).split(" ", 1)[0] for row in order), args.get("multidiffusion integrated", []), strict=False)
+    )
+    if values.get("enabled") is not True:
+        return {}
+    return {label: str(value) for label, value in _told("forge_tiled_diffusion", values).items()}
+
+
+def _told(script: str, values: JsonObject) -> JsonObject:
+    """Give what a script writes of its arguments, by its labels."""
+    labels = object_at(load("labels"), script, "labels")
+    return {str(label): values[name] for name, label in labels.items() if name in values}
 
 
 def _tile_values(args: Mapping[str, list[JsonValue]]) -> JsonObject:
@@ -182,8 +188,9 @@ def select_script(
     if name == "sd upscale":
         _need(name, args, 4)
         factor = _strict_float(args[3])
-        _upscaler_by_index_or_name(install, args[2])
-        return Selected((int(init.width * factor), int(init.height * factor)), 1, digest)
+        upscaler = _upscaler_by_index_or_name(install, args[2])
+        told = _told("sd_upscale", {"upscaler_index": upscaler, "overlap": args[1]})
+        return Selected((int(init.width * factor), int(init.height * factor)), 1, digest, told)
     rows = (
         _sdnext_rows() if name == "sd ultimate upscale" else array_at(load("extensions"), "ultimate_sd_upscale", "args")
     )
@@ -191,11 +198,14 @@ def select_script(
         # Arguments fill a slice of one long list here; SD.Next fills its own in by index, so that a few are enough.
         _need(name, args, len(rows))
     named = _named(rows, args)
-    _upscaler_by_index_or_name(install, int(_strict_float(named["upscaler_index"])))
+    upscaler = _upscaler_by_index_or_name(install, int(_strict_float(named["upscaler_index"])))
     if not _strict_float(named["tile_width"]) and not _strict_float(named["tile_height"]):
         raise ZeroDivisionError("float division by zero")
     images = 2 if _strict_float(named["seams_fix_type"]) else 1
-    return Selected(_ultimate_size(named, values, init), images, digest)
+    sides = {side: named[side] or named[other] for side, other in (_SIDES, _SIDES[::-1])}
+    # What SD.Next's own copy writes is in no table.
+    told = {} if name == "sd ultimate upscale" else {**named, **sides, "upscaler_index": upscaler}
+    return Selected(_ultimate_size(named, values, init), images, digest, _told("ultimate_sd_upscale", told))
 
 
 def _sdnext_rows() -> list[JsonValue]:
@@ -221,12 +231,13 @@ def _need(name: str, args: Sequence[JsonValue], count: int) -> None:
         raise TypeError(f"{name}: run() missing {count - len(args)} required positional arguments")
 
 
-def _upscaler_by_index_or_name(install: Install, value: JsonValue) -> None:
+def _upscaler_by_index_or_name(install: Install, value: JsonValue) -> str:
     if isinstance(value, str):
         if not install.has_upscaler(value):
             raise IndexError("list index out of range")
-    else:
-        install.upscalers[int(_strict_float(value))]  # IndexError is the answer
+        return value
+    # IndexError is the answer.
+    return str(install.upscalers[int(_strict_float(value))]["name"])
 
 
 # --- what GET script-info tells --------------------------------------------------------------------------------------------

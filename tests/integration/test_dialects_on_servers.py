@@ -79,8 +79,11 @@ def test_the_last_image_of_the_upscale_script_is_the_result(name: str) -> None:
     with Simulator(name) as server:
         result = Client(server.url).img2img(image(), request)
 
+    labels = result.info["extra_generation_params"]
     assert result.image.size == (256, 384)
     assert len(result.maps) == 1
+    assert not [change for change in result.changed if change.field != "format"]
+    assert labels.get("Ultimate SD upscale upscaler") == (None if name == "sdnext" else "Lanczos")
 
 
 def test_an_error_names_the_field_in_our_spelling() -> None:

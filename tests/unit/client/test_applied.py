@@ -96,8 +96,10 @@ UNIT = ControlNet(model="control_tile", module="tile_resample", weight=0.5)
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        pytest.param({"ControlNet 0": "Module: tile, Model: control_tile [a1], Weight: 0.5, x: y"}, {}, id="used"),
-        pytest.param({"ControlNet 0": 'Module: tile, Model: "control_tile", Weight: 0.5'}, {}, id="quoted"),
+        pytest.param(
+            {"ControlNet 0": "Module: Tile Resample, Model: control_tile [a1], Weight: 0.5, x: y"}, {}, id="used"
+        ),
+        pytest.param({"ControlNet 0": 'Module: tile_resample, Model: "control_tile", Weight: 0.5'}, {}, id="quoted"),
         pytest.param({}, {"controls[0]": None}, id="not used"),
         pytest.param({"ControlNet Enabled": "True"}, {}, id="an old extension"),
         pytest.param({"ControlNet 0": 7}, {}, id="nonsense"),
@@ -105,6 +107,9 @@ UNIT = ControlNet(model="control_tile", module="tile_resample", weight=0.5)
             {"ControlNet 0": "Model: canny [b], Weight: 1.0"},
             {"controls[0].model": "canny [b]", "controls[0].weight": "1.0"},
             id="another",
+        ),
+        pytest.param(
+            {"ControlNet 0": "Module: none, Model: control_tile [a1]"}, {"controls[0].module": "none"}, id="no module"
         ),
     ],
 )
