@@ -3,7 +3,8 @@
 import base64
 
 from sdclient.dialects import DIALECTS, ServerFacts
-from sdclient.dialects.showing import IMAGE_STANDS_HERE, calls_of, compile_for_show, shortened
+from sdclient.dialects.base import TASK_KEY
+from sdclient.dialects.showing import IMAGE_STANDS_HERE, TASK_STANDS_HERE, calls_of, compile_for_show, shortened
 from sdclient.schemas import Enlarge, Img2Img, Txt2Img
 
 A1111 = DIALECTS["a1111"]
@@ -13,16 +14,21 @@ FACTS = ServerFacts("a1111")
 def test_calls_come_in_the_order_of_sending() -> None:
     request = Txt2Img(prompt="a fox", model="m", seed=7, enlarge=Enlarge(model="u"))
 
-    first, second = calls_of(compile_for_show(request, A1111, FACTS))
+    first, second = calls_of(compile_for_show(request, A1111, FACTS), A1111)
 
     assert (first["method"], first["path"]) == ("POST", "/sdapi/v1/txt2img")
-    assert first["body"] == {"prompt": "a fox", "seed": 7, "override_settings": {"sd_model_checkpoint": "m"}}
+    assert first["body"] == {
+        "prompt": "a fox",
+        "seed": 7,
+        "override_settings": {"sd_model_checkpoint": "m"},
+        TASK_KEY: TASK_STANDS_HERE,
+    }
     assert second["path"] == "/sdapi/v1/extra-single-image"
     assert second["body"]["image"] == IMAGE_STANDS_HERE
 
 
 def test_a_seed_is_drawn_as_a_client_would() -> None:
-    bodies = [calls_of(compile_for_show(Txt2Img(model="m"), A1111, FACTS))[0]["body"] for _ in range(2)]
+    bodies = [calls_of(compile_for_show(Txt2Img(model="m"), A1111, FACTS), A1111)[0]["body"] for _ in range(2)]
 
     assert bodies[0]["seed"] != bodies[1]["seed"]
 
@@ -30,19 +36,19 @@ def test_a_seed_is_drawn_as_a_client_would() -> None:
 def test_overlays_are_merged() -> None:
     request = Txt2Img(seed=1, overlays={"a1111": {"steps": 9}, "drawthings": {"steps": 5}})
 
-    assert calls_of(compile_for_show(request, A1111, FACTS))[0]["body"]["steps"] == 9
+    assert calls_of(compile_for_show(request, A1111, FACTS), A1111)[0]["body"]["steps"] == 9
 
 
 def test_an_image_is_cut_short_unless_it_is_wanted_whole(png) -> None:
     compiled = compile_for_show(Img2Img(model="m", seed=1, init_image=png(128, 64)), A1111, FACTS)
 
-    [short] = calls_of(compiled)
-    [whole] = calls_of(compiled, whole=True)
+    [short] = calls_of(compiled, A1111)
+    [whole] = calls_of(compiled, A1111, whole=True)
 
     [text] = short["body"]["init_images"]
     assert text.startswith("iVBORw0KGgo")
     assert text.endswith(" characters)")
-    assert whole["body"] == dict(compiled.call.body)
+    assert whole["body"] == {**compiled.call.body, TASK_KEY: TASK_STANDS_HERE}
 
 
 def test_an_image_that_is_still_to_come_is_a_blank_of_the_requests_size() -> None:
