@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,10 @@ import click
 
 from sdclient.batch.differences import differences
 from sdclient.batch.folder import STATE_FOLDER
-from sdclient.batch.plan import job_seed
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import say
 from sdclient.errors import ConfigurationError
-from sdclient.planning import JobList
 from sdclient.recipes.canvas import (
     MIN_COLOURS,
     PAYLOAD,
@@ -28,13 +25,8 @@ from sdclient.recipes.canvas import (
     Canvas,
     Slice,
     SliceRules,
-    choose_slice,
-    given_slice,
-    keep_slice,
-    number_slices,
     open_canvas,
     parse_strengths,
-    plan_slice,
     read_slice,
     recorded_request,
     slice_name,
@@ -42,6 +34,7 @@ from sdclient.recipes.canvas import (
     strengths_of,
 )
 from sdclient.recipes.canvas_documents import build_documents
+from sdclient.recipes.canvas_wishes import Numbered, NumberTakenError, Wish, parse_place
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
@@ -49,39 +42,9 @@ from sdclient.schemas.sets import apply_sets
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_PLACE = re.compile(r"(?:(.+):)?\s*(\d{1,9})\s*,\s*(\d{1,9})", re.DOTALL)
 _MAX_COLOURS = 256
 """More than any canvas of pixel art has; r/Place had 16 to 32."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What slices are wanted.
-
-    Attributes:
-        canvases: The images to take them from.
-        rules: How they are chosen and drawn over.
-        places: Given places as (canvas, x, y); none means anywhere.
-        recorded: A slice of before that is made again; None for new ones.
-    """
-
-    canvases: tuple[Canvas, ...]
-    rules: SliceRules
-    places: tuple[tuple[Canvas, int, int], ...] = ()
-    recorded: Slice | None = None
-
-    def slices(self, seed: int, rounds: range) -> list[tuple[Canvas, Slice]]:
-        """Return the slices of some rounds: one each, or one for every given place."""
-        if self.recorded is not None:
-            return [(self.canvases[0], self.recorded)]
-        return [one for number in rounds for one in self._round(job_seed(seed, "slice", str(number)))]
-
-    def _round(self, seed: int) -> list[tuple[Canvas, Slice]]:
-        if self.places:
-            return [(canvas, given_slice(canvas, self.rules, (x, y), seed)) for canvas, x, y in self.places]
-        chosen = choose_slice(self.canvases, self.rules, seed)
-        return [(next(one for one in self.canvases if one.sha256 == chosen.canvas_sha256), chosen)]
 
 
 @click.command(
@@ -149,9 +112,9 @@ def command(
     strengths = strengths_of(request, passes) if strength is None else parse_strengths(strength, passes)
     rules = SliceRules(spec_of(request), strengths, slice_px, min_colours, by_area)
     canvases = tuple(_open(path) for path in images)
-    wish = Wish(canvases, rules, _places(places, canvases))
+    wish = Wish(canvases, rules, tuple(parse_place(text, canvases) for text in places))
     if recorded is not None:
-        wish = _recorded(wish, recorded)
+        wish = wish.again(recorded)
     end(_rounds(out, wish, Company(urls), running, seed=seed, count=count))
 
 
@@ -191,7 +154,7 @@ def _rounds(out: Path, wish: Wish, company: Company, running: RunningOptions, *,
     while True:
         run = _unfinished(out) if seed is None and wish.recorded is None else None
         if run is None:
-            code = _new(out, wish, wish.slices(chosen_seed, rounds), company, running)
+            code = _new(out, wish, partial(wish.slices, out, chosen_seed, rounds), company, running)
         else:
             code = _work(run, company, running)
         if code or running["dry_run"] or running["as_json"] or not _wants_more():
@@ -199,36 +162,16 @@ def _rounds(out: Path, wish: Wish, company: Company, running: RunningOptions, *,
         rounds = range(rounds.stop, rounds.stop + 1)
 
 
-def _new(
-    out: Path, wish: Wish, slices: Sequence[tuple[Canvas, Slice]], company: Company, running: RunningOptions
-) -> int:
+def _new(out: Path, wish: Wish, choose: Callable[[], list[Numbered]], company: Company, running: RunningOptions) -> int:
     """Plan slices, put down what they are once nothing stands in the way, and work."""
-    listed = JobList()
-    numbered = list(zip(number_slices(out, [chosen for _, chosen in slices]), slices, strict=True))
-    for number, (canvas, chosen) in numbered:
-        plan_slice(listed, wish.rules, number, chosen)
-        say(_told(number, canvas, chosen, wish.rules.size_px))
-
-    def keep() -> None:
-        kept = [keep_slice(out, canvas, chosen, wish.rules, first=number) for number, (canvas, chosen) in numbered]
-        if kept != [number for number, _ in numbered]:
-            raise NumberTakenError(f"{out}: another command took a number for its slice at the same moment")
-
+    slices = choose()
+    for one in slices:
+        say(str(one))
     try:
-        return _work(Run(out).add_jobs(listed), company, running, keep)
+        return _work(Run(out).add_jobs(wish.plan(slices)), company, running, partial(wish.keep, out, slices))
     except NumberTakenError:
         # Now they have numbers of their own.
-        return _new(out, wish, slices, company, running)
-
-
-def _told(number: int, canvas: Canvas, chosen: Slice, size_px: int) -> str:
-    steps = ", ".join(f"{strength:g}" for strength in chosen.strengths)
-    where = f"{chosen.x_px},{chosen.y_px} of {canvas.name}"
-    return f"slice {slice_name(number)}: {where}, enlarged to {size_px}x{size_px}, strengths {steps}"
-
-
-class NumberTakenError(ConfigurationError):
-    """Another command gave a slice the number that was planned for one of ours."""
+        return _new(out, wish, choose, company, running)
 
 
 def _work(run: Run, company: Company, running: RunningOptions, keep: Callable[[], None] = lambda: None) -> int:
@@ -268,35 +211,3 @@ def _wants_more() -> bool:
         say()
         return False
     return str(answer).strip().casefold() not in ("", "n", "no")
-
-
-def _places(texts: Sequence[str], canvases: Sequence[Canvas]) -> tuple[tuple[Canvas, int, int], ...]:
-    return tuple(_place(text, canvases) for text in texts)
-
-
-def _place(text: str, canvases: Sequence[Canvas]) -> tuple[Canvas, int, int]:
-    match = _PLACE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigurationError(
-            f"--slice {text[:60]!r}: write X,Y, or IMAGE:X,Y, in pixels from the upper left corner"
-        )
-    name, x, y = match.groups()
-    found = [one for one in canvases if name is None or one.name == Path(name).name]
-    if len(found) != 1:
-        known = ", ".join(one.name for one in canvases)
-        raise ConfigurationError(f"--slice {text[:60]!r}: say on which canvas, as IMAGE:X,Y; given are {known}")
-    return found[0], int(x), int(y)
-
-
-def _recorded(wish: Wish, chosen: Slice) -> Wish:
-    """Return the wish for a slice of before; its canvas must be one of those given, byte for byte."""
-    canvas = next((one for one in wish.canvases if one.sha256 == chosen.canvas_sha256), None)
-    if canvas is None:
-        given = ", ".join(one.name for one in wish.canvases)
-        raise ConfigurationError(
-            f"--again: that slice was taken from {chosen.canvas} (sha256 {chosen.canvas_sha256[:12]}...), "
-            f"and none of {given} is that file"
-        )
-    rules = replace(wish.rules, strengths=chosen.strengths, slice_px=chosen.slice_px, min_colours=1)
-    again = replace(given_slice(canvas, rules, (chosen.x_px, chosen.y_px), chosen.seed), seeds=chosen.seeds)
-    return replace(wish, canvases=(canvas,), rules=rules, recorded=again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -58,7 +57,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--bake-set", "bake_sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
 @click.option("--no-bake", is_flag=True, help="Leave drawing over out.")
 @click.option(
-    "--cutouts", metavar="MODEL", help="vit_b, vit_l, vit_h, a checkpoint file, classical, or none. Left out, it asks."
+    "--cutouts",
+    metavar="MODEL",
+    help="vit_b, vit_l, vit_h, a checkpoint file, classical, or none. Left out, it asks; with --plan, none.",
 )
 @click.option(
     "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new study; each image's follows from it."
@@ -106,7 +107,7 @@ def command(
         say("the queue is empty; nothing to do")
         return
     _print_queue(queue)
-    segmenter = _segmenter(cutouts, may_ask=plan is None or sys.stdin.isatty())
+    segmenter = _segmenter(cutouts, may_ask=plan is None)
     run = open_run(out, run_seed)
     before = len(run.jobs())
     payloads = StudyPayloads(generate, bake, segmenter)
@@ -225,7 +226,7 @@ def _segmenter(model: str | None, *, may_ask: bool) -> SegmentSettings | None:
         except AnswersEndedError:
             # The answers came from a file, which may well end with the queue.
             pass
-    say("no cut-outs are made: nobody is there to ask; say --cutouts vit_b, classical or none")
+    say("no cut-outs are made, as none were asked for; say --cutouts vit_b, classical or none")
     return None
 
 

@@ -64,7 +64,7 @@ def test_a_queue_typed_into_a_pipe_is_printed_back_and_made(cli: CommandLine, dr
     assert ended.code == 0
     assert "   1.  Croatian\n" in ended.stderr
     assert "  1.  Italian  family   2\n  2.  Greek    working  1\n" in ended.stderr
-    assert "no cut-outs are made: nobody is there to ask" in ended.stderr
+    assert "no cut-outs are made, as none were asked for" in ended.stderr
     assert tree(cli.folder / "STUDY") == [
         "baked/Greek/working/Greek_working_1_1_upscaled_1.png",
         "baked/Italian/family/Italian_family_1_1_upscaled_1.png",
@@ -152,8 +152,21 @@ def test_a_plan_file_needs_no_answers_and_makes_no_cutouts_unasked(cli: CommandL
     ended = cli("nations", "--plan", planned(cli), "--out", "STUDY", "--url", draw_things.url, "--no-bake", *SMALL)
 
     assert ended.code == 0
-    assert "no cut-outs are made: nobody is there to ask; say --cutouts vit_b, classical or none" in ended.stderr
+    assert "no cut-outs are made, as none were asked for; say --cutouts vit_b, classical or none" in ended.stderr
     assert posts(draw_things) == ["txt2img", "txt2img"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_plan_file_asks_nothing_at_a_terminal_either(cli: CommandLine, draw_things: Simulator) -> None:
+    """Started in the evening and left alone, a question would still be there in the morning."""
+    command = ("nations", "--plan", planned(cli), "--out", "STUDY", "--url", draw_things.url, "--no-bake", *SMALL)
+
+    with Terminal(cli, *command) as terminal:
+        terminal.until("no cut-outs are made, as none were asked for")
+        terminal.until("2 of 2 jobs done")
+        code = terminal.ended()
+
+    assert code == 0
 
 
 def test_the_same_queue_again_sends_nothing_and_a_larger_one_the_rest(cli: CommandLine, a1111: Simulator) -> None:
