@@ -18,7 +18,7 @@ from sdclient.batch.beats import Watcher, parse_beat, read_beats
 from sdclient.batch.claims import CLAIMED, Epoch, Standing, is_token, standing
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import Job, Plan
-from sdclient.batch.survey import Counts, dependents, survey, tally
+from sdclient.batch.survey import Counts, count_redone, dependents, survey, tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Board:
         self._done: set[str] = set()
         self._standings: dict[str, Standing] = {}
         self._states: Counter[str] = Counter()
+        self._redone = 0
         self._claims: dict[str, tuple[Epoch, ...]] = {}
         self._mine: set[str] = set()
         self._touched: set[str] = set()
@@ -97,6 +98,7 @@ class Board:
         done &= plan.jobs.keys()
         # Outside the lock: with a hundred thousand jobs this takes a while, and lanes must not wait for it.
         standings = survey(plan.jobs, done, claims, self._is_stale)
+        redone = count_redone(plan.jobs, done)
         others = self._kinds_of_others(beats)
         with self._changed:
             self._plan, self._others = plan, others
@@ -104,6 +106,7 @@ class Board:
             self._keep_newer(standings, claims)
             self._standings, self._claims = standings, claims
             self._states = Counter(one.state for one in standings.values())
+            self._redone = redone
             self._list_ready()
             self._note_change()
             return [job for job in claims if job in self._done and job not in self._mine]
@@ -288,4 +291,4 @@ class Board:
     def counts(self) -> Counts:
         """Count the jobs by where they stand."""
         with self._changed:
-            return tally(len(self._plan.jobs), len(self._done), self._states)
+            return tally(len(self._plan.jobs), len(self._done), self._states, redone=self._redone)

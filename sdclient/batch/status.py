@@ -66,4 +66,4 @@ def read_status(folder: RunFolder) -> RunStatus:
     standings = survey(jobs, done, claims, lambda epoch: epoch.owner in gone)
     aside = {jobs[job].place: one.words for job, one in standings.items() if one.state == "set_aside"}
     workers = tuple(WorkerStatus(token[:8], beat.label, token in gone) for token, beat in beats.items())
-    return RunStatus(count(len(jobs), len(done & jobs.keys()), standings.values()), workers, aside)
+    return RunStatus(count(jobs, done, standings.values()), workers, aside)

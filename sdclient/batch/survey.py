@@ -8,12 +8,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 
 from sdclient.batch.claims import FRESH, MAX_FAILED, End, Epoch, Standing, standing
-from sdclient.batch.plan import Job
+from sdclient.batch.plan import Job, latest_jobs
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many jobs stand where; the five always add up to ``jobs``.
+
+    A job that is done over again counts once, as its latest revision stands.
 
     Attributes:
         jobs: In the plan.
@@ -102,16 +104,29 @@ def _in_vain(needed: Job | None, above: Standing | None) -> Standing:
     return Standing("set_aside", None, 0, End("set_aside", "InputSetAside", text))
 
 
-def count(jobs: int, done: int, standings: Iterable[Standing]) -> Counts:
+def count(jobs: Mapping[str, Job], done: AbstractSet[str], standings: Iterable[Standing]) -> Counts:
     """Add up standings."""
-    return tally(jobs, done, Counter(one.state for one in standings))
+    found = done & jobs.keys()
+    return tally(len(jobs), len(found), Counter(one.state for one in standings), redone=count_redone(jobs, found))
 
 
-def tally(jobs: int, done: int, states: Mapping[str, int]) -> Counts:
-    """Put counts together from the number of open jobs in each state."""
+def count_redone(jobs: Mapping[str, Job], done: AbstractSet[str]) -> int:
+    """Return how many done jobs have given their places to a later revision, done or not."""
+    return len(done - latest_jobs(jobs).keys())
+
+
+def tally(jobs: int, done: int, states: Mapping[str, int], *, redone: int = 0) -> Counts:
+    """Put counts together from the number of open jobs in each state.
+
+    Args:
+        jobs: In the plan.
+        done: Of these, committed.
+        states: How many of the others stand where.
+        redone: Of the done ones, those that a later revision has taken the place of: one place counts once.
+    """
     return Counts(
-        jobs,
-        done,
+        jobs - redone,
+        done - redone,
         failed=states.get("failed", 0),
         set_aside=states.get("set_aside", 0),
         claimed=states.get("claimed", 0),

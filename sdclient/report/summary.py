@@ -11,7 +11,7 @@ from statistics import median
 from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Plan
+from sdclient.batch.plan import Plan, latest_jobs
 from sdclient.batch.record import Record
 from sdclient.report.gallery import shortened
 from sdclient.report.history import figure, make_axis, read_lanes
@@ -29,7 +29,7 @@ _OTHER = object()
 
 def summarise_requests(plan: Plan) -> tuple[RequestSummary, ...]:
     """Return one summary for each spec that jobs of the plan use, in the order of their first job."""
-    used = Counter((job.kind, job.spec) for job in plan.jobs.values())
+    used = Counter((job.kind, job.spec) for job in latest_jobs(plan.jobs).values())
     return tuple(_request(kind, jobs, plan.specs.get(spec, {})) for (kind, spec), jobs in used.items())
 
 

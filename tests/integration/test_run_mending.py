@@ -14,6 +14,7 @@ from sdclient.batch.identity import new_token
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.verify import verify
 from sdclient.errors import PlanError, RejectedError
+from sdclient.report import make_report, read_run
 from sdclient.run import Run
 from tests.practice_lane import PracticeLane, plan_jobs, work
 
@@ -89,13 +90,24 @@ class TestRedo:
         changed = {name for name in before if after[name] != before[name]}
         assert sorted(job.place for job in redone.jobs) == ["gen/a", "up/a"]
         assert meanwhile == before
-        assert (result.counts.done, result.counts.jobs) == (6, 6)
+        assert (result.counts.done, result.counts.jobs) == (4, 4)
         assert changed == {"gen/a_1.png", "up/a_1.png"}
         assert after.keys() == before.keys()
         assert kept(run) == {
             f"{chain[0].id}/a_1.png": before["gen/a_1.png"],
             f"{chain[2].id}/a_1.png": before["up/a_1.png"],
         }
+
+    @pytest.mark.usefixtures("chain")
+    def test_a_place_counts_once_before_and_after(self, run: Run) -> None:
+        run.redo("gen/a")
+        planned = run.status().counts
+        work(run.folder)
+        done = run.status().counts
+
+        assert (planned.jobs, planned.done, planned.waiting) == (4, 2, 2)
+        assert (done.jobs, done.done, done.left) == (4, 4, 0)
+        assert sum(request.jobs for request in make_report(read_run(run.folder)).requests) == 4
 
     @pytest.mark.usefixtures("chain")
     def test_what_works_on_it_gets_the_new_image(self, run: Run) -> None:
