@@ -12,10 +12,11 @@ from sdclient.batch import again
 from sdclient.batch.company import ANY, begin_on, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
+from sdclient.batch.glance import Glance, glance
 from sdclient.batch.identity import new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Lane
-from sdclient.batch.log import image_rows, read_attempts, typical_seconds, write_views
+from sdclient.batch.log import OnImages, image_rows, read_attempts, typical_seconds, write_views
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.status import RunStatus, read_status
@@ -339,6 +340,17 @@ class Run(Planner):
         rows, _ = read_attempts(self.folder)
         return typed(rows)
 
-    def write_views(self) -> list[str]:
-        """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right."""
-        return write_views(self.folder) + write_object_views(self.folder)
+    def glance(self) -> Glance:
+        """Look whether every image is at its place and as long as it was; `verify` looks into them.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+        """
+        return glance(self.folder, image_rows(self.folder, [])[1])
+
+    def write_views(self, on_images: OnImages | None = None) -> list[str]:
+        """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right.
+
+        ``on_images`` is given the rows of ``images.csv``.
+        """
+        return write_views(self.folder, on_images) + write_object_views(self.folder)

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 from statistics import median
@@ -84,6 +84,10 @@ IMAGE_COLUMNS = (
     "changed",
 )
 """Columns of ``images.csv`` before the user's own."""
+
+
+OnImages = Callable[[Sequence[Mapping[str, str]]], object]
+"""Takes the rows of ``images.csv``."""
 
 
 class AttemptLog:
@@ -301,8 +305,12 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def write_views(folder: RunFolder) -> list[str]:
+def write_views(folder: RunFolder, on_images: OnImages | None = None) -> list[str]:
     """Write ``images.csv`` and ``attempts.csv`` anew.
+
+    Args:
+        folder: The run.
+        on_images: Given the rows of ``images.csv``, for whoever needs them, too.
 
     Returns:
         A sentence for everything that was not right; a refused replace is one of them, never an error.
@@ -310,6 +318,8 @@ def write_views(folder: RunFolder) -> list[str]:
     problems: list[str] = []
     try:
         columns, rows = image_rows(folder, problems)
+        if on_images is not None:
+            on_images(rows)
         _write_csv(folder.out / "images.csv", columns, rows)
         attempts, trouble = read_attempts(folder)
         problems += trouble

@@ -32,6 +32,8 @@ from sdclient.steps.segment import SegmenterLane
 _PATIENCE = 2
 """Signals that are answered; the one after them leaves at once."""
 _SHOWN_REASONS = 5
+_MOST_GLANCED_AT = 20_000
+"""Done jobs whose records are read, each some 50 µs, before work goes on."""
 
 
 class RunningOptions(TypedDict):
@@ -83,6 +85,7 @@ def work(
     for text in run.skipped:
         say(f"left out: {text}")
     status = run.status()
+    _glance(run, status.counts, as_json=options["as_json"])
     if status.counts.left:
         for text in run.remarks:
             say(f"note: {text}")
@@ -200,6 +203,20 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
     if disk > free:
         say("  that is more than is free: it will wait when the disk is full, and go on when there is room")
+
+
+def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
+    """Say where images of a run that is entered again are not as they were made; nobody would look for days."""
+    if not counts.done:
+        return
+    if counts.done > _MOST_GLANCED_AT:
+        text = f"{counts.done} done jobs are too many to look at in passing: sdclient status {run.out} does"
+    else:
+        text = run.glance().words(run.out)
+    if text and as_json:
+        emit({"event": "remark", "message": text})
+    elif text:
+        say(f"note: {text}")
 
 
 def _title(lane: Lane) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sdclient.batch.glance import Glance, glance
 from sdclient.cli.talk import emit, say, table
 from sdclient.run import Run
 
@@ -17,14 +18,17 @@ def command(out: Path, *, as_json: bool) -> None:
     """Say where the run in OUT stands; works while it runs, from any machine that sees the folder."""
     run = Run.open(out)
     status = run.status()
-    for text in run.write_views():
+    seen: list[Glance] = []
+    for text in run.write_views(lambda rows: seen.append(glance(run.folder, rows))):
         say(f"note: {text}")
     if as_json:
-        emit(status.to_json())
+        emit({**status.to_json(), **(seen[0].to_json() if seen else {})})
         return
     counts = status.counts.to_json()
     click.echo(table([(name.replace("_", " "), str(number)) for name, number in counts.items()], indent=""))
     for worker in status.workers:
         click.echo(f"worker {worker.worker} {worker.label}{' (gone)' if worker.is_gone else ''}".rstrip())
+    for text in filter(None, (one.words(out) for one in seen)):
+        say(f"note: {text}")
     for place, why in status.set_aside.items():
         click.echo(f"set aside: {place}: {why}")

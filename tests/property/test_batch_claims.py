@@ -154,8 +154,8 @@ def test_what_needs_a_job_that_is_set_aside_is_set_aside_in_any_order_of_the_pla
     found = survey(jobs, done, claims, is_stale)
 
     assert list(found) == [job for job in jobs if job not in done]
-    for job_id, one in found.items():
-        needs = jobs[job_id].needs
+    for open_job, one in found.items():
+        needs = jobs[open_job].needs
         if needs is not None and needs not in done and (needs not in jobs or found[needs].state == "set_aside"):
             assert one.state == "set_aside"
             assert one.next_epoch is None

@@ -1,0 +1,94 @@
+"""A cheap look at the images of a run that is entered again: what is gone or has another length is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sdclient.batch.glance import Glance, glance
+from sdclient.run import Run
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+from tests.practice_lane import plan_jobs, work
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run with six images, all there."""
+    run = Run(tmp_path / "out", run_seed=1, lease_s=0.5, beat_s=0.1).save()
+    plan_jobs(run.folder, [f"gen/{name}" for name in "abcdef"])
+    work(run.folder)
+    return run
+
+
+def test_images_that_are_all_there_are_worth_no_word(run: Run) -> None:
+    seen = run.glance()
+
+    assert seen == Glance(6)
+    assert seen.words(run.out) == ""
+
+
+def test_what_is_gone_or_longer_is_named_with_what_to_do(run: Run) -> None:
+    (run.out / "gen/a_1.png").unlink()
+    (run.out / "gen/b_1.png").write_bytes(b"something else, and longer than it was")
+
+    seen = run.glance()
+
+    assert (seen.missing, seen.changed) == (("gen/a_1.png",), ("gen/b_1.png",))
+    assert seen.words(run.out).startswith("2 of 6 images are missing or changed (gen/a_1.png, …): sdclient verify ")
+
+
+def test_a_folder_that_is_gone_is_as_many_images(run: Run) -> None:
+    (run.out / "gen").rename(run.out / "moved")
+
+    assert len(run.glance().missing) == 6
+
+
+def test_an_image_that_stands_beside_one_of_the_users_is_found(run: Run) -> None:
+    job = run.jobs()[0]
+    (run.out / "gen/a_1.png").rename(run.out / f"gen/a_1~{job.id[:8]}.png")
+    (run.out / "gen/a_1.png").write_bytes(b"a file of the user's own")
+
+    assert run.glance() == Glance(6)
+
+
+def test_an_image_that_is_redone_is_held_against_its_last_record(run: Run) -> None:
+    run.redo("gen/a", new_seed=True)
+    work(run.folder)
+
+    assert run.glance() == Glance(6)
+
+
+def test_an_image_on_its_way_to_its_place_is_not_missing(run: Run) -> None:
+    (job, *_) = run.jobs()
+    (run.out / "gen/a_1.png").rename(run.folder.done_folder(job.id) / "a_1.png")
+
+    assert run.glance().missing == ()
+
+
+def test_too_many_images_are_not_looked_at_and_it_is_said(run: Run) -> None:
+    seen = glance(run.folder, [{"image": "x", "size_bytes": "1", "job": "0" * 32}] * 3, most=2)
+
+    assert seen.words(run.out).startswith("3 images are too many")
+    assert seen.to_json() == {"images": 3, "missing_images": None, "changed_images": None}
+
+
+def test_the_same_command_and_status_say_what_is_missing(cli: CommandLine, a1111: Simulator) -> None:
+    out = cli.folder / "out"
+    (cli.folder / "prompts.txt").write_text("a fox\na hare\n")
+    again = ("generate", "prompts.txt", "--out", str(out), "--url", a1111.url, "--set", "steps=1", "--set", "width=64",
+             "--set", "height=64", "--set", "inherit=true")  # fmt: skip
+    assert cli(*again).code == 0
+    whole = cli(*again)
+    next(iter(out.rglob("*.png"))).unlink()
+
+    second = cli(*again)
+    status = cli("status", str(out))
+    told = json.loads(cli("status", str(out), "--json").stdout)
+
+    assert "missing" not in whole.stderr
+    assert "1 of 2 images is missing or changed" in second.stderr
+    assert "1 of 2 images is missing or changed" in status.stderr
+    assert (told["images"], len(told["missing_images"]), told["changed_images"]) == (2, 1, [])
