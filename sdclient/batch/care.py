@@ -66,6 +66,7 @@ class Care:
         self._looking = threading.Lock()
         self._under_way = 0
         self._heard_s = clock()
+        self._has_drawn = False
         self.left_because = ""
 
     @property
@@ -152,6 +153,7 @@ class Care:
         self._refusals.good()
         self._budget.earn()
         with self._lock:
+            self._has_drawn = True
             self._heard()
             self._health.good(ticket)
 
@@ -176,6 +178,9 @@ class Care:
         self._refusals.bad(error)
         if self._refusals.is_hopeless and not self.left_because:
             self._leave(self._refusals.sentence())
+        elif verdict.effect == "leave" and self._is_first_doubt():
+            # It has drawn for us before. A proxy that stumbles looks like this, too: the next look will tell.
+            self._suffer(ticket, replace(verdict, effect="fault", at_once=True), error)
         elif verdict.effect == "leave":
             self._leave(verdict.end.message)
         elif verdict.effect in ("fault", "rest"):
@@ -186,6 +191,12 @@ class Care:
                 (self._health.good if isinstance(error, ServerError) else self._health.unknown)(ticket)
             if verdict.end.ended == "failed":
                 self._spend(verdict)
+
+    def _is_first_doubt(self) -> bool:
+        """Tell whether a server drew for us since it last seemed to be no server for us; from now on it did not."""
+        with self._lock:
+            had_drawn, self._has_drawn = self._has_drawn, False
+            return had_drawn
 
     def _suffer(self, ticket: int, verdict: Verdict, error: BaseException) -> None:
         now = self._clock()

@@ -16,15 +16,10 @@ import time
 from pathlib import Path
 
 from sdclient.batch.events import Event
-from sdclient.batch.health import HealthPolicy
-from sdclient.batch.worker import WorkerSettings
-from sdclient.client import Client, WatchPolicy
+from sdclient.client import Client
 from sdclient.run import Run
-from sdclient.simulator import Simulator
-from sdclient.steps.generate import ServerLane
-
-# For servers that answer within a second: what would be minutes elsewhere is seconds here.
-HEALTH = HealthPolicy(first_open_s=0.2, longest_open_s=1.0)
+from sdclient.simulator import FAULTS, Simulator
+from tests.impatient import IMPATIENT, ImpatientLane, spread
 
 
 def tell(value: object) -> None:
@@ -38,16 +33,9 @@ def await_start() -> None:
     sys.stdin.readline()
 
 
-class ImpatientLane(ServerLane):
-    """A server that is taken for stuck after half a second."""
-
-    def watch_policy(self) -> WatchPolicy:
-        return WatchPolicy(stall_s=0.5, interval_s=0.1)
-
-
 def serve(given: argparse.Namespace) -> None:
     """Be one server; for every line on stdin tell when requests had arrived and replies had left since the last one."""
-    faults = given.fault or []
+    faults = spread(sorted(FAULTS), given.faults)
     with Simulator(given.dialect, delay_s=given.delay, prerendered=True, faults=faults, seed=given.seed) as server:
         tell(server.url)
         seen = 0
@@ -73,7 +61,7 @@ def work(given: argparse.Namespace) -> None:
 
     await_start()
     began_s = time.monotonic()
-    run.begin(lanes, settings=WorkerSettings(health=HEALTH), listener=listen)
+    run.begin(lanes, settings=IMPATIENT if given.impatient else None, listener=listen)
     result = run.wait()
     tell(
         {
@@ -157,7 +145,7 @@ def main() -> None:
     one.add_argument("--dialect", default="a1111")
     one.add_argument("--delay", type=float, default=0.0)
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--fault", action="append")
+    one.add_argument("--faults", type=float, default=0.0, help="share of the requests that go wrong, in every way")
     one.set_defaults(be=serve)
     for name, be in (("work", work), ("emif", emif), ("webuiapi", webuiapi)):
         one = parts.add_parser(name)
