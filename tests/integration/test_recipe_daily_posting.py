@@ -496,7 +496,7 @@ def test_another_process_that_posts_is_left_alone(tmp_path: Path, painter: Simul
 
 def test_a_mark_from_another_machine_counts_as_abandoned_after_a_quarter_of_an_hour(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    posting = ledger.begin_posting(SLOT)
+    posting = ledger.begin_posting(SLOT, SIX)
     assert posting is not None
     elsewhere = replace(posting, process=replace(posting.process, boot="another machine"))
     written_s = (tmp_path / "posting").stat().st_mtime

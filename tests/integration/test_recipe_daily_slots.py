@@ -93,7 +93,7 @@ def test_a_dry_run_tells_what_no_server_would_draw(cli: CommandLine, a1111: Simu
 def test_a_dry_run_leaves_a_post_that_is_under_way_alone(tmp_path: Path, draw_things: Simulator) -> None:
     bot = Bot(tmp_path, draw_things)
     now = dt.datetime(2026, 11, 20, 6, 10, tzinfo=UTC)
-    assert Ledger(tmp_path / "daily").begin_posting(bot.daily.slot(now)) is not None
+    assert Ledger(tmp_path / "daily").begin_posting(bot.daily.slot(now), now) is not None
     before = files(tmp_path)
 
     outcome = bot.daily.foresee(now, bot.drawing)
@@ -157,6 +157,8 @@ def test_a_bot_whose_clock_steps_back_behind_a_missed_slot_posts_it_and_says_so(
         ("UTC", "Europe/Madrid", "2026-11-20T06:20", "nothing"),
         ("UTC", "Asia/Tokyo", "2026-11-20T06:20", "nothing"),
         ("UTC", "Etc/UTC", "2026-11-20T06:20", "nothing"),
+        # Begun before the part of the day that lasts in the other zone, and posted ten minutes ago.
+        ("Europe/Madrid", "UTC", "2026-11-20T06:20", "nothing"),
         # 6 o'clock in New York is another 6 o'clock: its name alone must not pass for posted.
         ("UTC", "America/New_York", "2026-11-20T11:10", "posted"),
         ("UTC", "Europe/Madrid", "2026-11-20T08:10", "posted"),
@@ -165,7 +167,7 @@ def test_a_bot_whose_clock_steps_back_behind_a_missed_slot_posts_it_and_says_so(
 def test_a_change_of_zone_neither_doubles_nor_drops_a_post(
     tmp_path: Path, draw_things: Simulator, first: str, then: str, at: str, wanted: str
 ) -> None:
-    Bot(tmp_path, draw_things, first).tick("2026-11-20T06:10")
+    Bot(tmp_path, draw_things, first, grace_s=None).tick("2026-11-20T06:10")
 
     outcome = Bot(tmp_path, draw_things, then, grace_s=None).tick(at)
 
@@ -211,9 +213,10 @@ def test_a_slot_that_was_planned_before_zones_were_told_keeps_its_plan(tmp_path:
 def test_a_post_that_was_under_way_before_zones_were_told_is_settled(tmp_path: Path, draw_things: Simulator) -> None:
     bot = Bot(tmp_path, draw_things)
     ledger = Ledger(tmp_path / "daily")
-    assert ledger.begin_posting(bot.daily.slot(dt.datetime(2026, 11, 20, 6, 10, tzinfo=UTC))) is not None
+    now = dt.datetime(2026, 11, 20, 6, 10, tzinfo=UTC)
+    assert ledger.begin_posting(bot.daily.slot(now), now) is not None
     mark = json.loads((tmp_path / "daily/posting").read_bytes())
-    del mark["zone"], mark["began"]
+    del mark["zone"], mark["began"], mark["moment"]
     (tmp_path / "daily/posting").write_text(json.dumps({**mark, "key": "2026-11-20_06"}))
 
     outcome = bot.tick("2026-11-20T06:10")

@@ -147,7 +147,7 @@ class Daily:
             closed = self._closed(slot, now)
             if closed is not None and closed.status == "missed":
                 self._ledger.miss(slot, f"first looked at {now.isoformat()}")
-            return closed or self._draw_and_post(slot, drawing)
+            return closed or self._draw_and_post(slot, drawing, now)
         except SDClientError as exc:
             return Outcome("failed", slot, f"{slot.key}: not posted: {exc}", exc)
 
@@ -196,13 +196,16 @@ class Daily:
             drawing.draw(self._run)
         return job
 
-    def _draw_and_post(self, slot: Slot, drawing: Drawing) -> Outcome:
+    def _draw_and_post(self, slot: Slot, drawing: Drawing, now: dt.datetime) -> Outcome:
         plan = self._ledger.plan(slot, lambda: self._plan(slot))
         job = self._draw(plan, drawing)
         if not self._run.folder.is_done(job.id):
             reason = self._run.status().set_aside.get(job.place, "its server did not do it")
             return Outcome("failed", slot, f"{slot.key}: no image: {reason}")
-        return self._post(slot, plan, job, self._run.folder.record(job.id))
+        posting = self._ledger.begin_posting(slot, now)
+        if posting is None:
+            return Outcome("busy", slot, f"{slot.key}: another process is posting")
+        return self._post(slot, posting, plan, job)
 
     def _plan(self, slot: Slot) -> SlotPlan:
         words = self._words.at(slot.hour)
@@ -214,11 +217,9 @@ class Daily:
 
     # Posting
 
-    def _post(self, slot: Slot, plan: SlotPlan, job: Job, record: Record) -> Outcome:
-        posting = self._ledger.begin_posting(slot)
-        if posting is None:
-            return Outcome("busy", slot, f"{slot.key}: another process is posting")
+    def _post(self, slot: Slot, posting: Posting, plan: SlotPlan, job: Job) -> Outcome:
         try:
+            record = self._run.folder.record(job.id)
             published = self._publish(posting, plan, record)
         except AnswerLostError as exc:
             return self._look(slot, posting, exc)

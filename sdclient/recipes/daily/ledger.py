@@ -1,7 +1,7 @@
 """What became of every slot: files that are created once, so that machines and crashes agree on one post a slot.
 
-Names and entries tell the time zone. After a change of zone a slot counts as posted where a post of the old zone
-began within it; entries of before, which tell none, count by date and hour.
+Names and entries tell the time zone. After a change of zone a slot counts as posted where a slot of the old zone
+began within it, or was posted within it; entries of before, which tell no zone, count by date and hour.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Posting:
         process: Who posts.
         zone: The slot's time zone; empty in marks of before.
         began: When the slot began, in UTC; empty in marks of before.
+        moment: What was taken for the present, in UTC; empty in marks of before.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Posting:
     process: ProcessIdentity
     zone: str = ""
     began: str = ""
+    moment: str = ""
 
 
 class Ledger:
@@ -125,10 +127,11 @@ class Ledger:
         """Tell whether the slot of a post that is under way has ended."""
         return any(self._path(posting.key, end).exists() for end in _OUT)
 
-    def begin_posting(self, slot: Slot) -> Posting | None:
+    def begin_posting(self, slot: Slot, moment: dt.datetime) -> Posting | None:
         """Mark the slot's post as under way; None where another post is, or the slot has ended."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
-        posting = Posting(slot.key, self.next_number(), now, own_identity(), slot.zone, slot.start.isoformat())
+        began, taken = slot.start.isoformat(), moment.astimezone(dt.timezone.utc).isoformat()
+        posting = Posting(slot.key, self.next_number(), now, own_identity(), slot.zone, began, taken)
         self._make_folder()
         if not create_exclusive(self._mark, to_json(asdict(posting)), durable=True):
             return None
@@ -166,7 +169,7 @@ class Ledger:
 
     def end(self, posting: Posting, end: End, facts: Mapping[str, object]) -> Path:
         """Note for good how the slot of a posting ended, and return where; what was noted before stays."""
-        zoned = {"zone": posting.zone, "began": posting.began} if posting.began else {}
+        zoned = {name: value for name in ("zone", "began", "moment") if (value := getattr(posting, name))}
         path = self._path(posting.key, end)
         create_whole(path, to_json({"slot": posting.key, **zoned, **facts}))
         self._path(posting.key, "missed").unlink(missing_ok=True)
@@ -213,11 +216,14 @@ class Ledger:
 
 
 def _is_of(path: Path, slot: Slot) -> bool:
-    """Tell whether an entry is of a slot, though its zone may have another name, or none."""
+    """Tell whether an entry that has another name is of a slot all the same: of another zone, or of before zones."""
     try:
-        began = from_json(path.read_bytes()).get("began")
-        if isinstance(began, str) and began.endswith("+00:00"):
-            return slot.start <= dt.datetime.fromisoformat(began) < slot.end
-    except (OSError, ValueError):
+        told = from_json(path.read_bytes())
+        if "began" not in told:
+            return path.stem == slot.zoneless
+        if told.get("zone") == slot.zone:
+            return False
+        moments = [dt.datetime.fromisoformat(str(told[name])) for name in ("began", "moment") if name in told]
+        return any(slot.start <= moment < slot.end for moment in moments)
+    except (OSError, ValueError, TypeError):
         return False
-    return path.stem == slot.zoneless
