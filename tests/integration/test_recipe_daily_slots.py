@@ -265,3 +265,29 @@ def test_a_slot_knows_its_zone_and_gives_it_to_its_name() -> None:
     slot = slot_at(dt.datetime(2026, 11, 20, 5, 10, tzinfo=UTC), (6,), open_zone("Europe/Madrid"))
 
     assert (slot.zone, slot.key, slot.zoneless) == ("Europe/Madrid", "2026-11-20_06_Europe-Madrid", "2026-11-20_06")
+
+
+# ---- seeds ----
+
+
+def test_every_slot_draws_seeds_of_its_own_and_a_second_try_draws_the_same(
+    tmp_path: Path, draw_things: Simulator
+) -> None:
+    """The original multiplied and divided three small random numbers: some seeds came often, and zero ended it."""
+    bot = Bot(tmp_path, draw_things)
+    (tmp_path / "posts").write_text("in the way")
+    failed = bot.tick("2026-11-20T06:10")
+    plan = json.loads((tmp_path / "daily/2026-11-20_06_UTC.json").read_bytes())
+    (tmp_path / "posts").unlink()
+
+    posted = [bot.tick(f"2026-11-20T{hour}:10").status for hour in ("06", "09", "12")]
+
+    entries = [
+        json.loads((tmp_path / f"daily/2026-11-20_{hour}_UTC.posted").read_bytes()) for hour in ("06", "09", "12")
+    ]
+    assert (failed.status, posted) == ("failed", ["posted"] * 3)
+    assert entries[0]["words_seed"] == plan["words_seed"]
+    for name in ("seed", "words_seed"):
+        values = {entry[name] for entry in entries}
+        assert len(values) == 3
+        assert all(0 <= value < 2**32 for value in values)
