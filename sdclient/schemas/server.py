@@ -39,11 +39,17 @@ class ReplyModel(BaseModel):
         """Read one object of a reply.
 
         Raises:
-            BadReplyError: If ``body`` is no JSON object.
+            BadReplyError: If ``body`` is no JSON object, or has a key that is no text.
         """
         if not isinstance(body, dict):
             raise BadReplyError(f"{cls.__name__}: the reply is a JSON {type(body).__name__}, not an object", 200)
-        return cls.model_validate(body)
+        try:
+            return cls.model_validate(body)
+        except ValidationError:
+            # Values that are wrong are None; only a name of half a character (a lone surrogate) comes here.
+            raise BadReplyError(
+                f"{cls.__name__}: the reply has a key that is no text; look at the server", 200
+            ) from None
 
 
 class Progress(ReplyModel):

@@ -94,3 +94,8 @@ def test_what_is_no_list_is_a_bad_reply(body: object) -> None:
 def test_what_is_no_object_is_a_bad_reply(body: object) -> None:
     with pytest.raises(BadReplyError, match="Progress: the reply is a JSON"):
         Progress.read(body)
+
+
+def test_a_key_of_half_a_character_is_a_bad_reply() -> None:
+    with pytest.raises(BadReplyError, match="no text"):
+        Progress.read({"progress": 0.5, "\ud800": 1})
