@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from sdclient.batch.folder import RunFolder
 from sdclient.batch.glance import Glance, glance
+from sdclient.batch.log import OnImages, write_views
+from sdclient.batch.status import read_status
 from sdclient.cli.talk import emit, say, table
-from sdclient.run import Run
 
 
 @click.command(epilog="Example:  sdclient status OUT --json")
@@ -16,10 +18,10 @@ from sdclient.run import Run
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def command(out: Path, *, as_json: bool) -> None:
     """Say where the run in OUT stands; works while it runs, from any machine that sees the folder."""
-    run = Run.open(out)
-    status = run.status()
+    folder = RunFolder.open(out)
+    status = read_status(folder)
     seen: list[Glance] = []
-    for text in run.write_views(lambda rows: seen.append(glance(run.folder, rows))):
+    for text in _write_views(folder, lambda rows: seen.append(glance(folder, rows))):
         say(f"note: {text}")
     if as_json:
         emit({**status.to_json(), **(seen[0].to_json() if seen else {})})
@@ -32,3 +34,13 @@ def command(out: Path, *, as_json: bool) -> None:
         say(f"note: {text}")
     for place, why in status.set_aside.items():
         click.echo(f"set aside: {place}: {why}")
+
+
+def _write_views(folder: RunFolder, on_images: OnImages) -> list[str]:
+    """Do what `Run.write_views` does; `Run` and its servers take longer to load than the run to be read."""
+    problems = write_views(folder, on_images)
+    if any(job.kind == "segment" for job in folder.read_plan().jobs.values()):
+        from sdclient.steps.objects import write_object_views
+
+        problems += write_object_views(folder)
+    return problems
