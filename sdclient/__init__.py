@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         WrongServerError,
     )
     from sdclient.images import GeneratedImage
+    from sdclient.planning import Variations, Watch
     from sdclient.run import Run
     from sdclient.schemas import (
         ADetailer,
@@ -118,6 +119,8 @@ __all__ = [
     "TransportError",
     "Txt2Img",
     "UltimateUpscale",
+    "Variations",
+    "Watch",
     "WrongServerError",
     "__version__",
 ]
@@ -155,6 +158,7 @@ _MODULES = {
         "WrongServerError",
     ),
     "images": ("GeneratedImage",),
+    "planning": ("Variations", "Watch"),
     "run": ("Run",),
     "schemas": (
         "ADetailer",

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.plan import FileInput
 from sdclient.batch.told import note_told, read_told
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.errors import ConfigurationError
 from sdclient.planning import (
+    Arrivals,
     FoundImages,
     ImageWords,
     JobList,
     LeftOut,
     Order,
     PromptRow,
+    Spec,
     Variations,
+    Watch,
     Wording,
     composed,
     find_images,
+    kind_of,
     make_variations,
     plan_folder,
     plan_prompts,
@@ -32,10 +38,11 @@ from sdclient.planning import (
     relative_root,
     summarise,
 )
-from sdclient.prompts import SIDECAR, ImagePrompts, image_rows
+from sdclient.prompts import SIDECAR, ImagePrompts, has_text, image_rows
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import GenerateSpec
+from sdclient.steps.segment import SegmentSpec
 from sdclient.steps.sizes import Fit, parse_size
 
 if TYPE_CHECKING:
@@ -46,6 +53,47 @@ Vary: TypeAlias = "Variations | Mapping[str, Sequence[object]] | None"
 """Lists of values, by field; None varies nothing."""
 
 
+PlannedFolder: TypeAlias = tuple[JobList, tuple[LeftOut, ...]]
+"""The jobs of a folder's images, and what was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder that is watched.
+
+    Attributes:
+        folder: The folder.
+        spec: What is done with its images.
+        plan: Plans images of it.
+        arrivals: Tells which have come.
+        watch: How it is watched.
+    """
+
+    folder: Path
+    spec: Spec
+    plan: Callable[[FoundImages], PlannedFolder]
+    arrivals: Arrivals
+    watch: Watch
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of jobs that may come."""
+        return frozenset({kind_of(self.spec)})
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What became of images that appeared.
+
+    Attributes:
+        jobs: How many jobs are new.
+        remarks: Sentences for people.
+    """
+
+    jobs: int
+    remarks: tuple[str, ...] = ()
+
+
 class Planner:
     """The planning half of a `Run`.
 
@@ -53,12 +101,15 @@ class Planner:
         folder: The run's folder.
         skipped: Sentences about files that were left out.
         remarks: Sentences about what was planned otherwise than people may think.
+        sources: Folders that are watched while the run works.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.skipped: list[str] = []
         self.remarks: list[str] = []
+        self.sources: list[Source] = []
+        self._followers: list[Callable[[], JobList]] = []
         self._told: set[str] = set()
 
     @property
@@ -113,6 +164,7 @@ class Planner:
         prompts: ImagePrompts = None,
         templates: Mapping[str, str] | None = None,
         vary: Vary = None,
+        watch: Watch | None = None,
     ) -> Self:
         """Plan one img2img job for every image below a folder, or one for each combination of what varies.
 
@@ -128,6 +180,8 @@ class Planner:
             templates: Texts for ``prompt`` or ``negative_prompt`` with names of columns, ``stem`` or ``folder`` in
                 braces.
             vary: Lists of values, by field; or `Variations`.
+            watch: Go on taking in images that appear while the run works, each once it is complete; None takes what
+                is there. A table of prompts is read anew for those that come.
 
         Raises:
             ConfigurationError: If a prompt cannot be read, a template names what is not there, or there would be
@@ -136,32 +190,78 @@ class Planner:
         if not isinstance(request, Img2Img):  # pyright: ignore[reportUnnecessaryIsInstance] - notebooks are not checked
             raise ConfigurationError(f"a folder is drawn over with an Img2Img, not {type(request).__name__}")
         spec = GenerateSpec(request, None if size is None else parse_size(size), fit)
-        found = self._find(Path(folder), order)
-        words = ImageWords(self._wording(request, templates, vary), self._rows(Path(folder), found, prompts, request))
-        planned = (job.place for job in self.folder.read_plan().jobs.values() if job.kind == request.kind)
-        listed, skipped = plan_folder(
-            spec, Path(folder), self.out, into=into, found=found, planned=planned, words=words
-        )
-        if prompts == SIDECAR:
-            skipped = tuple(one for one in skipped if not one.path.endswith(".txt"))
-        self._leave_out(folder, skipped)
-        self._say_versions(words.wording, listed)
-        return self.add_jobs(listed)
+        folder, wording = Path(folder), self._wording(request, templates, vary)
+
+        def plan(found: FoundImages) -> PlannedFolder:
+            words = ImageWords(wording, self._rows(folder, found, prompts, request))
+            planned = (job.place for job in self.folder.read_plan().jobs.values() if job.kind == request.kind)
+            listed, skipped = plan_folder(spec, folder, self.out, into=into, found=found, planned=planned, words=words)
+            if prompts == SIDECAR:
+                skipped = tuple(one for one in skipped if not one.path.endswith(".txt"))
+            return listed, skipped
+
+        self._say_versions(wording, self._take_in(folder, spec, plan, order, watch, needs_text=prompts == SIDECAR))
+        return self
 
     def _rows(
-        self,
-        folder: Path,
-        found: FoundImages,
-        prompts: ImagePrompts,
-        request: Img2Img,
+        self, folder: Path, found: FoundImages, prompts: ImagePrompts, request: Img2Img
     ) -> Mapping[str, PromptRow]:
-        if prompts is None:
+        if prompts is None or not found.paths:
             return {}
-        rows = image_rows(folder, found.paths, prompts)
+        # Of images that come one by one any may lack a row; of a whole folder not all can be meant to.
+        rows = image_rows(folder, found.paths, prompts, needs_one=not self.sources)
         self.remarks += rows.remarks
         if rows.missing and not request.prompt:
             self.remarks.append("what all have in common has no prompt: those images are drawn over without words")
         return rows.rows
+
+    def _take_in(
+        self,
+        folder: Path,
+        spec: Spec,
+        plan: Callable[[FoundImages], PlannedFolder],
+        order: Order,
+        watch: Watch | None,
+        *,
+        needs_text: bool = False,
+    ) -> JobList:
+        """Plan what a folder holds, and have it watched where that is asked for."""
+        if watch is None:
+            found = self._find(folder, order)
+            listed, skipped = plan(found)
+        else:
+            arrivals = Arrivals(folder, self.out, order, self.folder.settings.run_seed)
+            arrivals.trusted = self._inputs_below(folder)
+            arrivals.has_companion = has_text if needs_text else arrivals.has_companion
+            found = arrivals.first_look(watch.interval_s)
+            listed, skipped = plan(found)
+            arrivals.accept(found.paths)
+            self.sources.append(Source(folder, spec, plan, arrivals, watch))
+        self._leave_out(folder, skipped)
+        self.add_jobs(listed)
+        return listed
+
+    def _inputs_below(self, folder: Path) -> frozenset[str]:
+        root = relative_root(folder, self.out)
+        inputs = (job.input for job in self.folder.read_plan().jobs.values())
+        return frozenset(one.path for one in inputs if isinstance(one, FileInput) and one.root == root)
+
+    def plan_arrivals(self, source: Source, found: FoundImages) -> Planned:
+        """Plan images that appeared in a watched folder, and what follows them, and write the plan at once.
+
+        Raises:
+            PlanError: If one of them contradicts the plan.
+            StorageError: If the plan cannot be written.
+        """
+        skipped, remarks = len(self.skipped), len(self.remarks)
+        listed, left_out = source.plan(found)
+        self._leave_out(source.folder, left_out)
+        fresh = self.folder.add(listed.jobs, listed.specs)
+        for follow in self._followers if fresh else ():
+            after = follow()
+            fresh += self.folder.add(after.jobs, after.specs)
+        texts = [*(f"left out: {text}" for text in self.skipped[skipped:]), *self.remarks[remarks:]]
+        return Planned(len(fresh), tuple(texts))
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
         found = find_images(folder, out=self.out, order=order, seed=self.folder.settings.run_seed)
@@ -184,6 +284,7 @@ class Planner:
         prompts: Prompts | None = None,
         into: str = "",
         order: Order = "name",
+        watch: Watch | None = None,
     ) -> Self:
         """Plan one segment job for every image below a folder (`cutting.plan_cutouts` says how).
 
@@ -193,15 +294,24 @@ class Planner:
             prompts: What to cut out, by image; None cuts out everything.
             into: Folder for the cut-outs, relative to the output folder.
             order: ``name`` (2 before 10), ``newest`` first, or ``random`` by the run's seed.
+            watch: As for `add_folder`.
         """
-        found = self._find(Path(folder), order)
-        listed, skipped = plan_cutouts(Path(folder), self.out, settings, prompts=prompts, into=into, found=found)
-        self._leave_out(folder, skipped)
-        return self.add_jobs(listed)
+        folder = Path(folder)
+
+        def plan(found: FoundImages) -> PlannedFolder:
+            return plan_cutouts(folder, self.out, settings, prompts=prompts, into=into, found=found)
+
+        self._take_in(folder, SegmentSpec(settings), plan, order, watch)
+        return self
 
     def add_cutouts_of_outputs(self, settings: SegmentSettings, *, into: str = CUTOUTS) -> Self:
         """Plan one segment job for every image this run draws and does not draw over again."""
-        return self.add_jobs(plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into))
+
+        def follow() -> JobList:
+            return plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into)
+
+        self._followers.append(follow)
+        return self.add_jobs(follow())
 
     def add_jobs(self, listed: JobList) -> Self:
         """Plan jobs made elsewhere, by a recipe. Jobs that are known already are left as they are.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.batch import again
+from sdclient.batch.board import awaited_kinds
 from sdclient.batch.company import ANY, begin_on, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
@@ -30,14 +31,18 @@ from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes
 from sdclient.notebook import bar_in_notebooks
 from sdclient.planner import Planner, StrPath
+from sdclient.planning import JobList
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
 from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
 from sdclient.steps.segment import SegmenterLane, SegmentSpec
 from sdclient.tables import typed
+from sdclient.watching import FolderWatch
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_WATCH_END_S = 10.0
 
 
 class Run(Planner):
@@ -62,6 +67,7 @@ class Run(Planner):
     ) -> None:
         super().__init__(RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s))
         self._engine: ThreadsEngine | None = None
+        self._watch: FolderWatch | None = None
         self._allows_mixed = False
 
     @classmethod
@@ -74,6 +80,7 @@ class Run(Planner):
         run = cls.__new__(cls)
         Planner.__init__(run, RunFolder.open(Path(out)))
         run._engine = None  # noqa: SLF001 - our own, made without __init__
+        run._watch = None  # noqa: SLF001 - the same
         run._allows_mixed = False  # noqa: SLF001 - the same
         return run
 
@@ -102,7 +109,7 @@ class Run(Planner):
             NotSentError: If no server can be reached.
             LossError: If a server cannot do what the plan asks.
         """
-        if not self.jobs():
+        if not (self.jobs() or self.sources):
             self.folder.require_begun()
         lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
         self.losses(lanes)
@@ -131,8 +138,14 @@ class Run(Planner):
             raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
         self.save()
         self._settle(lanes)
-        self._engine = ThreadsEngine(self.folder, lanes, settings or WorkerSettings(), listener=listener)
+        settings = settings or WorkerSettings()
+        self._watch = FolderWatch(self.sources, self.plan_arrivals) if self.sources else None
+        if self._watch is not None:
+            settings = replace(settings, expected=self._watch.expected)
+        self._engine = ThreadsEngine(self.folder, lanes, settings, listener=listener)
         self._engine.start()
+        if self._watch is not None:
+            self._watch.start(self._engine)
 
     def wait(self) -> WorkerResult:
         """Wait for the end of the work."""
@@ -142,6 +155,8 @@ class Run(Planner):
         while result is None:
             # In small pieces, so that Ctrl-C gets through on every system.
             result = self._engine.wait(0.2)
+        if self._watch is not None:
+            self._watch.join(_WATCH_END_S)
         return replace(result, problems=(*result.problems, *write_object_views(self.folder)))
 
     def _wind_up(self) -> None:
@@ -208,13 +223,20 @@ class Run(Planner):
         Raises:
             LossError: If a server cannot do it, or under ``strict`` not as asked.
         """
-        return check_losses(self._open_jobs(), self.folder.read_plan().specs, lanes, strict=strict)
+        specs = dict(self.folder.read_plan().specs)
+        coming = JobList(specs=specs)
+        for source in self.sources:
+            # Images that have not come yet ask for what those that are there ask for.
+            coming.add(source.spec, "to-come")
+        return check_losses([*self._open_jobs(), *coming.jobs], specs, lanes, strict=strict)
 
     def segment_settings(self) -> SegmentSettings | None:
         """Return the settings of the plan's first open segment job; None where there is none."""
         cuts = (job for job in self._open_jobs() if job.kind in SegmenterLane.kinds)
         first = next(cuts, None)
-        return SegmentSpec.from_json(self.folder.read_plan().specs[first.spec]).settings if first else None
+        if first is not None:
+            return SegmentSpec.from_json(self.folder.read_plan().specs[first.spec]).settings
+        return next((one.spec.settings for one in self.sources if isinstance(one.spec, SegmentSpec)), None)
 
     def input_roots(self) -> tuple[str, ...]:
         """Return the input folders the plan names, relative to the output folder."""
@@ -222,8 +244,13 @@ class Run(Planner):
         return tuple(dict.fromkeys(one.root for one in inputs if isinstance(one, FileInput)))
 
     def open_kinds(self) -> frozenset[str]:
-        """Return the kinds of jobs that are not done."""
-        return frozenset(job.kind for job in self._open_jobs())
+        """Return the kinds of jobs that are not done, or may still come from a folder that somebody watches."""
+        return frozenset(job.kind for job in self._open_jobs()) | self.awaited_kinds()
+
+    def awaited_kinds(self) -> frozenset[str]:
+        """Return the kinds of jobs that may still come from folders watched here or by other workers of the run."""
+        here = frozenset[str]().union(*(source.kinds for source in self.sources))
+        return here | awaited_kinds(self.folder)
 
     def _open_jobs(self) -> list[Job]:
         done = self.folder.read_done()

@@ -38,15 +38,23 @@ class Board:
         start_at: Where in the plan to begin looking, 0 to 1. Workers beginning at different places
             seldom reach for the same job.
         clock: Monotonic seconds.
+        expected: Tells the kinds of jobs that this process may still plan.
     """
 
     def __init__(
-        self, folder: RunFolder, token: str, *, start_at: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: RunFolder,
+        token: str,
+        *,
+        start_at: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        expected: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._folder = folder
         self._token = token
         self._start_at = start_at
         self._clock = clock
+        self._expected = expected
         self._watcher = Watcher(lease_s=folder.settings.lease_s, beat_s=folder.settings.beat_s)
         self._changed = threading.Condition()
         self._plan = Plan()
@@ -258,18 +266,22 @@ class Board:
             self._note_change()
 
     def own_kinds(self) -> frozenset[str]:
-        """Return the kinds of jobs that this worker can still do."""
+        """Return the kinds of jobs that this worker can still do, and those it may still plan (``+img2img``)."""
         with self._changed:
-            return frozenset(kind for kind, lanes in self._lanes.items() if lanes > 0)
+            kinds = frozenset(kind for kind, lanes in self._lanes.items() if lanes > 0)
+        return kinds | coming(self._expected())
 
     def has_more(self, kinds: AbstractSet[str]) -> bool:
         """Tell whether a job of these kinds may still become ready.
 
         It may where somebody holds it (who may fail), and where everything it waits for can be done by a lane
         of this worker or by another living worker. Without the second a lane would wait for ever for a step
-        that nobody in the run can do, or leave while its input is being made.
+        that nobody in the run can do, or leave while its input is being made. And it may where somebody watches a
+        folder for more.
         """
         with self._changed:
+            if self._expected() & kinds or self._others & coming(kinds):
+                return True
             hands = {kind for kind, lanes in self._lanes.items() if lanes > 0} | self._others | kinds
             return any(
                 self._plan.jobs[job_id].kind in kinds and self._can_come(job_id, hands)
@@ -292,3 +304,15 @@ class Board:
         """Count the jobs by where they stand."""
         with self._changed:
             return tally(len(self._plan.jobs), len(self._done), self._states, redone=self._redone)
+
+
+def coming(kinds: AbstractSet[str]) -> frozenset[str]:
+    """Return how a beat says that jobs of these kinds may still be planned."""
+    return frozenset(f"+{kind}" for kind in kinds)
+
+
+def awaited_kinds(folder: RunFolder) -> frozenset[str]:
+    """Return the kinds of jobs that workers, living as far as one look can tell, may still plan."""
+    beats = (parse_beat(data) for data in read_beats(folder.state / "beats").values())
+    living = (beat.kinds for beat in beats if beat is not None and not beat.identity.is_certainly_gone())
+    return frozenset(kind[1:] for kinds in living for kind in kinds if kind.startswith("+"))

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class WorkerSettings:
         health: When to leave a failing server alone, and how many failures to forgive.
         patience: How to wait for a disk that is full or gone.
         scan_s: Seconds between two looks at the folder.
+        expected: Tells the kinds of jobs that this process may still plan; until there are none, lanes for them stay.
     """
 
     limit: int | None = None
@@ -57,6 +58,7 @@ class WorkerSettings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     patience: PatiencePolicy = field(default_factory=PatiencePolicy)
     scan_s: float = SCAN_S
+    expected: Callable[[], frozenset[str]] = frozenset
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,14 @@ class Worker:
             others = read_beats(folder.state / "beats")
         refuse_second_machine(folder, others)
         # Alone, in the order people planned; in company, from a place of our own, so that we seldom collide.
-        self._board = Board(folder, self.token, start_at=self._rng.random() if _any_living(others) else 0.0)
+        start_at = self._rng.random() if _any_living(others) else 0.0
+        self._board = Board(folder, self.token, start_at=start_at, expected=settings.expected)
         teller = Teller(self._board.counts, listener)
         attempts = Attempts(folder, self._board, self.token, inputs=inputs, teller=teller)
         self._shared = self._share(teller, attempts, lanes=len(lanes))
         self._pipelines = [Pipeline(lane, self._shared, self._rng) for lane in lanes]
         self._last_tick = time.monotonic()
+        self._wants_scan = False
         self._seen_claimed: set[str] = set()
         self._damaged: set[str] = set()
 
@@ -182,6 +186,18 @@ class Worker:
             for pipeline in self._pipelines:
                 pipeline.interrupt()
 
+    def look_again(self) -> None:
+        """Read the folder again at once: the plan has grown."""
+        self._wants_scan = True
+
+    def tell(self, text: str) -> None:
+        """Tell the listener something people should know."""
+        self._shared.teller.tell("remark", message=text)
+
+    def counts(self) -> Counts:
+        """Count the jobs by where they stand, as of the last scan and what was done here since."""
+        return self._board.counts()
+
     def _is_well(self) -> bool:
         """Tell whether this worker still moves: its main loop ticks, or a request is in flight."""
         since_s = time.monotonic() - self._last_tick
@@ -192,7 +208,8 @@ class Worker:
         was_fenced = False
         while not self._have_ended():
             self._last_tick = time.monotonic()
-            if self._last_tick >= next_scan:
+            if self._last_tick >= next_scan or self._wants_scan:
+                self._wants_scan = False
                 self._scan()
                 next_scan = time.monotonic() + self._scan_pause()
             if self._shared.beats.is_fenced is not was_fenced:

@@ -11,7 +11,7 @@ import click
 from sdclient.schemas.generation import DIALECT_NAMES
 
 if TYPE_CHECKING:
-    from sdclient.planning import Variations
+    from sdclient.planning import Variations, Watch
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
@@ -155,6 +155,36 @@ def order(function: F) -> F:
         show_default=True,
         help="Which image first: by name as people count (img2 before img10), the newest, or shuffled by the run's seed.",
     )(function)
+
+
+def watching(function: F) -> F:
+    """``--watch`` and ``--idle-exit``; `watch` puts them together."""
+    for option in (
+        click.option(
+            "--watch",
+            "is_watching",
+            is_flag=True,
+            help="Go on taking in images that appear in IN, each once it is complete.",
+        ),
+        click.option(
+            "--idle-exit",
+            "idle_exit_s",
+            type=click.FloatRange(min=0),
+            metavar="S",
+            help="With --watch: end after S seconds in which nothing came and nothing was left to do.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def watch(*, is_watching: bool, idle_exit_s: float | None) -> Watch | None:
+    """Return how to watch; None where that is not asked for."""
+    from sdclient.planning import Watch
+
+    if idle_exit_s is not None and not is_watching:
+        raise click.UsageError("--idle-exit says when --watch ends: give both")
+    return Watch(idle_exit_s) if is_watching else None
 
 
 def versions(function: F) -> F:

@@ -86,10 +86,11 @@ def work(
         say(f"left out: {text}")
     status = run.status()
     _glance(run, status.counts, as_json=options["as_json"])
-    if status.counts.left:
+    is_open = bool(status.counts.left or run.awaited_kinds())
+    if is_open:
         for text in run.remarks:
             say(f"note: {text}")
-    if not status.counts.left:
+    if not is_open:
         if not options["dry_run"]:
             run.note_told()
         return _sum_up(run, status.counts, None, options, was_stopped=False)
@@ -195,12 +196,14 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     say(table([(lane.name, _title(lane), ", ".join(sorted(lane.kinds & open_kinds))) for lane in lanes]))
     for one in each_loss_once(losses):
         say(str(one))
-    time_text = (
-        f"about {duration(seconds)} by what was measured here"
-        if seconds is not None
-        else "not known before the first images"
-    )
-    say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
+    if counts.left:
+        time_text = (
+            f"about {duration(seconds)} by what was measured here"
+            if seconds is not None
+            else "not known before the first images"
+        )
+        say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
+    _say_watched(run, counts)
     if disk > free:
         say("  that is more than is free: it will wait when the disk is full, and go on when there is room")
 
@@ -217,6 +220,15 @@ def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
         emit({"event": "remark", "message": text})
     elif text:
         say(f"note: {text}")
+
+
+def _say_watched(run: Run, counts: Counts) -> None:
+    for source in run.sources:
+        idle_s = source.watch.idle_exit_s
+        ends = "" if idle_s is None else f", or {duration(idle_s)} after the last work"
+        say(f"  watching {source.folder}: images are taken in as they become complete, until Ctrl-C{ends}")
+    if not (counts.left or run.sources):
+        say("  nothing to do yet; another worker watches a folder for more, and this one helps when it comes")
 
 
 def _title(lane: Lane) -> str:

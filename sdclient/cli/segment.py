@@ -103,6 +103,7 @@ def writing(function: F) -> F:
 @click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @options.order
+@options.watching
 @finding
 @choosing
 @writing
@@ -112,6 +113,8 @@ def command(
     folder: Path,
     out: Path,
     order: Order,
+    is_watching: bool,
+    idle_exit_s: float | None,
     model: str,
     device: str | None,
     points_per_side: int,
@@ -166,7 +169,8 @@ def command(
         return
     # A plan does not change: a model that cannot be opened must not enter it.
     segmenter = settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings)
-    run = Run(out).add_cutouts(folder, settings, prompts=asked_for, order=order)
+    watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
+    run = Run(out).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     look = FirstLook(run, as_json=running["as_json"])
     end(work(run, Company(segmenter=segmenter), running, after_first=look if look.is_new else None))
 

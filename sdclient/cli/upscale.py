@@ -44,6 +44,7 @@ class UpscaleOptions(RunningOptions, options.VersionOptions):
     "set with {names} in braces is filled from the columns, {stem} and {folder} ({{ is a brace).",
 )
 @options.versions
+@options.watching
 @then_options
 @options.running
 def command(
@@ -57,6 +58,8 @@ def command(
     fit: Literal["pad", "crop"],
     order: Order,
     prompts: str | None,
+    is_watching: bool,
+    idle_exit_s: float | None,
     then: Literal["segment"] | None,
     cutouts_model: str | None,
     **given: Unpack[UpscaleOptions],
@@ -69,6 +72,7 @@ def command(
         raise click.UsageError("say how: --payload bake, creative-upscale-200, or a file of your own")
     plain, words = options.wording(sets, given)
     request = apply_sets(Img2Img.load(payload), plain)
-    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, **words)
+    watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
+    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, watch=watch, **words)
     segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

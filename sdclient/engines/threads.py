@@ -10,6 +10,7 @@ from sdclient.batch.events import Listener
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
+from sdclient.batch.survey import Counts
 from sdclient.batch.worker import Worker, WorkerResult, WorkerSettings
 from sdclient.engines.awake import kept_awake
 
@@ -49,6 +50,18 @@ class ThreadsEngine:
     def is_alive(self) -> bool:
         """True while it works."""
         return self._thread is not None and self._thread.is_alive()
+
+    def counts(self) -> Counts:
+        """Count the jobs by where they stand."""
+        return self._worker.counts()
+
+    def look_again(self) -> None:
+        """Have the plan read again at once."""
+        self._worker.look_again()
+
+    def tell(self, text: str) -> None:
+        """Tell the listener something people should know."""
+        self._worker.tell(text)
 
     def wait(self, timeout_s: float | None = None) -> WorkerResult | None:
         """Wait for the end; None when the time was over before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sdclient.planning.arrivals import Arrivals, Watch
 from sdclient.planning.finding import (
     IMAGE_SUFFIXES,
     ORDERS,
@@ -14,7 +15,7 @@ from sdclient.planning.finding import (
     summarise,
 )
 from sdclient.planning.folders import ImageWords, plan_folder, refuse_none, relative_root
-from sdclient.planning.jobs import UPSCALED, JobList, Spec
+from sdclient.planning.jobs import UPSCALED, JobList, Spec, kind_of
 from sdclient.planning.lists import plan_prompts
 from sdclient.planning.rows import PromptRow, prompt_row
 from sdclient.planning.variations import Variations, make_variations, read_variations
@@ -25,6 +26,7 @@ __all__ = [
     "ORDERS",
     "TEXT_FIELDS",
     "UPSCALED",
+    "Arrivals",
     "FoundImages",
     "ImageWords",
     "JobList",
@@ -34,10 +36,12 @@ __all__ = [
     "Spec",
     "Variations",
     "Version",
+    "Watch",
     "Wording",
     "composed",
     "find_images",
     "is_request_field",
+    "kind_of",
     "make_variations",
     "named",
     "plan_folder",

@@ -17,6 +17,11 @@ UPSCALED = "_upscaled"
 Spec = GenerateSpec | SegmentSpec
 
 
+def kind_of(spec: Spec) -> str:
+    """Return the kind of a spec's jobs."""
+    return spec.request.kind if isinstance(spec, GenerateSpec) else "segment"
+
+
 @dataclass(slots=True)
 class JobList:
     """Jobs being planned, with the specs they share.
@@ -40,8 +45,7 @@ class JobList:
         columns: Mapping[str, str] | None = None,
     ) -> Job:
         """Plan one job and return it."""
-        kind = spec.request.kind if isinstance(spec, GenerateSpec) else "segment"
-        job = make_job(kind, place, self._write(spec), input=input, changes=changes, columns=columns)
+        job = make_job(kind_of(spec), place, self._write(spec), input=input, changes=changes, columns=columns)
         self.jobs.append(job)
         return job
 

@@ -40,7 +40,7 @@ class ImageRows:
     remarks: tuple[str, ...] = ()
 
 
-def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts) -> ImageRows:
+def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts, *, needs_one: bool = True) -> ImageRows:
     """Find the prompts of images.
 
     Args:
@@ -50,6 +50,7 @@ def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts) -> Imag
             may be a ``parameters`` text; ``metadata``: prompt, negative prompt and seed that the image itself tells;
             else a table (CSV or JSON lines) with a row for each image, or a mapping by the image's path; None knows
             nothing.
+        needs_one: Whether a table must have a row for one of them at least.
 
     Raises:
         ConfigurationError: If a file cannot be read, the table names no image of the folder, or one twice.
@@ -58,7 +59,7 @@ def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts) -> Imag
         return ImageRows({})
     if isinstance(source, Mapping):
         listed = [ImageRow(name, number, prompt_row(row)) for number, (name, row) in enumerate(source.items(), 1)]
-        return _from_table("prompts", listed, paths)
+        return _from_table("prompts", listed, paths, needs_one=needs_one)
     if source == SIDECAR:
         return _each(folder, paths, _beside, "have no text file beside them")
     if source == METADATA:
@@ -68,7 +69,7 @@ def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts) -> Imag
         raise ConfigurationError(
             f"--prompts {source}: no such file; write sidecar, metadata, or name a CSV or JSONL file"
         )
-    return _from_table(str(table), read_image_table(table), paths)
+    return _from_table(str(table), read_image_table(table), paths, needs_one=needs_one)
 
 
 def _each(folder: Path, paths: Iterable[str], look: Callable[[Path], PromptRow | None], nothing: str) -> ImageRows:
@@ -84,8 +85,17 @@ def _said(missing: Sequence[str], of: int, nothing: str) -> tuple[str, ...]:
     return (f"{len(missing):,} of {of:,} images {nothing} ({named(missing)}): they take what all have in common",)
 
 
+def has_text(image: Path) -> bool:
+    """Tell whether a text lies beside an image."""
+    return any(path.is_file() for path in _texts(image))
+
+
+def _texts(image: Path) -> tuple[Path, Path]:
+    return image.with_suffix(".txt"), image.with_name(image.name + ".txt")
+
+
 def _beside(image: Path) -> PromptRow | None:
-    for path in (image.with_suffix(".txt"), image.with_name(image.name + ".txt")):
+    for path in _texts(image):
         try:
             with path.open("rb") as file:
                 data = file.read(_MAX_SIDECAR_BYTES + 1)
@@ -141,7 +151,7 @@ def _row_of(fields: Mapping[str, object], where: str) -> PromptRow | None:
     return PromptRow(changes) if changes else None
 
 
-def _from_table(table: str, listed: Sequence[ImageRow], paths: Sequence[str]) -> ImageRows:
+def _from_table(table: str, listed: Sequence[ImageRow], paths: Sequence[str], *, needs_one: bool) -> ImageRows:
     find = _Names(paths)
     rows: dict[str, PromptRow] = {}
     lines: dict[str, int] = {}
@@ -156,13 +166,13 @@ def _from_table(table: str, listed: Sequence[ImageRow], paths: Sequence[str]) ->
             )
         else:
             rows[path], lines[path] = one.row, one.line
-    if not rows:
+    if not rows and needs_one:
         raise ConfigurationError(
             f"{table}: names none of the images: it has {named(unknown)}, the folder has {named(paths)}"
         )
     missing = tuple(path for path in paths if path not in rows)
     remarks = [*_said(missing, len(paths), f"have no row in {table}"), *likely_slips(rows.values(), Img2Img)]
-    if unknown:
+    if unknown and needs_one:
         remarks.append(f"{table} has {len(unknown):,} rows for images that are not there ({named(unknown)})")
     return ImageRows(rows, missing, tuple(remarks))
 

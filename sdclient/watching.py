@@ -1,0 +1,131 @@
+"""Watches folders in the background while a run works, and plans the images that appear in them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sdclient.batch.survey import Counts
+from sdclient.errors import PlanError, SDClientError
+from sdclient.planner import Planned, Source
+from sdclient.planning import FoundImages
+
+_TICK_S = 0.1
+_LISTING_SHARE = 10
+"""Listing a huge folder on a slow share takes at most this part of the time."""
+_LONGEST_PAUSE_S = 60.0
+
+
+class Engine(Protocol):
+    """What the watch knows of the work."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True while it works."""
+        ...
+
+    def counts(self) -> Counts:
+        """Count the jobs by where they stand."""
+        ...
+
+    def look_again(self) -> None:
+        """Have the plan read again at once."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Tell people something."""
+        ...
+
+
+class FolderWatch:
+    """Looks at folders until the work ends, or nothing has come for a while.
+
+    Args:
+        sources: The folders.
+        plan: Plans images of a folder and writes the plan.
+    """
+
+    def __init__(self, sources: Sequence[Source], plan: Callable[[Source, FoundImages], Planned]) -> None:
+        self._sources = sources
+        self._plan = plan
+        self._is_open = True
+        self._trouble: dict[Path, str] = {}
+        self._thread: threading.Thread | None = None
+        limits = [one.watch.idle_exit_s for one in sources]
+        self._idle_exit_s = None if None in limits else max((one for one in limits if one is not None), default=0.0)
+        self._interval_s = min(one.watch.interval_s for one in sources)
+
+    def expected(self) -> frozenset[str]:
+        """Return the kinds of jobs that may still come."""
+        if not self._is_open:
+            return frozenset()
+        return frozenset[str]().union(*(source.kinds for source in self._sources))
+
+    def start(self, engine: Engine) -> None:
+        """Watch in the background while the engine works."""
+        self._thread = threading.Thread(target=self._run, args=(engine,), name="sdclient-watch", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self, engine: Engine) -> None:
+        try:
+            self._look_on(engine)
+        finally:
+            # Whatever happens here, the work must be able to end.
+            self._is_open = False
+
+    def _look_on(self, engine: Engine) -> None:
+        busy_s = next_s = time.monotonic()
+        while engine.is_alive:
+            began_s = time.monotonic()
+            if began_s >= next_s:
+                if self._look(engine):
+                    engine.look_again()
+                    busy_s = time.monotonic()
+                took_s = time.monotonic() - began_s
+                next_s = time.monotonic() + min(_LONGEST_PAUSE_S, max(self._interval_s, _LISTING_SHARE * took_s))
+            if engine.counts().left or any(source.arrivals.is_waiting for source in self._sources):
+                busy_s = time.monotonic()
+            if self._idle_exit_s is not None and time.monotonic() - busy_s >= self._idle_exit_s:
+                return
+            time.sleep(_TICK_S)
+
+    def _look(self, engine: Engine) -> bool:
+        """Look once at every folder; True where jobs have come."""
+        return sum(self._look_at(source, engine) for source in self._sources) > 0
+
+    def _look_at(self, source: Source, engine: Engine) -> int:
+        text, jobs = "", 0
+        try:
+            found = source.arrivals.look()
+            if engine.is_alive and (found.paths or found.skipped):
+                jobs = self._take_in(source, found, engine)
+        except (OSError, SDClientError) as exc:
+            text = f"{source.folder}: nothing can be taken in for now ({exc})"
+        # Said once, however long it lasts.
+        if text and text != self._trouble.get(source.folder):
+            engine.tell(text)
+        self._trouble[source.folder] = text
+        return jobs
+
+    def _take_in(self, source: Source, found: FoundImages, engine: Engine) -> int:
+        try:
+            planned = self._plan(source, found)
+        except PlanError as exc:
+            if len(found.paths) > 1:
+                # One of them is in the way; the others are not to blame.
+                parts = [FoundImages((path,)) for path in found.paths]
+                return sum(self._take_in(source, part, engine) for part in (FoundImages((), found.skipped), *parts))
+            engine.tell(f"left out: {exc}")
+            planned = Planned(0)
+        source.arrivals.accept(found.paths)
+        for text in planned.remarks:
+            engine.tell(text)
+        return planned.jobs
