@@ -84,18 +84,23 @@ class FolderWatch:
     def _look_on(self, engine: Engine) -> None:
         busy_s = next_s = time.monotonic()
         while engine.is_alive:
-            began_s = time.monotonic()
-            if began_s >= next_s:
+            now_s = time.monotonic()
+            is_late = self._idle_exit_s is not None and now_s - busy_s >= self._idle_exit_s
+            # One look more before the end: an image may have come since the last.
+            if now_s >= next_s or is_late:
                 if self._look(engine):
                     engine.look_again()
                     busy_s = time.monotonic()
-                took_s = time.monotonic() - began_s
+                elif is_late and not self._is_busy(engine):
+                    return
+                took_s = time.monotonic() - now_s
                 next_s = time.monotonic() + min(_LONGEST_PAUSE_S, max(self._interval_s, _LISTING_SHARE * took_s))
-            if engine.counts().left or any(source.arrivals.is_waiting for source in self._sources):
+            if self._is_busy(engine):
                 busy_s = time.monotonic()
-            if self._idle_exit_s is not None and time.monotonic() - busy_s >= self._idle_exit_s:
-                return
             time.sleep(_TICK_S)
+
+    def _is_busy(self, engine: Engine) -> bool:
+        return engine.counts().left > 0 or any(source.arrivals.is_waiting for source in self._sources)
 
     def _look(self, engine: Engine) -> bool:
         """Look once at every folder; True where jobs have come."""
