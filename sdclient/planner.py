@@ -266,6 +266,11 @@ class Planner:
     def _find(self, folder: Path, order: Order) -> FoundImages:
         found = find_images(folder, out=self.out, order=order, seed=self.folder.settings.run_seed)
         refuse_none(folder, found)
+        if folder.resolve() == self.out.resolve():
+            self.remarks.append(
+                f"{folder}: results will lie among the inputs; this command does not take its own in again, "
+                "others do. Name another OUT to keep them apart"
+            )
         return found
 
     def _leave_out(self, folder: StrPath, left_out: Sequence[LeftOut]) -> None:

@@ -325,3 +325,16 @@ def test_a_folder_is_not_drawn_from_words(tmp_path: Path) -> None:
         Run(tmp_path / "out").add_folder(tmp_path, Txt2Img())  # type: ignore[arg-type] # the mistake itself
 
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("spelled", ["in", "./in/../in"])
+def test_results_among_their_inputs_are_made_and_spoken_of(tmp_path: Path, spelled: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(b"x")
+
+    among = Run(tmp_path / spelled).add_folder(tmp_path / "in", Img2Img())
+    below = Run(tmp_path / "in/out").add_folder(tmp_path / "in", Img2Img())
+
+    assert len(among.jobs()) == 1
+    assert ["results will lie among the inputs" in text for text in among.remarks] == [True]
+    assert below.remarks == []
