@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sdclient import Run
+from sdclient.posting.publish import FolderPublisher
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing
 from sdclient.recipes.daily.ledger import Ledger
-from sdclient.recipes.daily.publish import FolderPublisher
 from sdclient.recipes.daily.slots import open_zone
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
 from sdclient.schemas import Txt2Img

@@ -16,11 +16,11 @@ from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import duration, emit, say
 from sdclient.errors import ConfigurationError, ServerError
+from sdclient.posting.door import check_address
+from sdclient.posting.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.recipes.daily.cycle import GRACE_S, PAYLOAD, Daily, DailySettings, Drawing, Outcome
-from sdclient.recipes.daily.door import check_address
 from sdclient.recipes.daily.enlarge import LocalEnlarger
 from sdclient.recipes.daily.ledger import Ledger
-from sdclient.recipes.daily.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.recipes.daily.slots import open_zone
 from sdclient.recipes.daily.words import (
     Completer,
@@ -211,12 +211,12 @@ def _publisher(name: str, out: Path, reply_to: str | None, *, mastodon: str | No
     if name == "folder":
         return FolderPublisher(out / "posts")
     if name == "x":
-        from sdclient.recipes.daily.x import SECRETS, XPublisher, XSecrets
+        from sdclient.posting.x import SECRETS, XPublisher, XSecrets
 
         check_address(x_address, "--x-address")
         return XPublisher(XSecrets(*read_secrets(SECRETS).values()), reply_to=reply_to, elsewhere=x_address)
-    from sdclient.recipes.daily.toot import SECRETS as TOKEN
-    from sdclient.recipes.daily.toot import MastodonPublisher
+    from sdclient.posting.mastodon import SECRETS as TOKEN
+    from sdclient.posting.mastodon import MastodonPublisher
 
     if mastodon is None:
         raise ConfigurationError("--publish mastodon: say on which server, as --mastodon https://mastodon.social")

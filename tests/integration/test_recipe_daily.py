@@ -18,9 +18,9 @@ from sdclient.cli.daily import keep_hours, parse_moment
 from sdclient.errors import ConfigurationError
 from sdclient.images import inspect_image, open_rgb, read_image_input
 from sdclient.infotext import parse_infotext, read_infotext
+from sdclient.posting.publish import FolderPublisher
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.ledger import Ledger
-from sdclient.recipes.daily.publish import FolderPublisher
 from sdclient.recipes.daily.slots import open_zone
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
 from sdclient.run import Run

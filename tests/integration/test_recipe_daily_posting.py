@@ -25,13 +25,13 @@ from sdclient.errors import (
 )
 from sdclient.images import inspect_image
 from sdclient.infotext import read_infotext
+from sdclient.posting.mastodon import MastodonPublisher
+from sdclient.posting.publish import FolderPublisher, Publisher, read_secrets
+from sdclient.posting.x import XPublisher, XSecrets
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.ledger import Ledger, Posting
-from sdclient.recipes.daily.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.recipes.daily.slots import open_zone, slot_at
-from sdclient.recipes.daily.toot import MastodonPublisher
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
-from sdclient.recipes.daily.x import XPublisher, XSecrets
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator
@@ -200,7 +200,7 @@ def test_an_image_of_2048_pixels_stays_below_xs_five_megabytes(tmp_path: Path, p
         limits = publisher.limits()
 
     from sdclient.images import read_image_input
-    from sdclient.recipes.daily.media import make_media
+    from sdclient.posting.media import make_media
 
     assert limits.max_bytes == 5_000_000
     assert len(read_image_input(noise)) > 5_000_000 >= len(make_media(read_image_input(noise), limits).data)
@@ -264,7 +264,7 @@ def test_a_service_that_is_down_leaves_the_slot_open(tmp_path: Path, painter: Si
     outcome = bot.tick()
 
     assert (outcome.status, type(outcome.error)) == ("failed", NotSentError)
-    assert f"{gone.url[7:]}; is the service or the network down? It is tried again" in outcome.message
+    assert f"{gone.url[7:]}; is the service or the network down? The same command tries again" in outcome.message
     assert "HTTPConnectionPool" not in outcome.message
     assert (bot.ledger.posting(), bot.ledger.end_of(SLOT)) == (None, None)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sdclient.cli.daily import keep_hours
+from sdclient.posting.publish import FolderPublisher
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.ledger import Ledger
-from sdclient.recipes.daily.publish import FolderPublisher
 from sdclient.recipes.daily.slots import open_zone, slot_at
 from sdclient.recipes.daily.words import TEMPLATES, TemplateCompleter, load_words
 from sdclient.run import Run

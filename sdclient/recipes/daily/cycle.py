@@ -17,9 +17,9 @@ from sdclient.batch.record import Record
 from sdclient.errors import AnswerLostError, ImageLimitError, SDClientError, StorageError
 from sdclient.files import resolve_inside, write_durable
 from sdclient.planning import JobList
+from sdclient.posting.media import Media, make_media
+from sdclient.posting.publish import Post, Published, Publisher
 from sdclient.recipes.daily.ledger import End, Ledger, Posting, SlotPlan
-from sdclient.recipes.daily.media import Media, make_media
-from sdclient.recipes.daily.publish import Post, Published, Publisher
 from sdclient.recipes.daily.slots import Slot, slot_at
 from sdclient.recipes.daily.words import Completer, DailyWords, PostWords, alt_text, draw_start, is_worth, tidy
 from sdclient.run import Run

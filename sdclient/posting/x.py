@@ -32,9 +32,9 @@ from sdclient.errors import (
     ServerError,
     ServerFaultError,
 )
-from sdclient.recipes.daily.door import go_through, network_errors
-from sdclient.recipes.daily.media import MediaLimits
-from sdclient.recipes.daily.publish import Post, Published, refuse_short_look
+from sdclient.posting.door import go_through, network_errors
+from sdclient.posting.media import MediaLimits
+from sdclient.posting.publish import Post, Published, refuse_short_look
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from sdclient.errors import CodecError, ImageLimitError
 from sdclient.images import inspect_image, read_image_input, splice_text
 from sdclient.infotext import read_infotext
-from sdclient.recipes.daily.media import MediaLimits, make_media
+from sdclient.posting.media import MediaLimits, make_media
 
 ROOMY = MediaLimits(10**9)
 

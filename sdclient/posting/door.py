@@ -83,8 +83,7 @@ def network_errors(doing: str) -> Generator[None, None, None]:
 def no_connection(doing: str, where: str) -> str:
     """Return the words for a service that was not reached."""
     return (
-        f"{doing}: no connection to {where or 'it'}; is the service or the network down? "
-        "It is tried again while this part of the day lasts, and by the same command"
+        f"{doing}: no connection to {where or 'it'}; is the service or the network down? The same command tries again"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sdclient.errors import ConfigurationError, RejectedError
 from sdclient.files import CommitOutcome, commit_directory, safe_name, storage_errors, write_new_file
-from sdclient.recipes.daily.media import Media, MediaLimits
+from sdclient.posting.media import Media, MediaLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Post:
     """One post.
 
     Attributes:
-        key: The slot.
+        key: What the post is for: a service that can will not post twice for one key.
         number: Its number.
         mark: The line that tells it from all others.
         text: All it says.
@@ -81,7 +81,7 @@ class Publisher(Protocol):
 
         Args:
             mark: The line that tells it from all others.
-            key: Its slot.
+            key: What it is for.
             since: When it was begun; it cannot be older.
 
         Raises:

@@ -24,9 +24,9 @@ from sdclient.errors import (
     ServerBusyError,
     ServerFaultError,
 )
-from sdclient.recipes.daily.door import go_through, is_never_sent, no_connection
-from sdclient.recipes.daily.media import MediaLimits
-from sdclient.recipes.daily.publish import Post, Published, refuse_short_look
+from sdclient.posting.door import go_through, is_never_sent, no_connection
+from sdclient.posting.media import MediaLimits
+from sdclient.posting.publish import Post, Published, refuse_short_look
 
 SECRETS = ("SDCLIENT_MASTODON_TOKEN",)
 _MAX_BYTES = 8_000_000
