@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.running import Company, RunningOptions, end, open_run, work
 from sdclient.cli.talk import emit, is_watched, say
 from sdclient.recipes.interleave import (
     InterleavePlan,
@@ -67,7 +67,7 @@ def command(
     # What --set says wins over the configuration, and that over the payload.
     request = apply_sets(request_of(Txt2Img.load(payload), generation), sets)
     plan = plan_interleave(wanted, found.chapters, request)
-    run = Run.open(out) if documents_only else Run(out, run_seed=run_seed).add_jobs(plan.jobs)
+    run = Run.open(out) if documents_only else open_run(out, run_seed).add_jobs(plan.jobs)
     code = 0 if documents_only else _work(run, Company(urls), generation, running)
     if not running["dry_run"]:
         _tell(run, plan, generation, as_json=running["as_json"])

@@ -10,7 +10,7 @@ import click
 
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.running import Company, RunningOptions, end, open_run, work
 from sdclient.cli.talk import say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
 from sdclient.recipes.nations import (
@@ -118,21 +118,6 @@ def command(
     if export_emif and not running["dry_run"]:
         _export(run, with_base64=with_base64)
     end(code)
-
-
-def open_run(out: Path, run_seed: int | None) -> Run:
-    """Open or begin a run, and refuse a seed that an earlier beginning has decided otherwise.
-
-    Raises:
-        ConfigurationError: If the run has another seed.
-    """
-    run = Run(out, run_seed=run_seed)
-    chosen = run.folder.settings.run_seed
-    if run_seed not in (None, chosen):
-        raise ConfigurationError(
-            f"{out}: was begun with --seed {chosen}, which does not change; leave --seed out, or use another folder"
-        )
-    return run
 
 
 def _paired_run_seed(run: Run, *, is_wanted: bool) -> int | None:

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.running import Company, RunningOptions, end, open_run, work
 from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.recipes.story import (
@@ -200,7 +200,7 @@ def command(
     asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas, _given())
     request = apply_sets(Txt2Img.load(payload), sets)
     sources = _read_all(texts)
-    run = Run(out, run_seed=run_seed)
+    run = open_run(out, run_seed)
     stories = {one.name: _ideas(one, out / one.name, asked, as_json=running["as_json"]) for one in sources}
     if ideas_only:
         return

@@ -280,6 +280,17 @@ def test_another_configuration_for_the_same_folder_is_refused_and_nothing_is_los
     assert names(cli.folder / FOLDER) == before
 
 
+def test_another_seed_for_images_that_are_planned_is_refused(cli: CommandLine, draw_things: Simulator) -> None:
+    write(cli)
+    command = ("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, "--limit", "1", *SMALL)
+    cli(*command, "--seed", "3")
+
+    ended = cli(*command, "--seed", "4")
+
+    assert ended.code == 2
+    assert "OUT: was begun with --seed 3, which does not change; leave --seed out" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("generation", "source", "said"),
     [

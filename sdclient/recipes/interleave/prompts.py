@@ -112,8 +112,10 @@ def _read(path: Path) -> str:
         if path.stat().st_size > MAX_SOURCE_BYTES:
             raise ConfigurationError(f"{path}: larger than {MAX_SOURCE_BYTES // 1_000_000} MB; take a part of it")
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path}: the source cannot be read ({exc}); give a text file in UTF-8") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path}: the source cannot be read ({exc.strerror}); name a text file") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path}: the source is not in UTF-8 (byte {exc.start}); save it as UTF-8") from exc
     if not text.strip():
         raise ConfigurationError(f"{path}: the source is empty; write the chapters and their prompts into it")
     return text

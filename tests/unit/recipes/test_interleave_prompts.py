@@ -119,7 +119,7 @@ def test_a_missing_source_and_one_that_is_no_text_are_refused(tmp_path: Path) ->
         read_chapters(config, tmp_path)
 
     (tmp_path / "s.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match="the source cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"the source is not in UTF-8 \(byte 0\)"):
         read_chapters(config, tmp_path)
 
 
