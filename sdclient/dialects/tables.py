@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, cast
 
 from pydantic import JsonValue
 
@@ -78,18 +78,20 @@ def body_keys(dialect: WebDialect, kind: Kind) -> KeyTable:
     """Return the keys of a request's body on a server."""
     others = fact_table("others")
     if dialect == "sdcpp":
-        return _keys(entries_of(object_of(others, "stable_diffusion_cpp"), "request_fields"))
+        return _keys(entries_of(object_of(others, "stable_diffusion_cpp"), "request_fields"), dialect)
     if dialect == "koboldcpp":
-        return _keys(entries_of(object_of(others, "koboldcpp"), "request_fields"))
-    shared = a1111_fields(kind)
+        return _keys(entries_of(object_of(others, "koboldcpp"), "request_fields"), dialect)
+    shared = _bounded(a1111_fields(kind).values(), "a1111")
     if dialect == "forge":
         added = object_of(object_of(others, "forge"), "request_fields_added")
-        return KeyTable([*shared.values(), *map(read_key, [*entries_of(added, "both"), *entries_of(added, kind)])])
+        own_keys = map(read_key, [*entries_of(added, "both"), *entries_of(added, kind)])
+        return KeyTable([*shared, *_bounded(own_keys, dialect)])
     if dialect == "sdnext":
-        kept = [key for name, key in shared.items() if name not in sdnext_missing()]
+        kept = [key for key in shared if key.name not in sdnext_missing()]
         own = fact_table("sdnext_keys")
-        return KeyTable([*kept, *map(read_key, entries_of(own, "fields"))], tuple(object_of(own, "families")))
-    return shared
+        own_keys = map(read_key, entries_of(own, "fields"))
+        return KeyTable([*kept, *_bounded(own_keys, dialect)], tuple(object_of(own, "families")))
+    return KeyTable(shared)
 
 
 @functools.cache
@@ -115,10 +117,10 @@ def control_keys(dialect: Literal["a1111", "forge"]) -> KeyTable:
     """Return the keys of a ControlNet unit, by the extension or as built into Forge."""
     table = object_of(fact_table("extensions"), "controlnet")
     if dialect == "forge":
-        return _keys(entries_of(object_of(table, "forge_unit_fields"), "fields"))
+        return _keys(entries_of(object_of(table, "forge_unit_fields"), "fields"), "forge_controlnet")
     unit = object_of(table, "unit_fields")
     other = {new: old for old, new in object_of(unit, "deprecated_aliases").items()}
-    keys = [read_key(entry) for entry in entries_of(unit, "fields")]
+    keys = _bounded(map(read_key, entries_of(unit, "fields")), "controlnet")
     return KeyTable([_with_alias(key, other.get(key.name)) for key in keys])
 
 
@@ -175,17 +177,30 @@ def small_schedulers() -> tuple[str, ...]:
     return texts_of(object_of(fact_table("others"), "stable_diffusion_cpp")["scheduler_names"])
 
 
-def _keys(rows: list[Json]) -> KeyTable:
-    return KeyTable([read_key(row) for row in rows])
+def _keys(rows: list[Json], ranges: str = "") -> KeyTable:
+    return KeyTable(_bounded(map(read_key, rows), ranges))
+
+
+def _bounded(keys: Iterable[Key], ranges: str) -> list[Key]:
+    """Give keys whose own table says no range the one that their meaning sets; each end is None where it is open."""
+    known = object_of(fact_table("ranges"), ranges) if ranges else {}
+    found: list[Key] = []
+    for key in keys:
+        if key.name in known and (key.minimum, key.maximum) == (None, None) and key.types & {"int", "float"}:
+            low, high = cast("list[float | None]", known[key.name])
+            found.append(replace(key, minimum=low, maximum=high))
+        else:
+            found.append(key)
+    return found
 
 
 def _with_alias(key: Key, alias: str | None) -> Key:
-    return key if alias is None else Key(key.name, (alias,), key.types, key.minimum, key.maximum, key.labels)
+    return key if alias is None else replace(key, aliases=(alias,))
 
 
 def _script(table: Json, rows: list[Json], more: int, *, is_always_on: bool) -> Script:
     defaults = {str(row["name"]): row.get("default") for row in rows}
-    return Script(str(table["title"]), _keys(rows), defaults, len(rows) + more, is_always_on)
+    return Script(str(table["title"]), _keys(rows, "scripts"), defaults, len(rows) + more, is_always_on)
 
 
 def _spoken_rows(table: Json) -> list[Json]:

@@ -225,6 +225,56 @@ def test_every_positional_argument_is_a_native_key_with_its_range(dialect: str, 
             compiled(dialect, "img2img", bad)
 
 
+def numbers(table: KeyTable) -> dict[str, Key]:
+    return {name: key for name, key in table.items() if key.types & {"int", "float"} and "enum" not in key.types}
+
+
+TABLES = {
+    **{(name, kind): body_keys(name, kind) for name in WEB for kind in ("txt2img", "img2img")},
+    ("drawthings", ""): drawthings_keys(),
+    ("controlnet", ""): control_keys("a1111"),
+    ("forge_controlnet", ""): control_keys("forge"),
+    ("adetailer", ""): adetailer_keys(),
+    **{("scripts", title): script.args for name in ("a1111", "forge") for title, script in scripts(name).items()},
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), list(TABLES))
+def test_every_number_has_a_range_or_is_listed_without_one(name: str, kind: str) -> None:
+    keys = numbers(TABLES[name, kind])
+    open_ended = {key for key, one in keys.items() if one.minimum is None and one.maximum is None}
+
+    note(f"{name} {kind} numbers", ("open" if key in open_ended else "bounded" for key in keys))
+
+    assert open_ended <= set(fact_table("ranges")["unknown"].get(name, []))
+
+
+@pytest.mark.parametrize(("name", "kind"), list(TABLES))
+def test_what_is_out_of_a_range_is_wrong_and_its_ends_are_right(name: str, kind: str) -> None:
+    for key in numbers(TABLES[name, kind]).values():
+        for end, outside in ((key.minimum, -1), (key.maximum, 1)):
+            if end is None:
+                continue
+            assert key.problem(int(end) if "float" not in key.types else end) is None
+            assert key.bounds == key.problem(int(end) + outside)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "native", "words"),
+    [
+        ("a1111", {"s_churn": -1}, "s_churn: must be at least 0, not -1"),
+        ("forge", {"hr_cfg": -0.5}, "hr_cfg: must be at least 0"),
+        ("sdnext", {"guidance_stop": 2}, "guidance_stop: must be between 0 and 1"),
+        ("sdcpp", {"hr_steps": -1}, "hr_steps: must be at least 0"),
+        ("koboldcpp", {"shifted_timestep": 1001}, "shifted_timestep: must be between 0 and 1000"),
+        ("drawthings", {"sharpness": -1}, "sharpness: must be between"),
+    ],
+)
+def test_a_native_value_out_of_range_is_refused(dialect: str, native: dict[str, object], words: str) -> None:
+    with pytest.raises(PayloadError, match=words):
+        compiled(dialect, "txt2img", native)
+
+
 OPTIONS = {
     "a1111": fact_table("a1111")["override_settings"]["common_keys"],
     "forge": fact_table("others")["forge"]["override_settings_added"],
