@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ import click
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, open_run, work
+from sdclient.cli.segment import fetch_with_progress
 from sdclient.cli.talk import say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
 from sdclient.recipes.nations import (
@@ -107,7 +109,7 @@ def command(
         say("the queue is empty; nothing to do")
         return
     _print_queue(queue)
-    segmenter = _segmenter(cutouts, may_ask=plan is None)
+    segmenter = _segmenter(cutouts, may_ask=plan is None, dry_run=running["dry_run"])
     run = open_run(out, run_seed)
     before = len(run.jobs())
     payloads = StudyPayloads(generate, bake, segmenter)
@@ -202,12 +204,13 @@ def _print_queue(queue: list[QueueEntry]) -> None:
     say(table(rows))
 
 
-def _segmenter(model: str | None, *, may_ask: bool) -> SegmentSettings | None:
+def _segmenter(model: str | None, *, may_ask: bool, dry_run: bool) -> SegmentSettings | None:
+    settings = partial(_settings, dry_run=dry_run)
     if model is not None:
-        return _settings(model)
+        return settings(model)
     if may_ask:
         try:
-            return _ask(_CUTOUTS, _settings, default="none")
+            return _ask(_CUTOUTS, settings, default="none")
         except AnswersEndedError:
             # The answers came from a file, which may well end with the queue.
             pass
@@ -215,16 +218,22 @@ def _segmenter(model: str | None, *, may_ask: bool) -> SegmentSettings | None:
     return None
 
 
-def _settings(model: str) -> SegmentSettings | None:
-    """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it."""
+def _settings(model: str, *, dry_run: bool) -> SegmentSettings | None:
+    """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it.
+
+    Weights that are known and missing are fetched. A dry run only says so, and looks no further at cut-outs.
+    """
     if model.strip() in ("", "none"):
         return None
     if model != "classical":
         from sdclient.segment.doors import require_segment_anything
-        from sdclient.segment.weights import find_checkpoint
+        from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint
 
-        find_checkpoint(model)
+        if model not in KNOWN_WEIGHTS:
+            find_checkpoint(model)
         require_segment_anything()
+        if not fetch_with_progress(model, dry_run=dry_run):
+            return None
     return SegmentSettings(model=model)
 
 

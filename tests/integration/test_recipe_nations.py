@@ -421,3 +421,21 @@ def test_an_image_that_is_gone_leaves_the_table_of_before(cli: CommandLine, draw
     assert "Greek_family_1_1.png: the image cannot be read (No such file or directory); bring it back" in ended.stderr
     assert (out / "image_data.csv").read_bytes() == before
     assert not list(out.glob(".tmp-*"))
+
+
+def test_weights_that_are_missing_are_fetched_and_a_dry_run_says_that_they_would_be(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    pytest.importorskip("segment_anything")
+    # Nobody listens there: the weights are asked for, and cannot be had.
+    cli.env = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    args = ("nations", "--plan", planned(cli), "--cutouts", "vit_b", "--out", "STUDY", "--url", draw_things.url)
+
+    ended = cli(*args)
+    dry = cli(*args, "--dry-run")
+
+    assert ended.code == 2
+    assert "fetching sam_vit_b_01ec64.pth" in ended.stderr
+    assert dry.code == 0
+    assert "vit_b: its weights are not here yet; without --dry-run this fetches" in dry.stderr
+    assert not (cli.folder / "STUDY").exists()
