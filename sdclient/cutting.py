@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, normal_place
+from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, job_id, latest_jobs, normal_place
 from sdclient.errors import ConfigurationError
 from sdclient.planning import FoundImages, JobList, LeftOut, plan_folder
 from sdclient.segment import Prompt, SegmentSettings
@@ -84,15 +84,17 @@ def plan_cutouts_of_outputs(plan: Plan, settings: SegmentSettings, *, into: str 
         settings: Which segmenter, and how.
         into: Folder for the cut-outs, relative to the output folder; the images' own folders are kept below it.
     """
-    drawing = [job for job in plan.jobs.values() if job.kind in SERVER_KINDS]
+    latest = latest_jobs(plan.jobs).values()
+    drawing = [job for job in latest if job.kind in SERVER_KINDS]
     drawn_over = {job.input.job for job in drawing if isinstance(job.input, OutputInput)}
     spec = SegmentSpec(settings)
     listed = JobList()
     counts: dict[str, int] = {}
     for job in drawing:
-        # A later revision takes the place of the first; what works on its images is replanned with it.
-        if job.id not in drawn_over and not job.revision:
-            listed.add_outputs(spec, [job], into, images_per_job=_images(plan, job, counts))
+        if job.id not in drawn_over:
+            # Named as first revisions: what works on the images of a later one is planned anew with it.
+            first = replace(job, id=job_id(job.kind, job.place), revision=0) if job.revision else job
+            listed.add_outputs(spec, [first], into, images_per_job=_images(plan, job, counts))
     return listed
 
 

@@ -27,6 +27,7 @@
     │   └── BadReplyError                 success by its status, nonsense by its content
     ├── RunError                          a run folder or its plan
     │   ├── PlanError (ValueError)        jobs that contradict each other or the folder
+    │   │   └── ChangedPlanError          jobs asked for otherwise than they are planned
     │   ├── RunFolderError                the folder cannot hold a run, or is damaged
     │   └── StorageError                  disk full, share gone, read-only
     └── SegmentationError                 a segmenter or its weights
@@ -44,6 +45,7 @@ __all__ = [
     "AuthenticationError",
     "BadReplyError",
     "CancelledError",
+    "ChangedPlanError",
     "CodecError",
     "ConfigurationError",
     "DeadlineError",
@@ -219,6 +221,10 @@ class RunError(SDClientError):
 
 class PlanError(RunError, ValueError):
     """Jobs that contradict each other, or what the folder already holds."""
+
+
+class ChangedPlanError(PlanError):
+    """Jobs are asked for otherwise than they are planned, and nobody said what shall become of them."""
 
 
 class RunFolderError(RunError):

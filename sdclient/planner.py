@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import JsonValue
 
+from sdclient.batch.changed import Choice, OnChange, PlanChange, as_variant, redo_changed, resolve
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import FileInput
+from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.told import note_told, read_told
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
-from sdclient.errors import ConfigurationError
+from sdclient.errors import ChangedPlanError, ConfigurationError
 from sdclient.planning import (
     Arrivals,
     FoundImages,
@@ -102,10 +103,17 @@ class Planner:
         skipped: Sentences about files that were left out.
         remarks: Sentences about what was planned otherwise than people may think.
         sources: Folders that are watched while the run works.
+
+    Args:
+        folder: The run's folder.
+        variant: Name of a variant: everything is planned at places of its own, ``<place>_<variant>``.
+        on_change: Asked where jobs are planned otherwise; None refuses.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, *, variant: str = "", on_change: OnChange | None = None) -> None:
         self.folder = folder
+        self._variant = variant
+        self._on_change = on_change
         self.skipped: list[str] = []
         self.remarks: list[str] = []
         self.sources: list[Source] = []
@@ -256,12 +264,14 @@ class Planner:
         skipped, remarks = len(self.skipped), len(self.remarks)
         listed, left_out = source.plan(found)
         self._leave_out(source.folder, left_out)
-        fresh = self.folder.add(listed.jobs, listed.specs)
+        fresh = self._write(self._named(listed))
         for follow in self._followers if fresh else ():
-            after = follow()
-            fresh += self.folder.add(after.jobs, after.specs)
+            fresh += self._write(follow())
         texts = [*(f"left out: {text}" for text in self.skipped[skipped:]), *self.remarks[remarks:]]
         return Planned(len(fresh), tuple(texts))
+
+    def _write(self, listed: JobList) -> list[Job]:
+        return self.folder.add(resolve(self.folder.read_plan(), listed.jobs).jobs, listed.specs)
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
         found = find_images(folder, out=self.out, order=order, seed=self.folder.settings.run_seed)
@@ -316,15 +326,48 @@ class Planner:
             return plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into)
 
         self._followers.append(follow)
-        return self.add_jobs(follow())
+        # No variant of its own: what they are cut from is one already.
+        return self._add(follow())
 
     def add_jobs(self, listed: JobList) -> Self:
         """Plan jobs made elsewhere, by a recipe. Jobs that are known already are left as they are.
 
         Raises:
             PlanError: If jobs contradict each other, the plan, or files that are there.
+            ChangedPlanError: If some are planned otherwise, and nobody says what shall become of them.
         """
-        self.folder.stage(listed.jobs, listed.specs)
+        return self._add(self._named(listed))
+
+    def _named(self, listed: JobList) -> JobList:
+        """Return jobs at the places of the variant, where there is one."""
+        if not self._variant:
+            return listed
+        jobs = as_variant(listed.jobs, listed.specs, self._variant, self.folder.settings.run_seed)
+        return replace(listed, jobs=jobs)
+
+    def _add(self, listed: JobList) -> Self:
+        plan = self.folder.read_plan()
+        found = resolve(plan, listed.jobs)
+        if not found.changed:
+            self.folder.stage(found.jobs, listed.specs)
+            return self
+        done = self.folder.read_done() if self.folder.state.is_dir() else set[str]()
+        ready = sum(before.id in done for before, _ in found.changed)
+        words = tuple(found.words(plan, listed.specs))
+        change = PlanChange(self.out, len(listed.jobs), len(found.changed), ready, words)
+        choice = self._on_change(change) if self._on_change is not None else Choice()
+        if choice.variant:
+            self._variant, self._on_change = choice.variant, None
+            return self.add_jobs(listed)
+        if not choice.redo:
+            raise ChangedPlanError(
+                f"{change}. Use another output folder, or the settings of before; in Python, Run(…, on_change='redo') "
+                "makes them anew, and variant='NAME' beside them"
+            )
+        # Asked once: what is planned next, such as cut-outs of these images, goes the same way.
+        self._on_change = redo_changed
+        withdrawn = [before.id for before, _ in found.changed if before.id not in done]
+        self.folder.stage(found.jobs, {**plan.specs, **listed.specs}, withdrawn=withdrawn)
         return self
 
     def save(self) -> Self:

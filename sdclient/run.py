@@ -6,10 +6,11 @@ import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sdclient.batch import again
 from sdclient.batch.board import awaited_kinds
+from sdclient.batch.changed import OnChange, redo_changed
 from sdclient.batch.company import ANY, begin_on, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
@@ -56,6 +57,8 @@ class Run(Planner):
         run_seed: Seed of a new run, from which each job's seed follows; None draws one.
         lease_s: Seconds of silence after which a worker of a new run is taken for dead.
         beat_s: Seconds between signs of life in a new run.
+        variant: Plan everything beside what is there, at ``<place>_<variant>``, drawn from the same seeds.
+        on_change: Where jobs are planned otherwise already: ``refuse``, ``redo`` them, or a function that is asked.
 
     Raises:
         RunFolderError: If the folder holds something else, or a newer format.
@@ -63,9 +66,18 @@ class Run(Planner):
     """
 
     def __init__(
-        self, out: StrPath, *, run_seed: int | None = None, lease_s: float = LEASE_S, beat_s: float = BEAT_S
+        self,
+        out: StrPath,
+        *,
+        run_seed: int | None = None,
+        lease_s: float = LEASE_S,
+        beat_s: float = BEAT_S,
+        variant: str = "",
+        on_change: OnChange | Literal["refuse", "redo"] = "refuse",
     ) -> None:
-        super().__init__(RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s))
+        folder = RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
+        ask = {"refuse": None, "redo": redo_changed}[on_change] if isinstance(on_change, str) else on_change
+        super().__init__(folder, variant=variant, on_change=ask)
         self._engine: ThreadsEngine | None = None
         self._watch: FolderWatch | None = None
         self._allows_mixed = False

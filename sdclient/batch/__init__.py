@@ -8,7 +8,8 @@ A run folder is the user's output folder ``OUT`` with a hidden folder inside::
         run.json                       immutable: format, run seed, lease and beat in seconds; where only one
                                        machine may work here, the reason
         plan/<sha256>.jsonl            immutable shards: a head (format, how many jobs were planned before), then
-                                       one line a spec or a job
+                                       one line a spec or a job, and one of jobs that are withdrawn because a
+                                       later revision was planned before they were done
         beats/<token>                  one per worker process, rewritten in place while it lives: a counter, the
                                        process, the kinds of jobs it can still do
         claims/<job>.e<NNNNNN>         the right to try number N; holds the worker's token

@@ -214,7 +214,9 @@ class Board:
         """Say that a job is committed, by us or another; what waited for it becomes ready."""
         with self._changed:
             self._mine.discard(job_id)
-            self._done.add(job_id)
+            if job_id in self._plan.jobs:
+                # Else it was withdrawn while it was under way: its image stays until the later revision takes its place.
+                self._done.add(job_id)
             self._touched.add(job_id)
             before = self._standings.pop(job_id, None)
             if before is not None:

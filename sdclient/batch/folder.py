@@ -15,10 +15,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from sdclient.batch.adding import check_new_jobs
 from sdclient.batch.claims import TORN, End, Epoch, claim_name, parse_claim, parse_claim_name, parse_end
 from sdclient.batch.listing import names_in
 from sdclient.batch.making import content, create_or_nothing
-from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, check_new_jobs, decode_shard, encode_shard, unite
+from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, Staged, decode_shard, encode_shard, unite
 from sdclient.batch.record import Record, parse_record
 from sdclient.batch.settings import BEAT_S, LEASE_S, RunSettings, begin_settings, read_settings
 from sdclient.errors import RunFolderError
@@ -57,8 +58,7 @@ class RunFolder:
         self._ends: dict[tuple[str, int], End] = {}
         self._owners: dict[tuple[str, int], str] = {}
         self._is_begun = True
-        self._staged: dict[str, Job] = {}
-        self._staged_specs: dict[str, Mapping[str, JsonValue]] = {}
+        self._staged = Staged()
 
     @classmethod
     def prepare(
@@ -135,8 +135,15 @@ class RunFolder:
 
     # The plan
 
-    def stage(self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> list[Job]:
+    def stage(
+        self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]], *, withdrawn: Iterable[str] = ()
+    ) -> list[Job]:
         """Add jobs to the plan in memory, until `save` writes them. Returns the new ones.
+
+        Args:
+            jobs: The jobs.
+            specs: Their specs, by hash.
+            withdrawn: Jobs that are not wanted any more, for a later revision is among ``jobs``.
 
         Raises:
             PlanError: If jobs contradict each other or the plan.
@@ -144,8 +151,9 @@ class RunFolder:
         """
         with storage_errors("read the plan", self.state / "plan"):
             fresh = check_new_jobs(self.read_plan(), jobs, specs)
-        self._staged.update((job.id, job) for job in fresh)
-        self._staged_specs.update((job.spec, specs[job.spec]) for job in fresh)
+        self._staged.jobs.update((job.id, job) for job in fresh)
+        self._staged.specs.update((job.spec, specs[job.spec]) for job in fresh)
+        self._staged.withdrawn.update(withdrawn)
         return fresh
 
     def save(self) -> None:
@@ -163,14 +171,11 @@ class RunFolder:
             self.settings = made.settings
             self._is_begun = True
         self.make_folders()
-        jobs, specs = list(self._staged.values()), dict(self._staged_specs)
-        self._staged.clear()
-        self._staged_specs.clear()
+        staged, self._staged = self._staged, Staged()
         try:
-            self.add(jobs, specs)
+            self.add(staged.jobs.values(), staged.specs, withdrawn=staged.withdrawn)
         except BaseException:
-            self._staged.update((job.id, job) for job in jobs)
-            self._staged_specs.update(specs)
+            self._staged = staged
             raise
 
     def read_plan(self) -> Plan:
@@ -180,10 +185,7 @@ class RunFolder:
             RunFolderError: If a shard is damaged or newer than this program.
             OSError: If the folder cannot be read.
         """
-        written = self._read_written()
-        if not self._staged:
-            return written
-        return Plan({**written.jobs, **self._staged}, {**written.specs, **self._staged_specs})
+        return self._staged.upon(self._read_written())
 
     def _read_written(self) -> Plan:
         names = {name for name in names_in(self.state / "plan") if name.endswith(".jsonl")}
@@ -201,7 +203,7 @@ class RunFolder:
         Raises:
             StorageError: If the plan must be read again and cannot be.
         """
-        known = self._staged.get(job) or self._plan.jobs.get(job)
+        known = self._staged.jobs.get(job) or self._plan.jobs.get(job)
         if known is None:
             with storage_errors("read the plan", self.state / "plan"):
                 known = self.read_plan().jobs.get(job)
@@ -220,8 +222,10 @@ class RunFolder:
             self._sleep(_PAUSE_S)
             waited_s += _PAUSE_S
 
-    def add(self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> list[Job]:
-        """Add jobs to the plan; known ones are left as they are. Returns the new ones.
+    def add(
+        self, jobs: Iterable[Job], specs: Mapping[str, Mapping[str, JsonValue]], *, withdrawn: Iterable[str] = ()
+    ) -> list[Job]:
+        """Add jobs to the plan; known ones are left as they are. Returns the new ones. Arguments as for `stage`.
 
         Raises:
             PlanError: If jobs contradict each other or the plan.
@@ -231,7 +235,7 @@ class RunFolder:
             plan = self.read_plan()
         fresh = check_new_jobs(plan, jobs, specs)
         if fresh:
-            name, data = encode_shard(fresh, specs, follows=len(plan.jobs))
+            name, data = encode_shard(fresh, specs, follows=len(plan.jobs), withdrawn=withdrawn)
             with storage_errors("write the plan", self.state / "plan"):
                 create_whole(self.state / "plan" / name, data)
                 self.read_plan()

@@ -19,7 +19,6 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from sdclient.batch.differences import differences
 from sdclient.errors import PlanError, RunFolderError
 
 FORMAT = 1
@@ -110,17 +109,44 @@ class Shard:
         follows: How many jobs were planned before it.
         jobs: In order.
         specs: By hash.
+        withdrawn: Ids of jobs planned before that are no longer wanted, because a later revision was planned
+            before they were done.
     """
 
     name: str
     follows: int
     jobs: tuple[Job, ...]
     specs: Mapping[str, Mapping[str, JsonValue]]
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, str]:
         """What shards are sorted by: the same on every machine."""
         return self.follows, self.name
+
+
+@dataclass(slots=True)
+class Staged:
+    """What is planned in memory and not written yet.
+
+    Attributes:
+        jobs: By id, in order.
+        specs: By hash.
+        withdrawn: Ids of jobs planned before that are no longer wanted.
+    """
+
+    jobs: dict[str, Job] = field(default_factory=dict[str, Job])
+    specs: dict[str, Mapping[str, JsonValue]] = field(default_factory=dict[str, Mapping[str, JsonValue]])
+    withdrawn: set[str] = field(default_factory=set[str])
+
+    def upon(self, written: Plan) -> Plan:
+        """Return a plan with this upon it, staged jobs last."""
+        if not self.jobs:
+            return written
+        jobs = {**written.jobs, **self.jobs}
+        for one in self.withdrawn:
+            jobs.pop(one, None)
+        return Plan(jobs, {**written.specs, **self.specs})
 
 
 def unite(shards: Iterable[Shard]) -> Plan:
@@ -130,10 +156,14 @@ def unite(shards: Iterable[Shard]) -> Plan:
     """
     jobs: dict[str, Job] = {}
     specs: dict[str, Mapping[str, JsonValue]] = {}
+    withdrawn: set[str] = set()
     for shard in sorted(shards, key=lambda one: one.order):
         specs.update(shard.specs)
+        withdrawn.update(shard.withdrawn)
         for job in shard.jobs:
             jobs.setdefault(job.id, job)
+    for job_id in withdrawn:
+        jobs.pop(job_id, None)
     return Plan(jobs, specs)
 
 
@@ -207,13 +237,16 @@ def is_plain_place(place: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in place)
 
 
-def encode_shard(jobs: Iterable[Job], specs: Specs, *, follows: int = 0) -> tuple[str, bytes]:
+def encode_shard(
+    jobs: Iterable[Job], specs: Specs, *, follows: int = 0, withdrawn: Iterable[str] = ()
+) -> tuple[str, bytes]:
     """Return a shard's file name and bytes.
 
     Args:
         jobs: The jobs, in order.
         specs: By hash; those of the jobs are written.
         follows: How many jobs were planned before.
+        withdrawn: Jobs planned before that are no longer wanted.
 
     Raises:
         PlanError: If a text cannot be written as UTF-8.
@@ -223,6 +256,8 @@ def encode_shard(jobs: Iterable[Job], specs: Specs, *, follows: int = 0) -> tupl
     used = {job.spec for job in listed}
     lines += [_compact({"spec": name, "value": dict(specs[name])}) for name in sorted(used)]
     lines += [_compact(_job_line(job)) for job in listed]
+    gone = sorted(withdrawn)
+    lines += [_compact({"withdrawn": list(gone)})] if gone else []
     try:
         data = ("\n".join(lines) + "\n").encode()
     except UnicodeEncodeError as exc:
@@ -259,53 +294,19 @@ def decode_shard(name: str, data: bytes) -> Shard:
 def _shard_of(name: str, follows: int, lines: Iterable[str]) -> Shard:
     jobs: list[Job] = []
     specs: dict[str, Mapping[str, JsonValue]] = {}
+    withdrawn: list[str] = []
     for line in filter(None, lines):
         value = json.loads(line)
-        if "value" in value:
+        if "withdrawn" in value:
+            withdrawn += map(str, value["withdrawn"])
+        elif "value" in value:
             specs[value["spec"]] = value["value"]
         else:
             jobs.append(_job_of(value))
     for job in jobs:
         if job.spec not in specs:
             raise ValueError(f"job {job.id} names a spec that is not there")
-    return Shard(name, follows, tuple(jobs), specs)
-
-
-def check_new_jobs(plan: Plan, jobs: Iterable[Job], specs: Specs | None = None) -> list[Job]:
-    """Return the jobs that the plan does not hold yet.
-
-    Args:
-        plan: What is planned.
-        jobs: What is asked for.
-        specs: The specs of ``jobs``, to say what is asked for otherwise.
-
-    Raises:
-        PlanError: If two have one place, a known job is asked for differently, or an input is made by nobody.
-    """
-    known = dict(plan.jobs)
-    # Names differ only by case on some machines of a share and are equal on others.
-    places = {_place_key(job): job for job in known.values()}
-    fresh: dict[str, Job] = {}
-    for job in jobs:
-        before = known.get(job.id)
-        if before is not None:
-            _refuse_change(before, job, (plan.specs, specs or {}), is_new=job.id in fresh)
-            continue
-        _refuse_place(places, job)
-        if job.needs is not None and job.needs not in known:
-            raise PlanError(f"{job.place}: works on an output of job {job.needs}, which is not in the plan before it")
-        known[job.id] = places[_place_key(job)] = fresh[job.id] = job
-    return list(fresh.values())
-
-
-def _place_key(job: Job) -> tuple[bool, str]:
-    return job.kind == "segment", job.place.casefold()
-
-
-def _refuse_place(places: Mapping[tuple[bool, str], Job], job: Job) -> None:
-    other = places.get(_place_key(job))
-    if other is not None and (other.id == job.id or other.revision >= job.revision):
-        raise PlanError(_same_place(other, job))
+    return Shard(name, follows, tuple(jobs), specs, tuple(withdrawn))
 
 
 def latest_jobs(jobs: Mapping[str, Job]) -> dict[str, Job]:
@@ -321,37 +322,6 @@ def latest_jobs(jobs: Mapping[str, Job]) -> dict[str, Job]:
 def latest_done(jobs: Mapping[str, Job], done: AbstractSet[str]) -> dict[str, Job]:
     """Return the done jobs whose outputs stand at their places: of each, the latest revision that is done."""
     return latest_jobs({job_id: job for job_id, job in jobs.items() if job_id in done})
-
-
-def _refuse_change(before: Job, job: Job, specs: tuple[Specs, Specs], *, is_new: bool) -> None:
-    if job.input != before.input:
-        raise PlanError(_same_place(before, job))
-    if is_new:
-        raise PlanError(f"{job.place}: asked for twice in one plan; give each job a name of its own")
-    if (job.spec, dict(job.changes)) != (before.spec, dict(before.changes)):
-        raise PlanError(
-            f"{job.place}: was planned otherwise in this folder: {_said(before, job, specs)}; a run does not "
-            "change what it has planned. Use another output folder, or the settings of before (where nothing is done "
-            f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
-        )
-
-
-def _said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
-    old, new = specs[0].get(before.spec, {}), specs[1].get(job.spec) or specs[0].get(job.spec, {})
-    return differences({**old, "changes": dict(before.changes)}, {**new, "changes": dict(job.changes)})
-
-
-def _same_place(one: Job, two: Job) -> str:
-    return (
-        f"{two.place}: two inputs would be written under this name, {_input_text(one)} and {_input_text(two)}; "
-        "rename one of them"
-    )
-
-
-def _input_text(job: Job) -> str:
-    if isinstance(job.input, FileInput):
-        return f"{job.input.root}/{job.input.path}"
-    return f"output {job.input.index + 1} of job {job.input.job}" if isinstance(job.input, OutputInput) else "a prompt"
 
 
 def _job_line(job: Job) -> dict[str, JsonValue]:

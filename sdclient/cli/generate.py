@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from sdclient.cli import options
+from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import then_options, then_segment
 from sdclient.prompts import likely_slips, read_prompts
-from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class GenerateOptions(RunningOptions, options.VersionOptions):
+class GenerateOptions(RunningOptions, options.VersionOptions, ChangingOptions):
     """The options that other commands have, too."""
 
 
@@ -35,6 +35,7 @@ class GenerateOptions(RunningOptions, options.VersionOptions):
 @options.payload
 @options.versions
 @then_options
+@changing
 @options.running
 def command(
     prompts: Path,
@@ -53,7 +54,7 @@ def command(
     plain, words = options.wording(sets, given)
     request = apply_sets(Txt2Img.load(payload) if payload else Txt2Img(), plain)
     rows = read_prompts(prompts, needs_prompt="prompt" not in words["templates"])
-    run = Run(out).add(rows, request, **words)
+    run = open_run(out, given=given).add(rows, request, **words)
     run.remarks += likely_slips(rows, Txt2Img)
     segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

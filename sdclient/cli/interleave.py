@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, open_run, work
+from sdclient.cli.changing import open_run
+from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, is_watched, say
 from sdclient.recipes.interleave import (
     InterleavePlan,

@@ -11,7 +11,8 @@ import click
 
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, open_run, work
+from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import fetch_with_progress
 from sdclient.cli.talk import say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
@@ -43,6 +44,10 @@ _CUTOUTS = "Cut the objects out? none, classical (OpenCV), vit_b, vit_l, vit_h, 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+class NationsOptions(RunningOptions, ChangingOptions):
+    """The options that other commands have, too."""
+
+
 @click.command(
     name="nations",
     epilog="Example:  sdclient nations --out STUDY --url http://127.0.0.1:7860\n\n"
@@ -71,6 +76,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--export-emif", is_flag=True, help="Write image_data.csv and metrics.csv too; alone, from a study that is there."
 )
 @click.option("--base64", "with_base64", is_flag=True, help="With --export-emif: put the images into image_data.csv.")
+@changing
 @options.running
 def command(
     *,
@@ -89,7 +95,7 @@ def command(
     paired_seeds: bool,
     export_emif: bool,
     with_base64: bool,
-    **running: Unpack[RunningOptions],
+    **running: Unpack[NationsOptions],
 ) -> None:
     """Queue nations at work and at home; generate, bake and cut out every image.
 
@@ -110,7 +116,7 @@ def command(
         return
     _print_queue(queue)
     segmenter = _segmenter(cutouts, may_ask=plan is None, dry_run=running["dry_run"])
-    run = open_run(out, run_seed)
+    run = open_run(out, run_seed, given=running)
     before = len(run.jobs())
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))

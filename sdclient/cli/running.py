@@ -22,7 +22,6 @@ from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
-from sdclient.errors import ConfigurationError
 from sdclient.lanes import each_loss_once
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
@@ -330,21 +329,6 @@ def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOpti
     if counts.left and result is not None and result.left:
         return EXIT_NO_SERVER
     return 0
-
-
-def open_run(out: Path, run_seed: int | None) -> Run:
-    """Open or begin a run, and refuse a seed that an earlier beginning has decided otherwise.
-
-    Raises:
-        ConfigurationError: If the run has another seed.
-    """
-    run = Run(out, run_seed=run_seed)
-    chosen = run.folder.settings.run_seed
-    if run_seed not in (None, chosen):
-        raise ConfigurationError(
-            f"{out}: was begun with --seed {chosen}, which does not change; leave --seed out, or use another folder"
-        )
-    return run
 
 
 def end(code: int) -> None:

@@ -15,6 +15,7 @@ import click
 
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
+from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import byte_size, emit, is_watched, say
 from sdclient.planning import Order
@@ -96,6 +97,10 @@ def writing(function: F) -> F:
     return function
 
 
+class SegmentOptions(RunningOptions, ChangingOptions):
+    """The options that other commands have, too."""
+
+
 @click.command(
     epilog="Example:  sdclient segment UPSCALED CUTOUTS --model vit_b\n\n"
     "By word:  sdclient segment UPSCALED CUTOUTS --words person,hair,cap --model MODELS"
@@ -107,6 +112,7 @@ def writing(function: F) -> F:
 @finding
 @choosing
 @writing
+@changing
 @options.running
 def command(
     *,
@@ -135,7 +141,7 @@ def command(
     cover: bool,
     coco: bool,
     polygons: bool,
-    **running: Unpack[RunningOptions],
+    **running: Unpack[SegmentOptions],
 ) -> None:
     """Cut every object out of every image below IN.
 
@@ -170,7 +176,7 @@ def command(
     # A plan does not change: a model that cannot be opened must not enter it.
     segmenter = settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings)
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
-    run = Run(out).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
+    run = open_run(out, given=running).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     look = FirstLook(run, as_json=running["as_json"])
     end(work(run, Company(segmenter=segmenter), running, after_first=look if look.is_new else None))
 

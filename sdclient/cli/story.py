@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from sdclient.cli import options
-from sdclient.cli.running import Company, RunningOptions, end, open_run, work
+from sdclient.cli.changing import open_run
+from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.recipes.story import (

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from sdclient.cli import options
+from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import then_options, then_segment
 from sdclient.planning import Order
-from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class UpscaleOptions(RunningOptions, options.VersionOptions):
+class UpscaleOptions(RunningOptions, options.VersionOptions, ChangingOptions):
     """The options that other commands have, too."""
 
 
@@ -46,6 +46,7 @@ class UpscaleOptions(RunningOptions, options.VersionOptions):
 @options.versions
 @options.watching
 @then_options
+@changing
 @options.running
 def command(
     *,
@@ -73,6 +74,7 @@ def command(
     plain, words = options.wording(sets, given)
     request = apply_sets(Img2Img.load(payload), plain)
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
-    run = Run(out).add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, watch=watch, **words)
+    run = open_run(out, given=given)
+    run.add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, watch=watch, **words)
     segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

@@ -276,7 +276,7 @@ def test_another_configuration_for_the_same_folder_is_refused_and_nothing_is_los
     ended = cli("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, *SMALL)
 
     assert ended.code == 2
-    assert "was planned otherwise in this folder" in ended.stderr
+    assert "planned otherwise in this folder" in ended.stderr
     assert names(cli.folder / FOLDER) == before
 
 

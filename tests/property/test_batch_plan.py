@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdclient.batch.adding import check_new_jobs
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import (
     FileInput,
     Job,
     OutputInput,
     Shard,
-    check_new_jobs,
     decode_shard,
     encode_shard,
     is_plain_place,

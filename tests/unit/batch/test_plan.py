@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from sdclient.batch.adding import check_new_jobs
 from sdclient.batch.plan import (
     FileInput,
     OutputInput,
     Plan,
-    check_new_jobs,
     decode_shard,
     encode_shard,
     job_id,

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from sdclient.batch.plan import OutputInput, Plan, check_new_jobs
+from sdclient.batch.adding import check_new_jobs
+from sdclient.batch.plan import OutputInput, Plan
 from sdclient.errors import ConfigurationError, PlanError
 from sdclient.recipes.nations import QueueEntry, Study, StudyPayloads, load_study, plan_nations
 from sdclient.schemas import Img2Img, Txt2Img

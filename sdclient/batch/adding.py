@@ -1,0 +1,84 @@
+"""What may be added to a plan, and what contradicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sdclient.batch.differences import differences
+from sdclient.batch.plan import STATE_FOLDER, FileInput, Job, OutputInput, Plan, Specs
+from sdclient.errors import PlanError
+
+
+def check_new_jobs(plan: Plan, jobs: Iterable[Job], specs: Specs | None = None) -> list[Job]:
+    """Return the jobs that the plan does not hold yet.
+
+    Args:
+        plan: What is planned.
+        jobs: What is asked for.
+        specs: The specs of ``jobs``, to say what is asked for otherwise.
+
+    Raises:
+        PlanError: If two have one place, a known job is asked for differently, or an input is made by nobody.
+    """
+    known = dict(plan.jobs)
+    # Names differ only by case on some machines of a share and are equal on others.
+    places = {_place_key(job): job for job in known.values()}
+    fresh: dict[str, Job] = {}
+    for job in jobs:
+        before = known.get(job.id)
+        if before is not None:
+            _refuse_change(before, job, (plan.specs, specs or {}), is_new=job.id in fresh)
+            continue
+        _refuse_place(places, job)
+        if job.needs is not None and job.needs not in known:
+            raise PlanError(f"{job.place}: works on an output of job {job.needs}, which is not in the plan before it")
+        known[job.id] = places[_place_key(job)] = fresh[job.id] = job
+    return list(fresh.values())
+
+
+def _place_key(job: Job) -> tuple[bool, str]:
+    return job.kind == "segment", job.place.casefold()
+
+
+def _refuse_place(places: Mapping[tuple[bool, str], Job], job: Job) -> None:
+    other = places.get(_place_key(job))
+    if other is not None and (other.id == job.id or other.revision >= job.revision):
+        raise PlanError(_same_place(other, job))
+
+
+def _refuse_change(before: Job, job: Job, specs: tuple[Specs, Specs], *, is_new: bool) -> None:
+    if job.input != before.input:
+        raise PlanError(_same_place(before, job))
+    if is_new:
+        raise PlanError(f"{job.place}: asked for twice in one plan; give each job a name of its own")
+    if (job.spec, dict(job.changes)) != (before.spec, dict(before.changes)):
+        raise PlanError(
+            f"{job.place}: was planned otherwise in this folder: {said(before, job, specs)}; a run does not "
+            "change what it has planned. Use another output folder, or the settings of before (where nothing is done "
+            f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
+        )
+
+
+def said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
+    """Say in which fields two plans of one job differ.
+
+    Args:
+        before: As planned.
+        job: As asked for now.
+        specs: The specs of the one and of the other, by hash.
+    """
+    old, new = specs[0].get(before.spec, {}), specs[1].get(job.spec) or specs[0].get(job.spec, {})
+    return differences({**old, "changes": dict(before.changes)}, {**new, "changes": dict(job.changes)})
+
+
+def _same_place(one: Job, two: Job) -> str:
+    return (
+        f"{two.place}: two inputs would be written under this name, {_input_text(one)} and {_input_text(two)}; "
+        "rename one of them"
+    )
+
+
+def _input_text(job: Job) -> str:
+    if isinstance(job.input, FileInput):
+        return f"{job.input.root}/{job.input.path}"
+    return f"output {job.input.index + 1} of job {job.input.job}" if isinstance(job.input, OutputInput) else "a prompt"

@@ -1,0 +1,142 @@
+"""A run that is asked for again with another payload: shown, asked about, and never changed unasked."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sdclient import ChangedPlanError, Run, Txt2Img
+from sdclient.batch.worker import WorkerSettings
+from sdclient.infotext import parse_infotext, read_infotext
+from sdclient.prompts import read_prompts
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+from tests.integration.terminal import Terminal
+
+
+@pytest.fixture
+def begun(cli: CommandLine, a1111: Simulator) -> tuple[str, ...]:
+    """Two of three images are done; the command, without its settings."""
+    (cli.folder / "prompts.txt").write_text("a fox\na hare\na lynx\n", encoding="utf-8")
+    command = ("generate", "prompts.txt", "--out", "out", "--url", a1111.url, "--set", "inherit=true")
+    small = ("--set", "width=64", "--set", "height=64")
+    request = Txt2Img(inherit=True, width=64, height=64, steps=1)
+    run = Run(cli.folder / "out").add(read_prompts(cli.folder / "prompts.txt"), request)
+    run.start(a1111.url, settings=WorkerSettings(limit=2))
+    return (*command, *small)
+
+
+def steps_of(folder: Path, pattern: str = "*.png") -> dict[str, int | None]:
+    found = {}
+    for path in sorted(folder.glob(pattern)):
+        found[path.name] = parse_infotext(read_infotext(path.read_bytes()) or "").get_int("Steps")
+    return found
+
+
+def test_unattended_it_refuses_with_the_difference_and_the_commands_to_type(
+    cli: CommandLine, begun: tuple[str, ...]
+) -> None:
+    before = sorted((cli.folder / "out").rglob("*"))
+    ended = cli(*begun, "--set", "steps=3")
+
+    assert ended.code == 2
+    assert "steps 1, now 3 (3 jobs)" in ended.stderr
+    assert "2 done" in ended.stderr
+    assert shlex.join(["sdclient", *begun, "--set", "steps=3", "--redo-changed"]) in ended.stderr
+    assert shlex.join(["sdclient", *begun, "--set", "steps=3", "--variant", "NAME"]) in ended.stderr
+    assert sorted((cli.folder / "out").rglob("*")) == before
+
+
+def test_what_is_typed_then_makes_them_anew_keeps_the_old_and_draws_nothing_twice(
+    cli: CommandLine, begun: tuple[str, ...], a1111: Simulator
+) -> None:
+    drawn = sum(one.method == "POST" and "txt2img" in one.path for one in a1111.log)
+    ended = cli(*begun, "--set", "steps=3", "--redo-changed")
+    drawn_after = sum(one.method == "POST" and "txt2img" in one.path for one in a1111.log)
+    again = cli(*begun, "--set", "steps=3")
+    status = cli("status", "out")
+
+    out = cli.folder / "out"
+    assert (ended.code, again.code, status.code) == (0, 0, 0)
+    assert list(steps_of(out).values()) == [3, 3, 3]
+    assert list(steps_of(out / ".sdclient" / "replaced", "*/*.png").values()) == [1, 1]
+    # The third was never drawn with the old settings.
+    assert drawn_after - drawn == 3
+    assert cli("verify", "out").code == 0
+
+
+def test_a_variant_lies_beside_and_differs_by_nothing_but_the_settings(
+    cli: CommandLine, begun: tuple[str, ...]
+) -> None:
+    ended = cli(*begun, "--set", "steps=3", "--variant", "more")
+    again = cli(*begun, "--set", "steps=3", "--variant", "more")
+
+    out = cli.folder / "out"
+    seeds = {
+        path.stem: parse_infotext(read_infotext(path.read_bytes()) or "").get_int("Seed")
+        for path in sorted(out.glob("*.png"))
+    }
+    assert (ended.code, again.code) == (0, 0)
+    assert list(steps_of(out, "*_more_1.png").values()) == [3, 3, 3]
+    assert len(seeds) == 6
+    assert len(set(seeds.values())) == 3
+
+
+def test_a_person_is_asked_and_nothing_is_the_first_answer(cli: CommandLine, begun: tuple[str, ...]) -> None:
+    with Terminal(cli, *begun, "--set", "steps=3") as terminal:
+        terminal.until("steps 1, now 3 (3 jobs)")
+        terminal.until("[n]othing")
+        terminal.type("\n")
+        code = terminal.ended()
+
+    assert code == 2
+    assert "--redo-changed" in terminal.shown
+    assert list(steps_of(cli.folder / "out").values()) == [1, 1]
+
+
+def test_a_person_may_have_them_made_anew(cli: CommandLine, begun: tuple[str, ...]) -> None:
+    with Terminal(cli, *begun, "--set", "steps=3") as terminal:
+        terminal.until("[n]othing")
+        terminal.type("r\n")
+        code = terminal.ended()
+
+    assert code == 0
+    assert list(steps_of(cli.folder / "out").values()) == [3, 3, 3]
+
+
+def test_a_person_may_name_a_variant(cli: CommandLine, begun: tuple[str, ...]) -> None:
+    with Terminal(cli, *begun, "--set", "steps=3") as terminal:
+        terminal.until("[n]othing")
+        terminal.type("v\n")
+        terminal.until("name of the variant")
+        terminal.type("more\n")
+        code = terminal.ended()
+
+    assert code == 0
+    assert list(steps_of(cli.folder / "out", "*_more_1.png").values()) == [3, 3, 3]
+    assert sorted(steps_of(cli.folder / "out").values()) == [1, 1, 1, 3, 3, 3]
+
+
+def test_in_python_it_refuses_redoes_or_asks(tmp_path: Path, a1111: Simulator) -> None:
+    small = Txt2Img(width=64, height=64, steps=1, inherit=True)
+    other = small.replace(steps=3)
+    Run(tmp_path / "out").add(["a fox"], small).start(a1111.url)
+    with pytest.raises(ChangedPlanError, match="steps 1, now 3"):
+        Run(tmp_path / "out").add(["a fox"], other)
+    asked: list[int] = []
+
+    def ask(change: object) -> object:
+        from sdclient.batch.changed import Choice, PlanChange
+
+        assert isinstance(change, PlanChange)
+        asked.append(change.changed)
+        return Choice(redo=True)
+
+    Run(tmp_path / "out", on_change=ask).add(["a fox"], other).start(a1111.url)  # type: ignore[arg-type]
+    Run(tmp_path / "out", on_change="redo").add(["a fox"], small).start(a1111.url)
+    Run(tmp_path / "out", variant="x").add(["a fox"], other).start(a1111.url)
+
+    assert asked == [1]
+    assert sorted(steps_of(tmp_path / "out").values()) == [1, 3]
