@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.adapters
 
-from sdclient.errors import AnswerLostError, ConfigurationError, NotSentError
+from sdclient.errors import AnswerLostError, ConfigurationError, NotSentError, ServerBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,13 @@ def no_connection(doing: str, where: str) -> str:
     return (
         f"{doing}: no connection to {where or 'it'}; is the service or the network down? The same command tries again"
     )
+
+
+def quota_error(doing: str, wait_s: float | None, detail: str = "") -> ServerBusyError:
+    """Return the error for a quota that is used up, with the seconds until it is not, where they are known."""
+    when = "" if wait_s is None else f"; it takes posts again in {wait_s:.0f} s"
+    status = requests.codes.too_many_requests
+    return ServerBusyError(f"{doing}: the quota is used up ({status}){when}", status, detail, None, wait_s)
 
 
 def is_never_sent(exc: BaseException) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import html
 import importlib
 import re
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -21,10 +22,9 @@ from sdclient.errors import (
     NotSentError,
     RejectedError,
     SDClientError,
-    ServerBusyError,
     ServerFaultError,
 )
-from sdclient.posting.door import go_through, is_never_sent, no_connection
+from sdclient.posting.door import go_through, is_never_sent, no_connection, quota_error
 from sdclient.posting.media import MediaLimits
 from sdclient.posting.publish import Post, Published, refuse_short_look
 
@@ -109,13 +109,19 @@ class MastodonPublisher:
         refuse_short_look(times, _LOOK_BACK, since)
         return None
 
+    def _quota_wait_s(self) -> float | None:
+        """Return the seconds until the server takes posts again, where its last answer told."""
+        reset = self._api.ratelimit_reset
+        wait_s = reset - time.time() if isinstance(reset, int | float) else 0.0
+        return wait_s if wait_s > 0 else None
+
     @contextmanager
     def _errors(self, doing: str, *, is_post: bool) -> Generator[None, None, None]:
         library = self._library
         try:
             yield
         except library.MastodonRatelimitError as exc:
-            raise ServerBusyError(f"{doing}: the quota is used up (429)", 429) from exc
+            raise quota_error(doing, self._quota_wait_s()) from exc
         except library.MastodonNetworkError as exc:
             inner = exc.__cause__ or exc.__context__ or exc
             if is_never_sent(inner):

@@ -28,11 +28,10 @@ from sdclient.errors import (
     NotSentError,
     RejectedError,
     SDClientError,
-    ServerBusyError,
     ServerError,
     ServerFaultError,
 )
-from sdclient.posting.door import go_through, network_errors
+from sdclient.posting.door import go_through, network_errors, quota_error
 from sdclient.posting.media import MediaLimits
 from sdclient.posting.publish import Post, Published, refuse_short_look
 
@@ -228,9 +227,7 @@ def _by_status(reply: requests.Response, doing: str) -> SDClientError:
     status, detail = reply.status_code, _detail(reply)
     text = f"{doing}: {status}: {detail}"
     if status == requests.codes.too_many_requests:
-        wait_s = _wait_s(reply)
-        when = "" if wait_s is None else f"; it takes posts again in {wait_s:.0f} s"
-        return ServerBusyError(f"{doing}: the quota is used up (429){when}", status, detail, None, wait_s)
+        return quota_error(doing, _wait_s(reply), detail)
     if "duplicate content" in detail.lower():
         return AnswerLostError(f"{text}; a post like this is out already")
     if status == requests.codes.request_entity_too_large or _is_about_size(detail):

@@ -245,13 +245,19 @@ def test_a_post_that_is_refused_is_tried_again_with_the_same_number(
     assert sum(one.method == "POST" for one in painter.log) == 1
 
 
-def test_xs_quota_says_when_it_takes_posts_again(tmp_path: Path, painter: Simulator) -> None:
-    reset = str(int(dt.datetime.now(dt.timezone.utc).timestamp()) + 600)
-    with Social([Fault("/2/tweets", 429, b"{}", {"x-rate-limit-reset": reset})]) as social:
-        outcome = Bot(tmp_path, painter, x(social)).tick()
+@BOTH
+def test_a_quota_says_when_the_service_takes_posts_again(tmp_path: Path, painter: Simulator, make: Make) -> None:
+    then = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=600)
+    # X tells seconds since 1970, Mastodon a date.
+    reset = str(int(then.timestamp())) if make is x else then.isoformat()
+    headers = {"x-rate-limit-reset": reset, "x-rate-limit-remaining": "0", "x-rate-limit-limit": "300"}
+    told = {name.replace("rate-limit", "ratelimit") if make is mastodon else name: headers[name] for name in headers}
+    with Social([Fault(POST_ROUTES[make], 429, b"{}", told)]) as social:
+        outcome = Bot(tmp_path, painter, make(social)).tick()
 
     assert isinstance(outcome.error, ServerBusyError)
-    assert 550 < (outcome.error.retry_after_s or 0) <= 600
+    # A server tells its own time in whole seconds.
+    assert 550 < (outcome.error.retry_after_s or 0) <= 602
     assert "the quota is used up (429); it takes posts again in" in outcome.message
 
 
