@@ -387,6 +387,20 @@ class Run(Planner):
         """
         return glance(self.folder, image_rows(self.folder, [])[1])
 
+    def report(self, *, embed: bool = False) -> Path:
+        """Write the page of the run, ``report.html``, and the tables beside it; works while it runs.
+
+        Args:
+            embed: Carry the thumbnails inside the page, so that it can be sent without the images.
+
+        Raises:
+            StorageError: If the folder cannot be read or written.
+        """
+        from sdclient.report import ReportOptions, write_report
+
+        self.folder.require_begun()
+        return write_report(self.folder, ReportOptions(embed=embed)).page
+
     def write_views(self, on_images: OnImages | None = None) -> list[str]:
         """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right.
 

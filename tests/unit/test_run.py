@@ -338,3 +338,23 @@ def test_results_among_their_inputs_are_made_and_spoken_of(tmp_path: Path, spell
     assert len(among.jobs()) == 1
     assert ["results will lie among the inputs" in text for text in among.remarks] == [True]
     assert below.remarks == []
+
+
+def test_a_run_writes_its_page_and_loads_what_it_takes_only_then(tmp_path: Path) -> None:
+    run = Run(tmp_path / "out").save()
+    plan_jobs(run.folder, ["a"])
+    work(run.folder)
+
+    page = run.report(embed=True)
+
+    assert page == run.out / "report.html"
+    assert "a_1.png" in page.read_text(encoding="utf-8")
+    loaded = (
+        "import sdclient.run, sys; print([one for one in sys.modules if one.startswith(('sdclient.report', 'matpl'))])"
+    )
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_run_that_was_not_begun_has_no_page(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError):
+        Run(tmp_path / "out").report()
