@@ -105,9 +105,9 @@ def command(
         raise ConfigurationError("canvas: name one image or more to take slices from")
     recorded = None if again is None else read_slice(again)
     if recorded is not None:
-        _refuse_beside_again(
-            {"--strength": strength, "--passes": passes, "--slice": places, "--seed": seed, "--count": count - 1}
-        )
+        strength_set = any(one.startswith("denoising_strength") for one in sets)
+        given = {"--strength": strength, "--passes": passes, "--slice": places, "--count": count - 1}
+        _refuse_beside_again({**given, "--seed": seed, "--set denoising_strength": strength_set})
     request = _request(payload, sets, recorded)
     strengths = strengths_of(request, passes) if strength is None else parse_strengths(strength, passes)
     rules = SliceRules(spec_of(request), strengths, slice_px, min_colours, by_area)

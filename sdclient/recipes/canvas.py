@@ -364,8 +364,8 @@ def spec_of(request: Img2Img) -> GenerateSpec:
 
 
 def recorded_request(spec: GenerateSpec) -> Mapping[str, JsonValue]:
-    """Return the request of all passes as ``0001.json`` holds it."""
-    return spec.request.model_dump(mode="json", exclude_unset=True)
+    """Return the request of all passes as ``0001.json`` holds it: without what each pass has of its own."""
+    return spec.request.model_dump(mode="json", exclude_unset=True, exclude={"denoising_strength", "seed"})
 
 
 def strengths_of(request: Img2Img, passes: int | None) -> tuple[float, ...]:

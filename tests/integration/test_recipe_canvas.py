@@ -230,17 +230,12 @@ def test_another_payload_than_the_records_is_pointed_out(cli: CommandLine, draw_
 def test_what_the_record_decides_is_not_decided_otherwise_beside_it(cli: CommandLine, draw_things: Simulator) -> None:
     draw(cli, draw_things.url, "--passes", "1")
 
-    for option, value in [
-        ("--strength", "0"),
-        ("--passes", "2"),
-        ("--slice", "1,1"),
-        ("--seed", "0"),
-        ("--count", "2"),
-    ]:
-        ended = cli("canvas", "place.png", "--again", "OUT/0001.json", "--out", "AGAIN", option, value)
+    for option in ("--strength 0", "--passes 2", "--slice 1,1", "--seed 0", "--count 2", "--set denoising_strength=1"):
+        ended = cli("canvas", "place.png", "--again", "OUT/0001.json", "--out", "AGAIN", *option.split())
 
+        name = option.replace("=", " ").rpartition(" ")[0]
         assert ended.code == 2
-        assert f"--again takes place, seeds and strengths from the file; leave {option} out" in ended.stderr
+        assert f"--again takes place, seeds and strengths from the file; leave {name} out" in ended.stderr
 
 
 @pytest.mark.usefixtures("place")
@@ -253,6 +248,7 @@ def test_the_record_says_what_was_asked(cli: CommandLine, draw_things: Simulator
     expected = {"prompt": "", "steps": 4, "width": 128, "height": 128, "cfg_scale": 3, "sampler_name": "DDIM"}
     assert {name: request[name] for name in expected} == expected
     assert request["overlays"]["drawthings"]["model"] == "sd_v1.5_f16.ckpt"
+    assert not {"denoising_strength", "seed"} & set(request)
 
 
 @pytest.mark.usefixtures("place")
