@@ -137,9 +137,20 @@ class Run(Planner):
     join = start
 
     def begin(
-        self, lanes: Sequence[Lane], *, settings: WorkerSettings | None = None, listener: Listener | None = None
+        self,
+        lanes: Sequence[Lane],
+        *,
+        settings: WorkerSettings | None = None,
+        listener: Listener | None = None,
+        allow_mixed: bool | None = None,
     ) -> None:
         """Start working in the background.
+
+        Args:
+            lanes: Servers and segmenters.
+            settings: How to take part.
+            listener: Told of everything that happens.
+            allow_mixed: Whether servers may draw differently; None: as `lanes` was told.
 
         Raises:
             ConfigurationError: If this run is at work already, or a folder with inputs is not on this machine.
@@ -149,6 +160,7 @@ class Run(Planner):
         if self._engine is not None and self._engine.is_alive:
             raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
         self.save()
+        self._allows_mixed = self._allows_mixed if allow_mixed is None else allow_mixed
         self._settle(lanes)
         settings = settings or WorkerSettings()
         self._watch = FolderWatch(self.sources, self.plan_arrivals) if self.sources else None

@@ -122,6 +122,33 @@ def ways(given: OneImageOptions) -> Ways:
     return Ways(strict=given["strict"], force=given["force"], dry_run=given["dry_run"], as_json=given["as_json"])
 
 
+_ENGINE = (
+    click.option(
+        "--gpu-share",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="With --engine ray: the share of a GPU for each worker that cuts out; left out, they take CPUs.",
+    ),
+    click.option(
+        "--segmenters",
+        type=click.IntRange(min=1),
+        default=1,
+        metavar="N",
+        help="With --engine ray: so many workers cut out.",
+    ),
+    click.option(
+        "--address", metavar="ADDRESS", help="With --engine ray: the cluster; auto is the one this machine is part of."
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["threads", "ray"]),
+        default="threads",
+        help="What starts the workers: this program, or a Ray cluster with the servers of sdclient.toml.",
+    ),
+)
+
+
 def running(function: F) -> F:
     """What every command that works on a run takes."""
     for option in (
@@ -141,6 +168,7 @@ def running(function: F) -> F:
         dialect,
         click.option("--allow-mixed", is_flag=True, help="Take servers of different programs or models in one run."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+        *_ENGINE,
     ):
         function = option(function)
     return function

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.lane import Lane
@@ -46,6 +46,10 @@ class RunningOptions(TypedDict):
     strict: bool
     dialect: str | None
     as_json: bool
+    engine: Literal["threads", "ray"]
+    address: str | None
+    segmenters: int
+    gpu_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def work(
         if not options["dry_run"]:
             run.note_told()
         return _sum_up(run, status.counts, None, options, was_stopped=False)
+    if options["engine"] == "ray" and not options["dry_run"]:
+        return _work_on_cluster(run, company, options, also=also, at_start=at_start)
     lanes = run.lanes(
         _clients(run, company, options),
         segmenter=company.segmenter,
@@ -108,9 +114,43 @@ def work(
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
     counts = status.counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))
-    with _signals(run, lanes, progress.close) as was_stopped:
+    with _signals(run.stop, _stopping(run), _ending(lanes), progress.close) as was_stopped:
         try:
             result = _stretches(run, lanes, settings, _both(progress, also), after_first, was_stopped)
+        finally:
+            progress.close()
+    return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
+
+
+def _work_on_cluster(
+    run: Run,
+    company: Company,
+    options: RunningOptions,
+    *,
+    also: Listener | None,
+    at_start: Callable[[], None] | None,
+) -> int:
+    # Where it is not asked for, nothing of it is loaded.
+    from sdclient.cli.cluster import prepare_cluster, run_cluster
+    from sdclient.nodes import ClusterSettings
+
+    if at_start is not None:
+        at_start()
+    counts = run.status().counts
+    progress = Progress(counts.jobs, counts.done, as_json=options["as_json"])
+    engine = prepare_cluster(
+        run,
+        company.urls,
+        company.inputs,
+        ClusterSettings(options["address"], options["segmenters"], options["gpu_share"]),
+        limit=options["limit"],
+        allow_mixed=options["allow_mixed"],
+        strict=options["strict"],
+        listener=_both(progress, also),
+    )
+    with _signals(engine.stop, _stopping(run), "ending what runs on every node", progress.close) as was_stopped:
+        try:
+            result = run_cluster(engine)
         finally:
             progress.close()
     return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
@@ -245,7 +285,9 @@ def _aside(counts: Counts) -> str:
 
 
 @contextmanager
-def _signals(run: Run, lanes: Sequence[Lane], before_talk: Callable[[], None]) -> Generator[list[int], None, None]:
+def _signals(
+    stop: Callable[[Stop], None], stopping: str, ending: str, before_talk: Callable[[], None]
+) -> Generator[list[int], None, None]:
     """First Ctrl-C: finish what runs. Second, or SIGTERM: end it. Third: leave at once."""
     caught: list[int] = []
 
@@ -255,9 +297,9 @@ def _signals(run: Run, lanes: Sequence[Lane], before_talk: Callable[[], None]) -
             os._exit(EXIT_INTERRUPTED)
         hard = number != signal.SIGINT or len(caught) > 1
         before_talk()
-        say(f"\n{_ending(lanes)}; once more leaves at once" if hard else f"\n{_stopping(run)}")
+        say(f"\n{ending}; once more leaves at once" if hard else f"\n{stopping}")
         # Not in the handler itself: stopping takes locks that the interrupted code may hold.
-        threading.Thread(target=run.stop, args=(Stop.INTERRUPT if hard else Stop.FINISH,), daemon=True).start()
+        threading.Thread(target=stop, args=(Stop.INTERRUPT if hard else Stop.FINISH,), daemon=True).start()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     before = {number: signal.signal(number, handle) for number in numbers}

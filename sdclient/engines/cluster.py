@@ -1,0 +1,316 @@
+"""The engine of many machines: Ray keeps one worker alive near each server; it carries no jobs, no images, no truth.
+
+Ray does what it is good at: it places an actor on the machine that a server's resource names, and starts it anew when it
+dies. The workers inside pull and claim from the run folder as ever, so that an actor that was thought dead and wakes
+up, or two that are there for one server for a while, change nothing that is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from sdclient._version import __version__
+from sdclient.batch.events import Event, Listener
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.pipeline import Stop
+from sdclient.batch.status import read_status
+from sdclient.batch.survey import Counts
+from sdclient.batch.worker import WorkerResult
+from sdclient.engines.keeper import NodeKeeper, NodeReport, Post
+from sdclient.engines.rays import connect, first_line, how_to_offer, need_ray, node_addresses, offered_resources
+from sdclient.errors import ConfigurationError, StorageError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+log = logging.getLogger(__name__)
+
+RESOURCE = "sdapi:"
+"""A node that reaches the server NAME is started with the resource ``sdapi:NAME``."""
+_POLL_S = 0.5
+_BACK_AFTER_S = 15.0
+"""A worker whose server was away is tried again after so long, while others work."""
+_NODE_PATIENCE_S = 120.0
+"""When nobody is left to work, a node that is gone, or has no room, is waited for so long."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A post, and who fills it now.
+
+    Attributes:
+        post: Who is needed.
+        actor: Who is there; Ray starts it anew when it dies.
+        question: Whether its node can take part; asked before work is given.
+        work: Its work, while it works.
+        news: What happened there, while it is asked for.
+        back_s: When it may be asked again, by the monotonic clock; 0 for one that has not worked yet, or died.
+        left: Why it left.
+        trouble: What stopped it.
+        problems: What it could not write or read.
+    """
+
+    post: Post
+    actor: ActorHandle[NodeKeeper] | None = None
+    question: ObjectRef[str] | None = None
+    work: ObjectRef[NodeReport] | None = None
+    news: ObjectRef[list[Event]] | None = None
+    back_s: float = 0.0
+    left: str = ""
+    trouble: str = ""
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_wanting(self) -> bool:
+        """True for a post that nobody fills, though work may be left for it."""
+        return self.work is None and self.back_s == 0
+
+    def rest(self, left: str, back_s: float) -> None:
+        """Leave the post until ``back_s``."""
+        self.work, self.left, self.back_s = None, left, back_s
+
+
+@dataclass(slots=True)
+class _Told:
+    """Where all jobs stand by the latest news; news of several machines do not arrive in order."""
+
+    counts: Counts
+    listener: Listener | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, event: Event) -> None:
+        with self.lock:
+            # Each machine looks at the folder now and then: between two looks it knows its own jobs only.
+            heard = self.counts.done + (event.name == "done")
+            self.counts = _with_done(event.counts, max(event.counts.done, heard))
+            if self.listener is not None:
+                self.listener(replace(event, counts=self.counts))
+
+    def remark(self, lane: str, message: str) -> None:
+        self.take(Event("remark", self.counts, lane, message=message))
+
+
+def _with_done(counts: Counts, done: int) -> Counts:
+    """Return counts with more done; those were claimed, or waiting, by an older look."""
+    more = done - counts.done
+    claimed = min(counts.claimed, more)
+    waiting = min(counts.waiting, more - claimed)
+    return replace(
+        counts,
+        done=counts.done + claimed + waiting,
+        claimed=counts.claimed - claimed,
+        waiting=counts.waiting - waiting,
+    )
+
+
+class ClusterEngine:
+    """Keeps a worker at every post until the run is done or told to stop.
+
+    Args:
+        folder: The run; every node must see it under the same path.
+        posts: Who is needed.
+        address: Address of a Ray cluster, ``auto`` for the one this machine belongs to; None starts Ray here.
+        listener: Told of everything that happens.
+        back_after_s: Seconds after which a worker whose server was away is asked again.
+        node_patience_s: Seconds to wait for a node that is gone when nobody else is left to work.
+
+    Raises:
+        MissingExtraError: If Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        posts: Sequence[Post],
+        *,
+        address: str | None = None,
+        listener: Listener | None = None,
+        back_after_s: float = _BACK_AFTER_S,
+        node_patience_s: float = _NODE_PATIENCE_S,
+    ) -> None:
+        need_ray()
+        self._folder = folder
+        self._seats = [_Seat(post) for post in posts]
+        self._address = address
+        self._before = read_status(folder).counts
+        self._told = _Told(self._before, listener)
+        self._back_after_s = back_after_s
+        self._node_patience_s = node_patience_s
+        self._idle_since_s = 0.0
+        self._stop: Stop | None = None
+
+    def run(self) -> WorkerResult:
+        """Work until nothing is left, nobody is left to do it, or `stop` was called.
+
+        Raises:
+            ConfigurationError: If the cluster cannot be reached, is open to the world, or no node fits.
+        """
+        import ray
+
+        connect(self._address)
+        try:
+            self._refuse_what_does_not_fit()
+            while not self._is_over():
+                for seat in self._seats:
+                    self._fill(seat)
+                    self._hear(seat)
+                self._collect()
+            return self._result()
+        finally:
+            for seat in self._seats:
+                if seat.actor is not None:
+                    ray.kill(seat.actor)
+            ray.shutdown()
+
+    def stop(self, how: Stop = Stop.FINISH) -> None:
+        """Ask all workers to stop; callable from any thread."""
+        self._stop = how
+        for seat in self._seats:
+            if seat.actor is not None:
+                seat.actor.stop.remote(how)
+
+    def _refuse_what_does_not_fit(self) -> None:
+        offered = offered_resources()
+        wanted = [seat.post for seat in self._seats if seat.post.resource]
+        if wanted and not any(name.startswith(RESOURCE) for name in offered) and len(node_addresses()) == 1:
+            # One machine and nothing said: it is the one that reaches every server.
+            for seat in self._seats:
+                seat.post = replace(seat.post, resource="")
+            return
+        missing = [post for post in wanted if post.resource not in offered]
+        if wanted and len(missing) == len(wanted):
+            raise ConfigurationError(how_to_offer(missing[0].resource))
+        for post in missing:
+            self._told.remark(post.name, f"{how_to_offer(post.resource)}; it takes part as soon as one does")
+
+    def _is_over(self) -> bool:
+        if any(seat.work is not None for seat in self._seats):
+            self._idle_since_s = 0.0
+            return False
+        if self._stop is not None:
+            return True
+        # Nobody works. Whoever left because its server was away is not waited for: nothing would ever end.
+        self._idle_since_s = self._idle_since_s or time.monotonic()
+        is_waiting = any(seat.is_wanting for seat in self._seats) and read_status(self._folder).counts.left > 0
+        return not is_waiting or time.monotonic() - self._idle_since_s > self._node_patience_s
+
+    def _fill(self, seat: _Seat) -> None:
+        """Place a worker where one is due, ask its node, and give it work once that has said yes."""
+        if self._stop is not None or seat.work is not None or not self._is_due(seat):
+            return
+        if seat.actor is None:
+            seat.actor = self._place(seat.post)
+        if seat.question is None:
+            # Answered as soon as a node with the resource has room: nobody else is kept waiting meanwhile.
+            seat.question = seat.actor.refusal.remote(__version__)
+        elif (why := self._answer(seat)) == "":
+            seat.left, seat.work = "", seat.actor.run.remote()
+        elif why is not None:
+            self._leave(seat, why)
+
+    def _is_due(self, seat: _Seat) -> bool:
+        if seat.is_wanting:
+            return True
+        others_work = any(other.work is not None for other in self._seats)
+        return bool(seat.left) and others_work and time.monotonic() >= seat.back_s
+
+    def _place(self, post: Post) -> ActorHandle[NodeKeeper]:
+        import ray
+
+        # Always started anew by Ray, but no call is repeated by it: whether work is left, the folder tells.
+        maker = ray.remote(NodeKeeper).options(
+            num_cpus=post.cpus,
+            num_gpus=post.gpus,
+            resources={post.resource: 1.0} if post.resource else {},
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=4,
+        )
+        return cast("ActorHandle[NodeKeeper]", maker.remote(post.work))
+
+    def _answer(self, seat: _Seat) -> str | None:
+        """Return why a node cannot take part, empty where it can; None while it has not answered."""
+        import ray
+        from ray.exceptions import RayActorError, RayError
+
+        if seat.question is None or not ray.wait([seat.question], timeout=0)[0]:
+            return None
+        question, seat.question = seat.question, None
+        try:
+            return str(ray.get(question))
+        except RayActorError:
+            # It died before it had work; Ray starts it anew, and it is asked again.
+            return None
+        except RayError as exc:
+            return first_line(exc)
+
+    def _hear(self, seat: _Seat) -> None:
+        """Pass on what happened on a node; one that hangs keeps nobody from being heard."""
+        import ray
+        from ray.exceptions import RayError
+
+        if seat.actor is not None and seat.news is None and seat.work is not None:
+            seat.news = seat.actor.news.remote()
+        if seat.news is None or not ray.wait([seat.news], timeout=0)[0]:
+            return
+        news, seat.news = seat.news, None
+        try:
+            for event in ray.get(news):
+                self._told.take(event)
+        except RayError as exc:
+            log.debug("no news of %s: %s", seat.post.name, first_line(exc))
+
+    def _collect(self) -> None:
+        """Take the reports of those who ended, and note those who died."""
+        import ray
+        from ray.exceptions import RayActorError, RayError
+
+        working = {seat.work: seat for seat in self._seats if seat.work is not None}
+        if not working:
+            time.sleep(_POLL_S)
+            return
+        ended, _ = ray.wait(list(working), num_returns=1, timeout=_POLL_S)
+        for ref in ended:
+            seat = working[ref]
+            try:
+                self._note(seat, ray.get(ref))
+            except RayActorError as exc:
+                self._told.remark(seat.post.name, f"its worker died and is started anew ({first_line(exc)})")
+                seat.rest("", 0.0)
+            except RayError as exc:
+                self._leave(seat, first_line(exc))
+
+    def _note(self, seat: _Seat, report: NodeReport) -> None:
+        self._hear(seat)
+        seat.problems += report.problems
+        seat.trouble = report.trouble
+        if report.left:
+            self._leave(seat, report.left)
+        else:
+            seat.rest("", time.monotonic() + self._back_after_s)
+
+    def _leave(self, seat: _Seat, why: str) -> None:
+        if why != seat.left:
+            self._told.take(Event("left", self._told.counts, seat.post.name, message=why))
+        seat.rest(why, time.monotonic() + self._back_after_s)
+
+    def _result(self) -> WorkerResult:
+        counts = read_status(self._folder).counts
+        trouble = next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
+        absent = {seat.post.name: "no node offers it" for seat in self._seats if seat.is_wanting}
+        # Counted in the folder: the report of a worker that was killed never came.
+        made = counts.done - self._before.done
+        return WorkerResult(
+            counts=counts,
+            made=made,
+            images=made,
+            left=absent | {seat.post.name: seat.left for seat in self._seats if seat.left},
+            trouble=StorageError(trouble) if trouble else None,
+            problems=tuple(text for seat in self._seats for text in seat.problems),
+        )

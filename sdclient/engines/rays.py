@@ -1,0 +1,88 @@
+"""The few calls to Ray itself: reaching a cluster, refusing one that is open to the world, and what its nodes offer."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+
+from sdclient.errors import ConfigurationError, MissingExtraError
+
+
+def need_ray() -> None:
+    """Refuse in words where Ray is not installed.
+
+    Raises:
+        MissingExtraError: If it is not.
+    """
+    # Ray prints what its nodes say to standard output, where commands give data; read when it is imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+    try:
+        import ray  # noqa: F401 - whether it is there is all that is asked
+    except ImportError as exc:
+        raise MissingExtraError("--engine ray needs Ray: pip install 'sdclient[ray]'") from exc
+
+
+def connect(address: str | None) -> None:
+    """Join a cluster as its driver, without dashboard and usage statistics.
+
+    Args:
+        address: Its address, ``auto`` for the one this machine belongs to; None starts Ray here.
+
+    Raises:
+        ConfigurationError: If there is none, or one of its nodes has a public address.
+    """
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        if address is None:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as exc:
+        raise ConfigurationError(
+            f"no Ray cluster at {address or 'this machine'}: {first_line(exc)}; start one with: ray start --head"
+        ) from exc
+    open_to_all = [name for name in node_addresses() if not _is_private(name)]
+    if open_to_all:
+        ray.shutdown()
+        raise ConfigurationError(
+            f"a node of this Ray cluster has the public address {open_to_all[0]}: whoever reaches Ray's ports may run "
+            "programs there; start Ray on private addresses (ray start --node-ip-address …)"
+        )
+
+
+def node_addresses() -> list[str]:
+    """Return the addresses of the nodes that live."""
+    import ray
+
+    nodes: list[dict[str, object]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+    return [str(node["NodeManagerAddress"]) for node in nodes if node["Alive"]]
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return False
+
+
+def offered_resources() -> frozenset[str]:
+    """Return the names of all that nodes offer now."""
+    import ray
+
+    return frozenset(ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+
+
+def how_to_offer(resource: str) -> str:
+    """Say how a node comes to offer a resource."""
+    return (
+        f"no node of the cluster offers {resource}; start Ray on a machine that reaches that server with: "
+        f"ray start --address HEAD:6379 --resources '{{\"{resource}\": 1}}'"
+    )
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the words of an error that fit a line; Ray's have pages."""
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]

@@ -1,0 +1,174 @@
+"""A run on a cluster: what a worker does on its node, and who is needed where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sdclient.batch.events import Listener
+from sdclient.batch.worker import WorkerSettings
+from sdclient.client import Client
+from sdclient.engines.cluster import RESOURCE, ClusterEngine
+from sdclient.engines.keeper import Post
+from sdclient.errors import ConfigurationError, RunFolderError, StorageError
+from sdclient.lanes import server_lanes
+from sdclient.run import Run
+from sdclient.schemas.config import ServerConfig, read_credentials
+from sdclient.segment import SegmentSettings
+from sdclient.steps.generate import ServerLane
+from sdclient.steps.segment import SegmenterLane
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRun:
+    """The run that nodes work on.
+
+    Attributes:
+        out: Its output folder, absolute; the same path on every node.
+        run_seed: The seed written in it, by which a node knows that it sees the same folder.
+        settings: How a worker takes part.
+        allow_mixed: Take servers that draw differently.
+        strict: Refuse a server for any loss.
+    """
+
+    out: str
+    run_seed: int
+    settings: WorkerSettings = field(default_factory=WorkerSettings)
+    allow_mixed: bool = False
+    strict: bool = False
+
+    def refusal(self) -> str:
+        """Say why a node does not see this run; empty where it does."""
+        try:
+            found = Run.open(self.out).folder.settings.run_seed
+        except (RunFolderError, StorageError):
+            return f"it does not see the run in {self.out}; OUT must lie on a folder that all nodes share, at one path"
+        if found != self.run_seed:
+            return f"what it sees at {self.out} is another run; OUT must lie on a folder that all nodes share"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWork:
+    """Draws with one server from the node it lives on.
+
+    Attributes:
+        shared: The run.
+        server: The server; its password is read on the node, from the source that is named.
+    """
+
+    shared: SharedRun
+    server: ServerConfig
+
+    def refusal(self) -> str:
+        """Say why this node cannot take part; empty where it can."""
+        return self.shared.refusal()
+
+    def start(self, listener: Listener) -> Run:
+        """Start working.
+
+        Raises:
+            SDClientError: If the server cannot be reached, or cannot do what is planned.
+        """
+        run = Run.open(self.shared.out)
+        client = Client(self.server.url, auth=read_credentials(self.server), dialect=self.server.dialect)
+        client.name = self.server.name or client.name
+        lanes = server_lanes(client, None)
+        run.losses(lanes, strict=self.shared.strict)
+        run.begin(lanes, settings=self.shared.settings, listener=listener, allow_mixed=self.shared.allow_mixed)
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWork:
+    """Cuts out on a node.
+
+    Attributes:
+        shared: The run.
+        settings: How.
+    """
+
+    shared: SharedRun
+    settings: SegmentSettings
+
+    def refusal(self) -> str:
+        """Say why this node cannot take part; empty where it can."""
+        return self.shared.refusal()
+
+    def start(self, listener: Listener) -> Run:
+        """Start working.
+
+        Raises:
+            SDClientError: If the model cannot be loaded here.
+        """
+        run = Run.open(self.shared.out)
+        run.begin([SegmenterLane(self.settings)], settings=self.shared.settings, listener=listener)
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How a run uses a cluster.
+
+    Attributes:
+        address: Address of the Ray cluster; ``auto`` for the one this machine belongs to, None starts Ray here.
+        segmenters: Workers that cut out, where the plan cuts.
+        gpu_share: Share of a GPU that each of them takes, above 0 to 1; 0: they work on CPUs.
+    """
+
+    address: str | None = None
+    segmenters: int = 1
+    gpu_share: float = 0.0
+
+
+def cluster_engine(
+    run: Run,
+    servers: Sequence[ServerConfig],
+    shared: SharedRun,
+    cluster: ClusterSettings,
+    *,
+    listener: Listener | None = None,
+) -> ClusterEngine:
+    """Say who is needed where for a run, and return the engine that keeps them there.
+
+    Args:
+        run: The run, saved.
+        servers: Its servers.
+        shared: The run as nodes see it.
+        cluster: How to use the cluster.
+        listener: Told of everything that happens.
+
+    Raises:
+        ConfigurationError: If the plan needs servers and none is named, or two have one name.
+        MissingExtraError: If Ray is not installed.
+    """
+    needed = run.open_kinds()
+    posts: list[Post] = []
+    if needed & ServerLane.kinds:
+        posts += _server_posts(servers, shared)
+    settings = run.segment_settings()
+    if needed & SegmenterLane.kinds and settings is not None:
+        cpus = 0.0 if cluster.gpu_share else 1.0
+        posts += [
+            Post(f"segmenter {number}", SegmentWork(shared, settings), cpus=cpus, gpus=cluster.gpu_share)
+            for number in range(1, max(1, cluster.segmenters) + 1)
+        ]
+    return ClusterEngine(run.folder, posts, address=cluster.address, listener=listener)
+
+
+def _server_posts(servers: Sequence[ServerConfig], shared: SharedRun) -> list[Post]:
+    if not servers:
+        raise ConfigurationError("no server is named: list them in sdclient.toml, or give --url for each")
+    names = [server.name for server in servers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(f"two servers are called {twice!r}; a name stands for one server")
+    return [Post(server.name, ServerWork(shared, server), resource=RESOURCE + server.name) for server in servers]
+
+
+def share_run(run: Run, settings: WorkerSettings, *, allow_mixed: bool = False, strict: bool = False) -> SharedRun:
+    """Return a planned run as nodes see it."""
+    absolute = {name: path.absolute() for name, path in settings.inputs.items()}
+    out = Path(run.out).absolute()
+    return SharedRun(str(out), run.folder.settings.run_seed, replace(settings, inputs=absolute), allow_mixed, strict)

@@ -1,0 +1,158 @@
+"""Three Ray nodes on loopback with simulated servers, and what is done to them: run inside a network namespace.
+
+``python -m tests.integration.ray_cluster SCENARIO FOLDER`` prints what came of it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from ray.cluster_utils import Cluster
+
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.status import read_status
+from sdclient.simulator import Simulator
+
+JOBS = 24
+DELAY_S = 0.25
+DEADLINE_S = 150.0
+NAMES = ("one", "two", "three")
+
+
+@dataclass
+class Stage:
+    """A cluster, its servers, and a run to lead."""
+
+    folder: Path
+    cluster: Cluster
+    nodes: dict[str, object]
+    address: str
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "OUT"
+
+    def lead(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start the command that leads the run; ``before`` is put before it."""
+        words = ["generate", "prompts.csv", "--set", "inherit=true", "--out", "OUT", "--engine", "ray"]
+        small = ["--set", "width=64", "--set", "height=64", "--set", "steps=1"]
+        return subprocess.Popen(
+            [*before, sys.executable, "-m", "sdclient", *words, *small, "--address", self.address, "--json"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def done(self) -> int:
+        with suppress(Exception):
+            return read_status(RunFolder.open(self.out)).counts.done
+        return 0
+
+    def wait_for(self, what: str, is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not within {DEADLINE_S:g} s")
+            time.sleep(0.1)
+
+    def keepers(self) -> list[psutil.Process]:
+        """The processes of the actors."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            title = " ".join(process.info["cmdline"] or [])
+            if title.startswith("ray::NodeKeeper"):
+                found.append(process)
+        return found
+
+
+def actor_killed(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    victim = stage.keepers()[0]
+    victim.send_signal(signal.SIGKILL)
+    return _finish(leader)
+
+
+def node_killed(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    stage.cluster.remove_node(stage.nodes["three"], allow_graceful=False)
+    return _finish(leader)
+
+
+def node_added(stage: Stage) -> Mapping[str, object]:
+    stage.cluster.remove_node(stage.nodes["three"], allow_graceful=True)
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 2)
+    stage.cluster.add_node(num_cpus=1, resources={"sdapi:three": 1})
+    return _finish(leader)
+
+
+def driver_killed(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    leader.kill()
+    leader.wait()
+    at_the_kill = stage.done()
+    stage.wait_for("actors gone with their driver", lambda: not stage.keepers())
+    again = _finish(stage.lead())
+    return {**again, "at_the_kill": at_the_kill}
+
+
+def folder_not_shared(stage: Stage) -> Mapping[str, object]:
+    """The nodes see nothing where the leader has its folder: a mount that only the leader sees plays the share."""
+    hidden = 'mount -t tmpfs none "$1/private" && cd "$1/private" && cp ../prompts.csv ../sdclient.toml . && shift && exec "$@"'
+    (stage.folder / "private").mkdir()
+    leader = stage.lead(before=["unshare", "-m", "sh", "-c", hidden, "sh", str(stage.folder)])
+    return _finish(leader)
+
+
+def nobody_offers(stage: Stage) -> Mapping[str, object]:
+    for name in NAMES:
+        stage.cluster.remove_node(stage.nodes[name], allow_graceful=True)
+    stage.cluster.add_node(num_cpus=1)
+    return _finish(stage.lead())
+
+
+def _finish(leader: subprocess.Popen[str]) -> Mapping[str, object]:
+    text, _ = leader.communicate(timeout=DEADLINE_S)
+    return {"code": leader.returncode, "said": text[-6000:]}
+
+
+SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
+    one.__name__: one
+    for one in (actor_killed, node_killed, node_added, driver_killed, folder_not_shared, nobody_offers)
+}
+
+
+def main(scenario: str, folder: Path) -> None:
+    """Play a scenario and print what came of it."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    (folder / "prompts.csv").write_text("prompt\n" + "".join(f"fox {number}\n" for number in range(JOBS)))
+    servers = [Simulator("a1111", delay_s=DELAY_S) for _ in NAMES]
+    with servers[0], servers[1], servers[2]:
+        lines = [f'[servers.{name}]\nurl = "{server.url}"\n' for name, server in zip(NAMES, servers, strict=True)]
+        (folder / "sdclient.toml").write_text("".join(lines), encoding="utf-8")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes = {name: cluster.add_node(num_cpus=1, resources={f"sdapi:{name}": 1}) for name in NAMES}
+        try:
+            came = SCENARIOS[scenario](Stage(folder, cluster, nodes, cluster.address))
+        finally:
+            cluster.shutdown()
+        posts = [sum(one.path.endswith("txt2img") for one in server.log) for server in servers]
+    sys.stdout.write(json.dumps({**came, "posts": posts}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,125 @@
+"""The engine of many machines, on real Ray: three nodes on loopback, simulated servers, and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sdclient.run import Run
+from tests.conftest import CommandLine
+
+ROOT = Path(__file__).parents[2]
+JOBS = 24
+TIMEOUT_S = 300
+
+
+def _is_allowed() -> bool:
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'sdclient[ray]'")
+in_a_namespace = pytest.mark.skipif(
+    not _is_allowed(), reason="this machine allows no network namespace (unshare -n), and Ray on loopback needs one"
+)
+
+
+def play(scenario: str, folder: Path) -> Mapping[str, object]:
+    """Play a scenario in a network of its own and return what came of it."""
+    script = f'ip link set lo up && exec {sys.executable} -m tests.integration.ray_cluster "$@"'
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    ended = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script, "sh", scenario, str(folder)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    came: Mapping[str, object] = json.loads(ended.stdout.splitlines()[-1])
+    return came
+
+
+def assert_whole(folder: Path, came: Mapping[str, object]) -> None:
+    """Every job once, every hash right, nothing left lying about."""
+    run = Run.open(folder / "OUT")
+    said = str(came["said"])
+    assert came["code"] == 0, said
+    assert run.status().counts.done == JOBS, said
+    assert run.verify() == []
+    assert len(list((folder / "OUT").glob("*.png"))) == JOBS
+    run.clean()
+    assert list((folder / "OUT" / ".sdclient" / "parts").iterdir()) == []
+
+
+@pytest.mark.slow
+@in_a_namespace
+@pytest.mark.parametrize("scenario", ["actor_killed", "node_killed", "driver_killed"])
+def test_after_a_kill_every_job_is_done_once(tmp_path: Path, scenario: str) -> None:
+    came = play(scenario, tmp_path)
+
+    assert_whole(tmp_path, came)
+    posts = came["posts"]
+    assert isinstance(posts, list)
+    # Only what was under way when the axe fell is asked for again: two jobs a server at most.
+    assert JOBS <= sum(posts) <= JOBS + 6
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_a_node_that_joins_during_the_run_takes_part(tmp_path: Path) -> None:
+    came = play("node_added", tmp_path)
+
+    assert_whole(tmp_path, came)
+    posts = came["posts"]
+    assert isinstance(posts, list)
+    assert sum(posts) == JOBS
+    assert all(posts)
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_a_folder_that_nodes_do_not_see_is_refused_in_words(tmp_path: Path) -> None:
+    came = play("folder_not_shared", tmp_path)
+
+    assert came["code"] == 3
+    assert "OUT must lie on a folder that all nodes share" in str(came["said"])
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_a_cluster_in_which_no_node_reaches_a_server_is_refused_with_what_to_type(tmp_path: Path) -> None:
+    came = play("nobody_offers", tmp_path)
+
+    assert came["code"] == 2
+    assert "ray start --address HEAD:6379 --resources '{\"sdapi:one\": 1}'" in str(came["said"])
+
+
+def test_a_limit_is_refused_because_it_counts_on_one_machine(cli: CommandLine) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+
+    ended = cli("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--engine", "ray", "--limit", "1")
+
+    assert ended.code == 2
+    assert "--limit counts the jobs of one machine" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+def test_without_servers_the_cluster_has_nothing_to_do(cli: CommandLine) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+
+    ended = cli("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--engine", "ray")
+
+    assert ended.code == 2
+    assert "list them in sdclient.toml" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
