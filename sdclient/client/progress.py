@@ -207,6 +207,7 @@ class Watcher:
     def _stands_still(self) -> bool:
         if self._policy.stall_s is None or (self._last is not None and self._last.is_queued):
             return False
+        # Unverified [forge-steps]: Forge may tell step 0 all along; then the longer limit holds.
         has_begun = self._last is not None and bool(self._last.step)
         limit_s = self._policy.stall_s * (1.0 if has_begun else _LOADING_FACTOR)
         return self._clock() - self._changed_s > limit_s

@@ -26,7 +26,9 @@ _MAX_RETRY_AFTER_S = 1e6
 LATE_REJECTION_S = 20.0
 """A rejection that took this long is no rejection: the server accepted the request and failed at it."""
 
+# Unverified [login-words]: whatever the words are, the status tells.
 _WANTS_LOGIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# Unverified [sdcpp-not-found]: which of these a program chooses does not matter.
 _NO_SUCH_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -125,6 +127,7 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
 def _is_missing_route(status: int, words: ErrorWords) -> bool:
     # A1111 answers 404 to a POST without its init image too; those say more than the framework's two words. What
     # a GET asks for is the route itself.
+    # Unverified [not-found-body]: the two words are the framework's, and any page does as well.
     plain = words.text.strip().lower()
     return status != HTTPStatus.NOT_FOUND or plain in ("", "not found") or plain.startswith(("<", "404"))
 

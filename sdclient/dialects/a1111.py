@@ -199,6 +199,7 @@ class A1111:
         # In the order of the fields, so that bodies and losses come in the same order every time.
         for name in type(request).model_fields:
             value = getattr(request, name)
+            # Unverified [null-fails]: null may fail or be the default; what is unset stays out.
             if name not in request.model_fields_set or value is None:
                 continue
             if name in self.same:
@@ -309,6 +310,7 @@ class A1111:
 
     def complete(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
         """Look at the whole body, whoever wrote it."""
+        # Unverified [hires-without-strength]: it may fail or take a default; neither was asked for.
         if draft.values.get("enable_hr") and draft.values.get("denoising_strength") is None:
             message = "needs denoising_strength beside it, or this server fails"
             draft.refuse(f"native.{self.name}.enable_hr", message)

@@ -79,6 +79,7 @@ def check_upscaler(name: str, field: str, draft: Draft, facts: ServerFacts, also
 
 def check_control_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
     """Refuse a ControlNet model that is not installed; the extension finds one by a part of its name."""
+    # Unverified [tile-models]: names of models are common ones; the server's own list decides.
     known = facts.controlnet_models
     if known is None or name.casefold() == "none":
         return
@@ -112,6 +113,7 @@ def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts:
     if facts.schedulers == ():
         _put_fused(choice, sampler, draft, facts)
         return choice
+    # Unverified [unknown-sampler]: a 404, or another sampler in silence; so none is sent that the server does not list.
     name = listed(choice.sampler, facts.samplers)
     if name is None:
         _refuse_sampler(sampler, choice, draft, facts)

@@ -156,6 +156,7 @@ def control_unit(unit: ControlNet, field: str, draft: Draft) -> dict[str, JsonVa
         "guidance_start": unit.guidance_start,
         "guidance_end": unit.guidance_end,
         "control_mode": unit.control_mode,
+        # Unverified [map-of-no-module]: even without a preprocessor.
         # Else the detected map comes back among the images.
         "save_detected_map": False,
     }

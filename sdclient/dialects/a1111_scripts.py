@@ -123,6 +123,7 @@ def put_adetailer(request: Request, draft: Draft, facts: ServerFacts) -> None:
         # The rest would be cut off without a word.
         draft.refuse("adetailer", f"this server takes {room} detectors, not {len(request.adetailer)}")
     units: list[JsonValue] = [_detector(unit, f"adetailer[{n}]", draft) for n, unit in enumerate(request.adetailer)]
+    # Unverified [adetailer-switches]: without the switches units may slip a place; they are always there.
     draft.add_script(ADETAILER_TITLE, [True, False, *units], "adetailer")
 
 

@@ -42,6 +42,7 @@ from sdclient.schemas.generation import Img2Img, Txt2Img
 
 __all__ = ["DrawThings"]
 
+# Unverified [drawthings-absent]: whatever other routes answer, none of them is asked.
 _ROUTES: Mapping[Operation, Route] = {
     "txt2img": Route("POST", "/sdapi/v1/txt2img"),
     "img2img": Route("POST", "/sdapi/v1/img2img"),
@@ -135,6 +136,7 @@ class DrawThings:
             BadReplyError: If there are no images, or the shape is wrong.
         """
         del compiled
+        # Unverified [drawthings-format]: commonly PNG; the bytes are looked at, never the name.
         return ReadReply(images=reply_images(body))
 
     def read_error(self, status: int, body: object) -> ErrorWords:
@@ -222,6 +224,7 @@ def _put_init(request: Img2Img, size: tuple[int, int], draft: DrawThingsDraft) -
             f"Draw Things resizes no init image: this one is {own[0]}x{own[1]}, the request is {size[0]}x{size[1]}; "
             "fit it first",
         )
+    # Unverified [strict-base64]: a prefix or line breaks may be refused; there are none.
     draft.put("init_images", [encode_base64(request.init_image)], "init_image")
     if request.mask is not None:
         draft.refuse("mask", "Draw Things takes no mask over HTTP; use a server that does")
@@ -239,6 +242,7 @@ def _expected(values: Mapping[str, JsonValue]) -> Expected:
         return Expected(images=images)
     scale = 1 if values.get("upscaler") is None else cast("int", values.get("upscaler_scale", 0))
     size = None
+    # Unverified [scale-of-zero]: 0 may be the network's own factor, or none; no size is expected then.
     # 2 and 4 are kept to; with any other scale the network's own factor is used, and that is not known here.
     if values.get("upscaler") is None or scale in (2, 4):
         width, height = (

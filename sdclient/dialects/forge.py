@@ -41,6 +41,7 @@ class Forge(A1111):
 
     def put_vae(self, vae: str, draft: Draft) -> None:
         """Write the VAE as one of the modules; the option of A1111 is still there, and perhaps without effect."""
+        # Unverified [forge-vae]: sd_vae may still work; the modules do in any case.
         draft.override("forge_additional_modules", [] if vae.casefold() in ("automatic", "none") else [vae], "vae")
 
     def control_unit(self, unit: ControlNet, field: str, draft: Draft, facts: ServerFacts) -> JsonValue:
@@ -59,6 +60,7 @@ class Forge(A1111):
 
     def put_tiled(self, tiled: Tiled, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Write the tiles for the scripts that come with Forge; A1111's extension does not fit it."""
+        # Unverified [tiles-on-forge]: the extension may fail or work there; what Forge brings along does.
         del request
         if tiled.diffusion is not None:
             _put_diffusion(tiled.diffusion, draft, facts)
@@ -82,6 +84,7 @@ class Forge(A1111):
         if not draft.values.get("enable_hr"):
             return
         values = draft.values
+        # Unverified [forge-hires-modules]: without it Forge may fail; with it, it does not.
         values.setdefault("hr_additional_modules", [_SAME_MODULES])
         values.setdefault("hr_cfg", values.get("cfg_scale", _DEFAULT_CFG_SCALE))
         values.setdefault("hr_distilled_cfg", values.get("distilled_cfg_scale", _DEFAULT_DISTILLED))

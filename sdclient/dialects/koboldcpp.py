@@ -17,6 +17,7 @@ from sdclient.schemas.parts import HiresFix
 
 __all__ = ["KoboldCpp"]
 
+# Unverified [koboldcpp-newer]: newer versions may have more; what these offer is enough.
 _ROUTES: tuple[Operation, ...] = (
     "txt2img",
     "img2img",

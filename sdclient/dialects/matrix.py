@@ -13,6 +13,7 @@ from sdclient.dialects import DIALECTS
 from sdclient.dialects.base import Compiled, Dialect, Loss
 from sdclient.dialects.keysets import newest_key_set
 from sdclient.dialects.samplers import drawthings_sampler
+from sdclient.dialects.unverified import unverified_facts
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
@@ -297,6 +298,14 @@ def matrix_markdown() -> str:
         lines.append("")
     rows = [(asked, *(_short(cells[name]) for name in names)) for asked, cells in _sampler_rows()]
     lines += ["## Samplers and schedules", "", *_table(["asked", *(DIALECTS[name].title for name in names)], rows)]
+    lines += [
+        "",
+        "## What no source confirms",
+        "",
+        "Read from the servers' code or told by users, and never run; each is handled so that either reading is right.",
+        "",
+        *_table(["fact", "what is done"], [(fact.what, fact.treated) for fact in unverified_facts()]),
+    ]
     return "\n".join(lines) + "\n"
 
 

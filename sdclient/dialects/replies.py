@@ -49,6 +49,7 @@ def reply_images(body: object) -> tuple[str, ...]:
         BadReplyError: If there are none, or one of them is empty or no text.
     """
     images = reply_object(body).get("images")
+    # Unverified [drawthings-project]: Draw Things may give none where no project is open; that is no success.
     if not isinstance(images, list) or not images:
         raise BadReplyError("the reply has no images, though it says success; look at the server's own log", 200)
     for number, image in enumerate(cast("list[object]", images), start=1):
@@ -106,6 +107,7 @@ def _said(detail: object) -> object:
 
 def _from_validation(detail: list[object]) -> tuple[str, str | None]:
     """Read FastAPI's list: one entry for each field at fault."""
+    # Unverified [validation-list]: the shape is the framework's; every part of an entry may be missing.
     lines: list[str] = []
     first: str | None = None
     for entry in detail[:5]:

@@ -207,6 +207,7 @@ class SdCpp:
             self.put_schedule(choice.schedule, field, draft, facts)
         if request.sampler_name is None:
             return
+        # Unverified [koboldcpp-sampler]: an unknown one may become any other; only known names are sent.
         known = facts.samplers or self.samplers()
         name, difference = native_sampler(choice.sampler, self.samplers())
         found = listed(name, known) if name else None

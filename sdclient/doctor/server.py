@@ -14,6 +14,7 @@ from sdclient.doctor.payload import look_at_payload
 from sdclient.errors import MissingRouteError, NotSentError, SDClientError, TransportError, WrongServerError
 from sdclient.transport import HttpSettings, RequestsTransport
 
+# Unverified [drawthings-port]: which program is behind a port is found out, never supposed.
 USUAL_PORTS = (7860, 7861, 1234, 5001)
 """Where these servers listen unless told otherwise."""
 _SHOWN_MODELS = 8

@@ -27,6 +27,7 @@ def _python_number(value: object) -> object:
     return value
 
 
+# Unverified [integral-floats]: Draw Things may refuse 20.0 for an int; a whole number leaves as one.
 def _integral(value: object) -> object:
     value = _python_number(value)
     if isinstance(value, float) and value.is_integer():

@@ -215,6 +215,7 @@ class PreparedJob:
         """Have `call` called once the request is out."""
         self._on_sent = call
 
+    # Unverified [drawthings-queue]: a server may queue requests or not; one lane sends one at a time.
     def execute(self) -> ExecutedJob:
         """Send it and wait for the whole reply.
 

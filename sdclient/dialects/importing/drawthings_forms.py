@@ -58,6 +58,7 @@ def body_from_image(metadata: Mapping[str, JsonValue]) -> tuple[Body, dict[str, 
 
 
 def _elements(value: JsonValue) -> JsonValue:
+    # Unverified [drawthings-image-parts]: older images may hold one object, or another name for the file.
     items = value if isinstance(value, list) else [value]
     rows = [item for item in items if isinstance(item, dict)]
     named: list[JsonValue] = [
