@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +13,11 @@ from sdclient.batch.changed import OnChange, redo_changed
 from sdclient.batch.company import ANY, begin_on, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
-from sdclient.batch.glance import Glance, glance
 from sdclient.batch.identity import new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Lane
-from sdclient.batch.log import OnImages, image_rows, read_attempts, typical_seconds, write_views
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.plan import FileInput, Job
-from sdclient.batch.status import RunStatus, read_status
 from sdclient.batch.sweep import Swept, clean
 from sdclient.batch.verify import Finding, make_room, verify
 from sdclient.batch.worker import WorkerResult, WorkerSettings
@@ -30,23 +26,23 @@ from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes
+from sdclient.looking import RunView
 from sdclient.notebook import bar_in_notebooks
 from sdclient.planner import Planner, StrPath
 from sdclient.planning import JobList
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
-from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
+from sdclient.steps.objects import write_object_views
 from sdclient.steps.segment import SegmenterLane, SegmentSpec
-from sdclient.tables import typed
 from sdclient.watching import FolderWatch
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _WATCH_END_S = 10.0
 
 
-class Run(Planner):
+class Run(Planner, RunView):
     """A run: an output folder, the jobs planned in it, and the machines that share it.
 
     What is added is planned in memory; folder and plan are written when work begins, or by `save`. Until then
@@ -280,28 +276,6 @@ class Run(Planner):
         done = self.folder.read_done()
         return [job for job in self.folder.read_plan().jobs.values() if job.id not in done]
 
-    # Looking
-
-    def status(self) -> RunStatus:
-        """Read where the run stands, now and once; works while it runs.
-
-        Raises:
-            StorageError: If the folder cannot be read.
-        """
-        return read_status(self.folder)
-
-    def __repr__(self) -> str:
-        return f"<Run: {self.out}>"
-
-    def _repr_html_(self) -> str:
-        """Show a notebook where the run stands."""
-        counts = {name.replace("_", " "): count for name, count in self.status().counts.to_json().items()}
-        head, cells = "".join(f"<th>{name}</th>" for name in counts), "".join(f"<td>{n}</td>" for n in counts.values())
-        caption = html.escape(str(self.out))
-        return (
-            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody><tr>{cells}</tr></tbody></table>"
-        )
-
     # Mending
 
     def retry(self, *patterns: str) -> list[Job]:
@@ -368,54 +342,3 @@ class Run(Planner):
         """
         self.folder.require_begun()
         return clean(self.folder, is_patient=is_patient)
-
-    def jobs(self) -> Sequence[Job]:
-        """Return the jobs of the plan, in order."""
-        return list(self.folder.read_plan().jobs.values())
-
-    def typical_s(self) -> dict[str, float]:
-        """Return the median seconds a job of each kind held its server, as far as this run has measured."""
-        return typical_seconds(self.folder)
-
-    def images(self) -> pd.DataFrame:
-        """Return one row per image, with your own columns; works while it runs."""
-        columns, rows = image_rows(self.folder)
-        return typed(rows, columns)
-
-    def objects(self) -> pd.DataFrame:
-        """Return one row per object that was cut out; works while it runs."""
-        return typed(object_rows(self.folder), OBJECT_COLUMNS)
-
-    def attempts(self) -> pd.DataFrame:
-        """Return one row per attempt of every worker; works while it runs."""
-        rows, _ = read_attempts(self.folder)
-        return typed(rows)
-
-    def glance(self) -> Glance:
-        """Look whether every image is at its place and as long as it was; `verify` looks into them.
-
-        Raises:
-            StorageError: If the folder cannot be read.
-        """
-        return glance(self.folder, image_rows(self.folder, [])[1])
-
-    def report(self, *, embed: bool = False) -> Path:
-        """Write the page of the run, ``report.html``, and the tables beside it; works while it runs.
-
-        Args:
-            embed: Carry the thumbnails inside the page, so that it can be sent without the images.
-
-        Raises:
-            StorageError: If the folder cannot be read or written.
-        """
-        from sdclient.report import ReportOptions, write_report
-
-        self.folder.require_begun()
-        return write_report(self.folder, ReportOptions(embed=embed)).page
-
-    def write_views(self, on_images: OnImages | None = None) -> list[str]:
-        """Write ``images.csv``, ``attempts.csv`` and those of cut-outs anew; returns a sentence for all that was not right.
-
-        ``on_images`` is given the rows of ``images.csv``.
-        """
-        return write_views(self.folder, on_images) + write_object_views(self.folder)
