@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sdclient.batch import again
 from sdclient.batch.board import awaited_kinds
@@ -35,9 +35,6 @@ from sdclient.steps.generate import ServerLane
 from sdclient.steps.objects import write_object_views
 from sdclient.steps.segment import SegmenterLane, SegmentSpec
 from sdclient.watching import FolderWatch
-
-if TYPE_CHECKING:
-    pass
 
 _WATCH_END_S = 10.0
 
