@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdclient import Run
 from sdclient.posting.publish import FolderPublisher
-from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing
+from sdclient.recipes.daily.cycle import Daily, DailySettings
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
@@ -38,7 +38,7 @@ daily = Daily(
 
 with ExitStack() as stack:
     url = options.url or stack.enter_context(Simulator("drawthings")).url
-    outcome = daily.tick(dt.datetime.now(dt.timezone.utc), Drawing(lambda run: run.start(url)))
+    outcome = daily.tick(dt.datetime.now(dt.timezone.utc), lambda run: run.start(url))
 
 print(outcome.message)
 for path in sorted((options.out / "posts").glob("*/*")):

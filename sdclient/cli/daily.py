@@ -29,7 +29,6 @@ from sdclient.recipes.daily.words import (
     TemplateCompleter,
     load_words,
 )
-from sdclient.recipes.precheck import check_request
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets
@@ -129,12 +128,15 @@ def command(
         settings=DailySettings(place, None if late else grace * 60.0, post_words, enlarger),
     )
 
-    drawing = Drawing(lambda run: work(run, Company(urls), running), lambda request: check_request(urls, request))
     if running["dry_run"] or running["limit"] == 0:
         looking: RunningOptions = {**running, "dry_run": True}
-        drawing = Drawing(lambda run: work(run, Company(urls), looking), drawing.check)
-        end(_told(daily.foresee(now or _now(), drawing), as_json=running["as_json"]))
+        foreseen = daily.foresee(now or _now(), lambda run: work(run, Company(urls), looking))
+        end(_told(foreseen, as_json=running["as_json"]))
         return
+
+    def drawing(run: Run) -> int:
+        return work(run, Company(urls), running)
+
     if once or now is not None:
         end(_told(daily.tick(now or _now(), drawing), as_json=running["as_json"]))
         return

@@ -19,7 +19,7 @@ from sdclient.errors import ConfigurationError
 from sdclient.images import inspect_image, open_rgb, read_image_input
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.posting.publish import FolderPublisher
-from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
+from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
@@ -318,9 +318,7 @@ def test_a_bot_posts_eight_times_a_day(tmp_path: Path, draw_things: Simulator) -
     clock, told = Clock("2026-11-20T00:00:00+01:00", 24), list[Outcome]()
 
     with pytest.raises(KeyboardInterrupt):
-        keep_hours(
-            bot(tmp_path), Drawing(lambda run: run.start(draw_things.url)), told.append, clock=clock, sleep=clock.sleep
-        )
+        keep_hours(bot(tmp_path), lambda run: run.start(draw_things.url), told.append, clock=clock, sleep=clock.sleep)
 
     keys = [f"2026-11-20_{hour:02d}_Europe-Madrid" for hour in (0, 3, 6, 9, 12, 15, 18, 21)]
     assert sorted(path.name for path in (tmp_path / "posts").iterdir()) == [
@@ -340,7 +338,7 @@ def test_a_bot_tries_again_while_its_server_is_away_and_misses_what_is_over(
         return run.start(draw_things.url if is_up else "http://127.0.0.1:1")
 
     with pytest.raises(KeyboardInterrupt):
-        keep_hours(bot(tmp_path), Drawing(draw), told.append, clock=clock, sleep=clock.sleep)
+        keep_hours(bot(tmp_path), draw, told.append, clock=clock, sleep=clock.sleep)
 
     assert [outcome.status for outcome in told] == ["failed", "posted", "failed"]
     assert [path.name for path in (tmp_path / "posts").iterdir()] == ["0001_2026-11-20_06_Europe-Madrid"]
@@ -351,9 +349,9 @@ def test_an_image_may_be_enlarged_on_this_machine_once(tmp_path: Path, draw_thin
     doubler, now = Doubler(), dt.datetime.fromisoformat("2026-11-20T06:10:00+01:00")
     (tmp_path / "posts").write_text("in the way")
 
-    failed = bot(tmp_path, doubler).tick(now, Drawing(lambda run: run.start(draw_things.url)))
+    failed = bot(tmp_path, doubler).tick(now, lambda run: run.start(draw_things.url))
     (tmp_path / "posts").unlink()
-    posted = bot(tmp_path, doubler).tick(now, Drawing(lambda run: run.start(draw_things.url)))
+    posted = bot(tmp_path, doubler).tick(now, lambda run: run.start(draw_things.url))
 
     post = tmp_path / "posts/0001_2026-11-20_06_Europe-Madrid"
     assert (failed.status, posted.status, doubler.calls) == ("failed", "posted", 1)

@@ -28,7 +28,7 @@ from sdclient.infotext import read_infotext
 from sdclient.posting.mastodon import MastodonPublisher
 from sdclient.posting.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.posting.x import XPublisher, XSecrets
-from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
+from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger, Posting
 from sdclient.recipes.daily.slots import open_zone, slot_at
 from sdclient.recipes.daily.words import TemplateCompleter, load_words
@@ -87,7 +87,7 @@ class Bot:
         )
 
     def tick(self, now: dt.datetime = SIX) -> Outcome:
-        return self.daily.tick(now, Drawing(lambda run: run.start(self._painter.url)))
+        return self.daily.tick(now, lambda run: run.start(self._painter.url))
 
     def posted(self, key: str = KEY) -> dict[str, object]:
         return dict(json.loads((self.out / "daily" / f"{key}.posted").read_bytes()))
@@ -196,7 +196,7 @@ def test_an_image_of_2048_pixels_stays_below_xs_five_megabytes(tmp_path: Path, p
     with Social() as social:
         publisher = x(social)
         bot = Bot(tmp_path, painter, publisher)
-        bot.daily.tick(SIX, Drawing(lambda run: run.start(painter.url)))
+        bot.daily.tick(SIX, lambda run: run.start(painter.url))
         limits = publisher.limits()
 
     from sdclient.images import read_image_input

@@ -10,7 +10,7 @@ import pytest
 
 from sdclient.cli.daily import keep_hours
 from sdclient.posting.publish import FolderPublisher
-from sdclient.recipes.daily.cycle import Daily, DailySettings, Drawing, Outcome
+from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone, slot_at
 from sdclient.recipes.daily.words import TEMPLATES, TemplateCompleter, load_words
@@ -28,7 +28,7 @@ class Bot:
     def __init__(self, out: Path, server: Simulator, zone: str = "UTC", *, grace_s: float | None = 3600.0) -> None:
         words = load_words()
         self.out = out
-        self.drawing = Drawing(lambda run: run.start(server.url))
+        self.drawing = lambda run: run.start(server.url)
         self.daily = Daily(
             Run(out),
             Txt2Img.load("daily").replace(width=128, height=128, steps=2, enlarge=None),

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sdclient.batch.plan import Job
@@ -77,21 +77,8 @@ class Outcome:
     error: SDClientError | None = None
 
 
-def _nothing_to_check(_: Txt2Img) -> None:
-    """Take any request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Who draws.
-
-    Attributes:
-        draw: Works on the run until its open jobs are done, or cannot be.
-        check: Raises where no server would take a request; asked before it becomes a job, for a plan does not change.
-    """
-
-    draw: Callable[[Run], object]
-    check: Callable[[Txt2Img], None] = _nothing_to_check
+Drawing: TypeAlias = Callable[[Run], object]
+"""Who draws: works on a run until its open jobs are done, or cannot be."""
 
 
 class Daily:
@@ -191,9 +178,8 @@ class Daily:
         columns = {"slot": plan.key, "start": plan.start}
         job = listed.add(self._spec, f"images/{plan.key}", changes={"prompt": plan.prompt}, columns=columns)
         if not self._run.folder.is_done(job.id):
-            drawing.check(self._request.replace(**job.changes))
-            self._run.add_jobs(listed)
-            drawing.draw(self._run)
+            # A plan that never begins is forgotten with the run it was added to: no server may take the request.
+            drawing(Run(self._run.out, run_seed=self._run.folder.settings.run_seed).add_jobs(listed))
         return job
 
     def _draw_and_post(self, slot: Slot, drawing: Drawing, now: dt.datetime) -> Outcome:
