@@ -11,6 +11,7 @@ from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import then_options, then_segment
+from sdclient.cli.talk import say
 from sdclient.planning import Order
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets
@@ -44,6 +45,13 @@ class UpscaleOptions(RunningOptions, options.VersionOptions, ChangingOptions):
     "set with {names} in braces is filled from the columns, {stem} and {folder} ({{ is a brace).",
 )
 @options.versions
+@click.option(
+    "--import-log",
+    "old_log",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A plain list of images of IN that another program has drawn over into OUT (logfile_upscales.txt): what is listed, "
+    "there and sound counts as done; what is listed and broken is made again.",
+)
 @options.watching
 @then_options
 @changing
@@ -59,6 +67,7 @@ def command(
     fit: Literal["pad", "crop"],
     order: Order,
     prompts: str | None,
+    old_log: Path | None,
     is_watching: bool,
     idle_exit_s: float | None,
     then: Literal["segment"] | None,
@@ -76,5 +85,8 @@ def command(
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
     run = open_run(out, given=given)
     run.add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, watch=watch, **words)
+    if old_log is not None:
+        for text in run.import_log(old_log, is_dry=given["dry_run"]).sentences():
+            say(text)
     segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))
