@@ -16,6 +16,7 @@ from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.told import note_told, read_told
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.errors import ChangedPlanError, ConfigurationError
+from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planning import (
     Arrivals,
     FoundImages,
@@ -328,6 +329,21 @@ class Planner:
         self._followers.append(follow)
         # No variant of its own: what they are cut from is one already.
         return self._add(follow())
+
+    def import_log(self, path: StrPath, *, is_dry: bool = False) -> ImportedLog:
+        """Count as done what another program's plain list of image names says, and what is there and sound.
+
+        Its folder must have been added before. What is listed and no good is made again by `start`.
+
+        Args:
+            path: The list, one name or path of an input a line, such as EMIF's ``logfile_upscales.txt``.
+            is_dry: Only look, and write nothing.
+
+        Raises:
+            ConfigurationError: If the list cannot be read, or names no image of the run.
+            StorageError: If the folder cannot be read or written.
+        """
+        return import_old_log((self if is_dry else self.save()).folder, Path(path), is_dry=is_dry)
 
     def add_jobs(self, listed: JobList) -> Self:
         """Plan jobs made elsewhere, by a recipe. Jobs that are known already are left as they are.

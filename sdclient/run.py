@@ -28,7 +28,6 @@ from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes
 from sdclient.looking import RunView
 from sdclient.notebook import bar_in_notebooks
-from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planner import Planner, StrPath
 from sdclient.planning import JobList
 from sdclient.segment import SegmentSettings
@@ -328,21 +327,6 @@ class Run(Planner, RunView):
             make_room(self.folder, one)
         ids = {one.job for one in broken}
         return again.redo(self.folder, lambda job: job.id in ids) if ids else again.Redone(())
-
-    def import_log(self, path: StrPath, *, is_dry: bool = False) -> ImportedLog:
-        """Count as done what another program's plain list of image names says, and what is there and sound.
-
-        Its folder must have been added before. What is listed and no good is made again by `start`.
-
-        Args:
-            path: The list, one name or path of an input a line, such as EMIF's ``logfile_upscales.txt``.
-            is_dry: Only look, and write nothing.
-
-        Raises:
-            ConfigurationError: If the list cannot be read, or names no image of the run.
-            StorageError: If the folder cannot be read or written.
-        """
-        return import_old_log((self if is_dry else self.save()).folder, Path(path), is_dry=is_dry)
 
     def clean(self, *, is_patient: bool = False) -> Swept:
         """Finish what dead workers began to publish, and take away what they left behind.
