@@ -18,6 +18,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,10 +261,13 @@ def number_slices(out: Path, slices: Sequence[Slice]) -> list[int]:
     """Return the number that each slice has in a folder, or would get next; nothing is written.
 
     Raises:
-        ConfigurationError: If a file with the name of one describes no slice.
+        StorageError: If one of the folder's files cannot be read.
     """
-    numbers = {chosen.to_bytes(): number for number, chosen in read_slices(out)}
-    taken = set(numbers.values())
+    records = list(_records(out))
+    with storage_errors("read", out):
+        # Of two that say the same, the lower number has it.
+        numbers = {path.read_bytes(): number for number, path in reversed(records)}
+    taken = {number for number, _ in records}
     free = (number for number in itertools.count(1) if number not in taken)
     for chosen in slices:
         if (data := chosen.to_bytes()) not in numbers:
@@ -313,9 +317,19 @@ def read_slices(out: Path) -> Iterator[tuple[int, Slice]]:
     Raises:
         ConfigurationError: If one of the files is none of ours.
     """
-    for path in sorted(out.glob("[0-9]" * 4 + "*.json")):
-        if path.stem.isdecimal():
-            yield int(path.stem), read_slice(path)
+    for number, path in _records(out):
+        yield number, read_slice(path)
+
+
+def _records(out: Path) -> Iterator[tuple[int, Path]]:
+    paths = out.glob("[0-9]" * 4 + "*.json")
+    return iter(sorted((int(path.stem), path) for path in paths if path.stem.isdecimal()))
+
+
+@cache
+def _adapter() -> TypeAdapter[Slice]:
+    """Return what reads slices; made once, because making it takes longer than reading one."""
+    return TypeAdapter(Slice)
 
 
 def read_slice(path: Path) -> Slice:
@@ -325,7 +339,7 @@ def read_slice(path: Path) -> Slice:
         ConfigurationError: If it is none.
     """
     try:
-        return TypeAdapter(Slice).validate_json(path.read_bytes())
+        return _adapter().validate_json(path.read_bytes())
     except (OSError, ValidationError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else f"{exc.error_count()} of its keys are missing or wrong"
         raise ConfigurationError(f"{path}: describes no slice ({reason}); name a file such as OUT/0001.json") from exc

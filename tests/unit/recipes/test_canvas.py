@@ -24,6 +24,7 @@ from sdclient.recipes.canvas import (
     enlarge_slice,
     given_slice,
     keep_slice,
+    number_slices,
     open_canvas,
     parse_strengths,
     plan_slice,
@@ -250,6 +251,18 @@ def test_files_that_come_and_go_do_not_move_the_numbers(tmp_path: Path, canvas: 
 
     assert number == 4
     assert (tmp_path / "0003_original.png").read_bytes() == before
+
+
+def test_numbers_are_known_before_they_are_given(tmp_path: Path, canvas: Canvas) -> None:
+    slices = [choose_slice([canvas], RULES, seed) for seed in range(4)]
+    for chosen in slices[:2]:
+        keep_slice(tmp_path, canvas, chosen, RULES)
+    (tmp_path / "0003.json").write_bytes(slices[0].to_bytes())
+
+    numbers = number_slices(tmp_path, [slices[1], slices[2], slices[0], slices[3], slices[2]])
+
+    assert numbers == [2, 4, 1, 5, 4]
+    assert not (tmp_path / "0004.json").exists()
 
 
 def test_many_at_once_never_get_one_number(tmp_path: Path, canvas: Canvas) -> None:
