@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
 
-from sdclient.batch.company import ServerKind
+from sdclient.batch.company import ANY, ServerKind, begin_on, begun_on
+from sdclient.batch.folder import RunFolder
 from sdclient.batch.lane import Lane
 from sdclient.batch.plan import Job
 from sdclient.client import Client, Losses
@@ -99,6 +100,24 @@ def refuse_mixed(kinds: Mapping[str, ServerKind], before: ServerKind | None = No
                 f"this run was begun on {before}, and {name} is {kind}, which draws differently; "
                 "take a server like the first, use another output folder, or say --allow-mixed"
             )
+
+
+def settle_kind(folder: RunFolder, kinds: Mapping[str, ServerKind], *, allow_mixed: bool) -> None:
+    """Write down on what kind of server a run is begun, and compare with who may have been faster.
+
+    Args:
+        folder: The run.
+        kinds: The servers, by name.
+        allow_mixed: Take servers that draw differently, from now on.
+
+    Raises:
+        ConfigurationError: If another machine has begun it on unlike servers.
+        StorageError: If it cannot be written.
+    """
+    if kinds and begun_on(folder) is None:
+        before = begin_on(folder, ANY if allow_mixed else next(iter(kinds.values())))
+        if not allow_mixed:
+            refuse_mixed(kinds, before)
 
 
 @dataclass(frozen=True, slots=True)

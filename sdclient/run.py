@@ -10,7 +10,7 @@ from typing import Literal
 from sdclient.batch import again
 from sdclient.batch.board import awaited_kinds
 from sdclient.batch.changed import OnChange, redo_changed
-from sdclient.batch.company import ANY, begin_on, begun_on
+from sdclient.batch.company import ServerKind, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
 from sdclient.batch.identity import new_token
@@ -22,10 +22,11 @@ from sdclient.batch.sweep import Swept, clean
 from sdclient.batch.verify import Finding, make_room, verify
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.client import Client
+from sdclient.engines.hooks import HookSettings
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
-from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes
+from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes, settle_kind
 from sdclient.looking import RunView
 from sdclient.notebook import bar_in_notebooks
 from sdclient.planner import Planner, StrPath
@@ -58,6 +59,10 @@ class Run(Planner, RunView):
         StorageError: If it cannot be written.
     """
 
+    hooks = HookSettings()
+    _engine: ThreadsEngine | None = None
+    _allows_mixed = False
+
     def __init__(
         self,
         out: StrPath,
@@ -71,9 +76,7 @@ class Run(Planner, RunView):
         folder = RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
         ask = {"refuse": None, "redo": redo_changed}[on_change] if isinstance(on_change, str) else on_change
         super().__init__(folder, variant=variant, on_change=ask)
-        self._engine: ThreadsEngine | None = None
         self._watch: FolderWatch | None = None
-        self._allows_mixed = False
 
     @classmethod
     def open(cls, out: StrPath) -> Run:
@@ -84,9 +87,7 @@ class Run(Planner, RunView):
         """
         run = cls.__new__(cls)
         Planner.__init__(run, RunFolder.open(Path(out)))
-        run._engine = None  # noqa: SLF001 - our own, made without __init__
         run._watch = None  # noqa: SLF001 - the same
-        run._allows_mixed = False  # noqa: SLF001 - the same
         return run
 
     # Working
@@ -129,6 +130,17 @@ class Run(Planner, RunView):
 
     join = start
 
+    def tell(self, on_trouble: Sequence[str] = (), notify: str = "") -> Run:
+        """Have a program told of trouble, by JSON on its standard input, and an address of the end, by a POST.
+
+        Args:
+            on_trouble: The program and its arguments; there is no shell.
+            notify: The address; it is told, too, when the run is stuck.
+        """
+        self.hooks = HookSettings(tuple(on_trouble), notify)
+        self.hooks.check()
+        return self
+
     def begin(
         self,
         lanes: Sequence[Lane],
@@ -154,12 +166,12 @@ class Run(Planner, RunView):
             raise ConfigurationError(f"{self.out}: is at work in this program already; wait() for it, or stop() it")
         self.save()
         self._allows_mixed = self._allows_mixed if allow_mixed is None else allow_mixed
-        self._settle(lanes)
+        settle_kind(self.folder, self._kinds(lanes), allow_mixed=self._allows_mixed)
         settings = settings or WorkerSettings()
         self._watch = FolderWatch(self.sources, self.plan_arrivals) if self.sources else None
         if self._watch is not None:
             settings = replace(settings, expected=self._watch.expected)
-        self._engine = ThreadsEngine(self.folder, lanes, settings, listener=listener)
+        self._engine = ThreadsEngine(self.folder, lanes, settings, listener=listener, hooks=self.hooks)
         self._engine.start()
         if self._watch is not None:
             self._watch.start(self._engine)
@@ -210,25 +222,16 @@ class Run(Planner, RunView):
         if needed & ServerLane.kinds:
             lanes += server_lanes(servers, on_missing)
             self._allows_mixed = allow_mixed
-            self._compare(lanes)
+            if not allow_mixed:
+                refuse_mixed(self._kinds(lanes), begun_on(self.folder))
         if needed & SegmenterLane.kinds:
             found = segmenter or self.segment_settings()
             if found is not None:
                 lanes.append(found if isinstance(found, SegmenterLane) else SegmenterLane(found))
         return lanes
 
-    def _compare(self, lanes: Sequence[Lane]) -> None:
-        if not self._allows_mixed:
-            kinds = server_kinds(lanes, self._open_jobs(), self.folder.read_plan().specs)
-            refuse_mixed(kinds, begun_on(self.folder))
-
-    def _settle(self, lanes: Sequence[Lane]) -> None:
-        """Write down on what kind of server the run is begun; another machine may have been faster."""
-        if begun_on(self.folder) is None:
-            kinds = server_kinds(lanes, self._open_jobs(), self.folder.read_plan().specs)
-            if kinds:
-                begin_on(self.folder, ANY if self._allows_mixed else next(iter(kinds.values())))
-                self._compare(lanes)
+    def _kinds(self, lanes: Sequence[Lane]) -> dict[str, ServerKind]:
+        return server_kinds(lanes, self._open_jobs(), self.folder.read_plan().specs)
 
     def losses(self, lanes: Sequence[Lane], *, strict: bool = False) -> list[LaneLosses]:
         """Return what each server would not do as the open jobs ask, and refuse what it cannot do at all.

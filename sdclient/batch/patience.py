@@ -35,15 +35,23 @@ class Patience:
         policy: The waits.
         stopping: Set when the worker is asked to stop.
         tell: Told a sentence when trouble begins and when it is over.
+        alarm: Told when it begins, in place of ``tell``.
     """
 
     def __init__(
-        self, state: Path, policy: PatiencePolicy, *, stopping: threading.Event, tell: Callable[[str], None]
+        self,
+        state: Path,
+        policy: PatiencePolicy,
+        *,
+        stopping: threading.Event,
+        tell: Callable[[str], None],
+        alarm: Callable[[str], None] | None = None,
     ) -> None:
         self._state = state
         self._policy = policy
         self._stopping = stopping
         self._tell = tell
+        self._alarm = alarm or tell
         self._lock = threading.Lock()
         self._waiting = 0
 
@@ -96,7 +104,7 @@ class Patience:
             self._waiting += 1
             is_first = self._waiting == 1
         if is_first:
-            self._tell(f"{error}; what is finished is kept in memory, and nothing new is begun until then")
+            self._alarm(f"{error}; what is finished is kept in memory, and nothing new is begun until then")
 
     def _end(self) -> None:
         with self._lock:

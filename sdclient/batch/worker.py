@@ -138,7 +138,11 @@ class Worker:
             is_well=self._is_well,
         )
         patience = Patience(
-            state, settings.patience, stopping=stopping, tell=lambda text: teller.tell("remark", message=text)
+            state,
+            settings.patience,
+            stopping=stopping,
+            tell=lambda text: teller.tell("remark", message=text),
+            alarm=lambda text: teller.tell("stuck", message=text),
         )
         return Shared(
             self._board,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
+from sdclient.errors import ConfigurationError
+from sdclient.schemas.config import load_config
 from sdclient.schemas.generation import DIALECT_NAMES
 
 if TYPE_CHECKING:
@@ -167,11 +170,36 @@ def running(function: F) -> F:
         click.option("--strict", is_flag=True, help="Refuse to begin where a server would not do everything as asked."),
         dialect,
         click.option("--allow-mixed", is_flag=True, help="Take servers of different programs or models in one run."),
+        click.option(
+            "--on-trouble",
+            metavar="COMMAND",
+            help="A program to run when a server fails, a job is set aside or nothing moves: 'notify-send sdclient'. "
+            "It is split into words as a shell does, runs without one, and reads a JSON object on its standard input.",
+        ),
+        click.option(
+            "--notify", metavar="URL", help="An address that gets a small JSON POST when the run has ended or is stuck."
+        ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
         *_ENGINE,
     ):
         function = option(function)
     return function
+
+
+def told(on_trouble: str | None, notify: str | None) -> tuple[tuple[str, ...], str]:
+    """Return the program and the address that are told: as said here, else in ``sdclient.toml``.
+
+    Raises:
+        ConfigurationError: If the command cannot be split into words, or the file is wrong.
+    """
+    config = load_config()
+    if on_trouble is None:
+        return config.on_trouble, config.notify if notify is None else notify
+    try:
+        words = shlex.split(on_trouble)
+    except ValueError as exc:
+        raise ConfigurationError(f"--on-trouble {on_trouble[:80]!r}: {exc}; close what you quote") from exc
+    return tuple(words), config.notify if notify is None else notify
 
 
 def order(function: F) -> F:

@@ -20,8 +20,10 @@ from sdclient.batch.pipeline import Stop
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
+from sdclient.cli.options import told
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
+from sdclient.engines.hooks import HookSettings
 from sdclient.lanes import each_loss_once
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
@@ -45,6 +47,8 @@ class RunningOptions(TypedDict):
     allow_mixed: bool
     strict: bool
     dialect: str | None
+    on_trouble: str | None
+    notify: str | None
     as_json: bool
     engine: Literal["threads", "ray"]
     address: str | None
@@ -86,6 +90,7 @@ def work(
         after_first: Called once the first job is done; work goes on where it returns True.
         at_start: Called once nothing stands in the way any more, before the run is written and begins.
     """
+    run.tell(*told(options["on_trouble"], options["notify"]))
     for text in run.skipped:
         say(f"left out: {text}")
     status = run.status()
@@ -194,7 +199,10 @@ def _in_two(
     goes_on: Callable[[WorkerResult], bool],
 ) -> WorkerResult:
     """Do one job, and the others where ``goes_on`` says so."""
+    # Told of the end once, and not after the first image.
+    hooks, run.hooks = run.hooks, HookSettings()
     first = _stretch(run, lanes, replace(settings, limit=1), listener)
+    run.hooks = hooks
     limit = None if settings.limit is None else settings.limit - 1
     if not first.counts.left or first.trouble is not None or limit == 0 or not goes_on(first):
         return first

@@ -246,6 +246,7 @@ _WORDS = {
     "set_aside": "set aside",
     "asleep": "waiting for the server",
     "left": "left the run",
+    "stuck": "waiting for the disk",
     "remark": "note",
 }
 

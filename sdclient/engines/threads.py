@@ -6,13 +6,14 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from sdclient.batch.events import Listener
+from sdclient.batch.events import Event, Listener
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import Worker, WorkerResult, WorkerSettings
 from sdclient.engines.awake import kept_awake
+from sdclient.engines.hooks import Hooks, HookSettings
 
 
 class ThreadsEngine:
@@ -24,6 +25,10 @@ class ThreadsEngine:
         settings: How to take part.
         listener: Told of everything that happens.
         keep_awake: Whether to hold the machine awake meanwhile.
+        hooks: Who is told of trouble and of the end.
+
+    Raises:
+        ConfigurationError: If somebody could never be told.
     """
 
     def __init__(
@@ -34,12 +39,26 @@ class ThreadsEngine:
         *,
         listener: Listener | None = None,
         keep_awake: bool = True,
+        hooks: HookSettings | None = None,
     ) -> None:
-        self._worker = Worker(folder, lanes, settings, listener)
+        asked = hooks is not None and hooks.is_any
+        self._hooks = Hooks(folder.out, [lane.name for lane in lanes], hooks) if hooks is not None and asked else None
+        self._worker = Worker(folder, lanes, settings, self._told_too(listener))
         self._keep_awake = keep_awake
         self._result: WorkerResult | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+
+    def _told_too(self, listener: Listener | None) -> Listener | None:
+        hooks = self._hooks
+        if hooks is None or listener is None:
+            return listener if hooks is None else hooks.listen
+
+        def listen(event: Event) -> None:
+            hooks.listen(event)
+            listener(event)
+
+        return listen
 
     def start(self) -> None:
         """Start working in the background."""
@@ -84,3 +103,13 @@ class ThreadsEngine:
                 self._result = self._worker.run()
         except BaseException as exc:  # noqa: BLE001 - carried to the thread that waits
             self._error = exc
+        finally:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._hooks is None:
+            return
+        counts = self._result.counts if self._result is not None else self._worker.counts()
+        words = f"{counts.done} of {counts.jobs} jobs done, {counts.set_aside} set aside, {counts.left} left"
+        trouble = self._error or (self._result.trouble if self._result is not None else None)
+        self._hooks.end(f"{words}; stopped by: {trouble}" if trouble is not None else words, counts)

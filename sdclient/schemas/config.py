@@ -13,6 +13,8 @@
     [defaults]
     server = "mini"
     payload = "bake"
+    on_trouble = ["notify-send", "sdclient"]    a program and its arguments, told of trouble (JSON on its standard input)
+    notify = "https://ntfy.example/my-runs"     an address that gets a POST when a run ends or is stuck
 """
 
 from __future__ import annotations
@@ -82,12 +84,16 @@ class Config:
         servers: Servers by name.
         default_server: The server to use where none is named.
         default_payload: The payload to use where none is named.
+        on_trouble: Program and arguments to run when a run is in trouble; empty for none.
+        notify: Address to tell when a run ends or is stuck; empty for none.
     """
 
     path: Path | None = None
     servers: Mapping[str, ServerConfig] = field(default_factory=dict[str, ServerConfig])
     default_server: str | None = None
     default_payload: str | None = None
+    on_trouble: tuple[str, ...] = ()
+    notify: str = ""
 
     def server(self, name: str) -> ServerConfig:
         """Return the server of this name.
@@ -159,6 +165,8 @@ class _ServerEntry(_Entry):
 class _Defaults(_Entry):
     server: str | None = None
     payload: str | None = None
+    on_trouble: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list[str])
+    notify: str = ""
 
 
 class _File(_Entry):
@@ -200,7 +208,8 @@ def load_config(path: Path | None = None) -> Config:
     servers = {
         name: ServerConfig(name, entry.url, entry.dialect, entry.source(folder)) for name, entry in file.servers.items()
     }
-    config = Config(path, servers, file.defaults.server, file.defaults.payload)
+    said = file.defaults
+    config = Config(path, servers, said.server, said.payload, tuple(said.on_trouble), said.notify)
     if config.default_server is not None and config.default_server not in servers:
         known = ", ".join(servers) or "none"
         raise ConfigurationError(f"{path}: defaults.server: no server has this name; known are {known}")
