@@ -1,15 +1,14 @@
 """Every mask Segment Anything finds in an image, as its own generator finds them, in bounded memory.
 
 The model, its predictor and its helpers are segment-anything's. What differs from its `SamAutomaticMaskGenerator` is the
-order of the work, never the result: masks that the model itself rates too low are dropped while they are still small
-(256 x 256); on a CPU few attention heads are computed and few points decoded at a time; masks are enlarged, judged and
-turned into runs a few at a time, so that only a handful of full-size masks exist at once. Where no mask passes, the list
-is empty.
+order of the work, never the result: masks that the model itself rates too low are dropped before they are enlarged, on a
+CPU before they are drawn; there, attention is computed a few rows and points are decoded a few at a time; masks are
+enlarged, judged and turned into runs a few at a time, so that only a handful of full-size masks exist at once. Where no
+mask passes, the list is empty.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sdclient.segment.attention import few_heads_at_once
+from sdclient.segment.attention import few_rows_at_once
+from sdclient.segment.decoder import PointDecoder
 from sdclient.segment.doors import require_segment_anything, require_torch
 from sdclient.segment.masks import CocoRle, MaskHW, MaskRuns, bbox_xywh_from_mask, runs_from_mask
 from sdclient.segment.objects import SegmentedObject
@@ -37,14 +37,6 @@ _GPU_CHUNK_FLOATS = 2**28
 
 # SAM answers each point with three masks.
 _MASKS_PER_POINT = 3
-
-# A CPU decodes few points faster than many: what is worked on stays in its caches.
-_CPU_POINTS_AT_ONCE = 16
-
-# One of the decoder's working arrays in a trial, in floats: 128 MiB.
-_TRIAL_FLOATS = 2**25
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +93,17 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answers:
-    """What the model says about N points: three masks each.
+class _Rated:
+    """A few masks that the model rates highly enough.
 
     Attributes:
-        low_res: Float, shape (3N, 256, 256), logits.
-        ious: Float, shape (3N,), the predicted IoU of each.
-        points: float64, shape (3N, 2), the point each belongs to.
+        low_res: Float, shape (M, 256, 256), logits.
+        ious: The predicted IoU of each.
+        points: float64, shape (M, 2), the point each belongs to, in the crop's pixels.
     """
 
     low_res: torch.Tensor
-    ious: torch.Tensor
+    ious: list[float]
     points: NDArray[np.float64]
 
 
@@ -153,7 +145,7 @@ class MaskGenerator:
         self._boxes = require_segment_anything("automatic_mask_generator")
         self._predictor = require_segment_anything().SamPredictor(sam)
         self._sam = self._predictor.model
-        self._splits_exactly: dict[int, bool] = {}
+        self._decoder = PointDecoder(self._sam, self._options.pred_iou_thresh)
         self._grids: Sequence[NDArray[np.float64]] = self._options.grids(self._amg)
 
     def generate(self, image: ImageRGB) -> list[GeneratedMask]:
@@ -188,14 +180,15 @@ class MaskGenerator:
     def _masks_of_crop(self, image: ImageRGB, crop: _Crop, layer: int) -> list[_Candidate]:
         """Return the masks of one crop, best first, in the image's frame."""
         x0, y0, x1, y1 = crop.box_xyxy
-        with few_heads_at_once(self._sam.image_encoder) if self._on_cpu else nullcontext():
+        with few_rows_at_once(self._sam.image_encoder) if self._on_cpu else nullcontext():
             self._predictor.set_image(image[y0:y1, x0:x1])
         points = self._grids[layer] * np.array([crop.size_hw[::-1]])
         found: list[_Candidate] = []
         for batch in _slices(points, self._options.points_per_batch):
-            for answers in self._answers(batch, crop):
-                found += self._passing(answers, crop)
+            for rated in self._ask(batch, crop):
+                found += self._judge(rated, crop)
         self._predictor.reset_image()
+        self._decoder.forget()
         kept = self._best_of_overlapping(found, [item.iou for item in found], self._options.box_nms_thresh)
         for item in kept:
             left, top, right, bottom = item.box_xyxy
@@ -207,77 +200,18 @@ class MaskGenerator:
     def _on_cpu(self) -> bool:
         return bool(self._sam.device.type == "cpu")
 
-    def _answers(self, batch: NDArray[np.float64], crop: _Crop) -> Iterator[_Answers]:
-        """Decode a batch, in smaller parts where those give the same bits."""
-        parts = _even_parts(batch, _CPU_POINTS_AT_ONCE)
-        if not self._on_cpu or len(parts) == 1:
-            yield self._decode(batch, crop)
-            return
-        if len(batch) not in self._splits_exactly:
-            yield from self._try_both_ways(batch, parts, crop)
-        elif self._splits_exactly[len(batch)]:
-            yield from (self._decode(part, crop) for part in parts)
-        else:
-            yield self._decode(batch, crop)
-
-    def _try_both_ways(
-        self, batch: NDArray[np.float64], parts: list[NDArray[np.float64]], crop: _Crop
-    ) -> Iterator[_Answers]:
-        """Decode the first batch of its length, and note whether parts of it give the same bits.
-
-        How a matrix product rounds may depend on its number of rows, by the model's size and the machine. So points are
-        decoded in parts and together: all of them where that takes little memory, else those of a part or two.
-        """
-        fitting = _TRIAL_FLOATS // int(self._predictor.features.numel())
-        count = max(fitting // len(parts[0]), 2)
-        together = self._decode(np.concatenate(parts[:count]), crop)
-        alone = [self._decode(part, crop) for part in parts[:count]]
-        ends = np.cumsum([len(answers.ious) for answers in alone])
-        chunks = [slice(end - len(answers.ious), end) for answers, end in zip(alone, ends, strict=True)]
-        equal = self._torch.equal
-        is_exact = all(
-            equal(answers.low_res, together.low_res[chunk]) and equal(answers.ious, together.ious[chunk])
-            for answers, chunk in zip(alone, chunks, strict=True)
-        )
-        self._splits_exactly[len(batch)] = is_exact
-        if is_exact:
-            yield from alone
-            yield from (self._decode(part, crop) for part in parts[count:])
-            return
-        _log.debug("points are decoded in whole batches: parts of a batch do not give the same bits here")
-        yield together if len(together.points) == len(batch) * _MASKS_PER_POINT else self._decode(batch, crop)
-
-    def _passing(self, answers: _Answers, crop: _Crop) -> Iterator[_Candidate]:
-        """Yield the masks that pass every threshold, in the crop's frame."""
-        low_res, ious, points = answers.low_res, answers.ious, answers.points
-        if self._options.pred_iou_thresh > 0.0:
-            keep = ious > self._options.pred_iou_thresh
-            low_res, ious = low_res[keep], ious[keep]
-            points = points[keep.cpu().numpy()]
-        scores = [float(iou) for iou in ious.cpu().numpy()]
-        for start in range(0, len(scores), self._masks_at_once(crop)):
-            chunk = slice(start, start + self._masks_at_once(crop))
-            yield from self._judge(low_res[chunk], scores[chunk], points[chunk], crop)
-
-    def _decode(self, points: NDArray[np.float64], crop: _Crop) -> _Answers:
+    def _ask(self, points: NDArray[np.float64], crop: _Crop) -> Iterator[_Rated]:
         """Ask the model about points, shape (N, 2), in the crop's pixels."""
-        torch = self._torch
-        device = self._sam.device
+        torch, device = self._torch, self._sam.device
         moved = torch.as_tensor(self._predictor.transform.apply_coords(points, crop.size_hw))
         if device.type == "mps":
             # Apple's GPUs have no 64-bit floats.
             moved = moved.to(torch.float32)
-        moved = moved.to(device)
-        ones = torch.ones((len(points), 1), dtype=torch.int, device=device)
-        sparse, dense = self._sam.prompt_encoder(points=(moved[:, None, :], ones), boxes=None, masks=None)
-        low_res, ious = self._sam.mask_decoder(
-            image_embeddings=self._predictor.features,
-            image_pe=self._sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
-        )
-        return _Answers(low_res.flatten(0, 1), ious.flatten(0, 1), np.repeat(points, _MASKS_PER_POINT, axis=0))
+        for answers in self._decoder.ask(self._predictor.features, moved.to(device)):
+            scores = [float(iou) for iou in answers.ious.cpu().numpy()]
+            for start in range(0, len(scores), self._masks_at_once(crop)):
+                chunk = slice(start, start + self._masks_at_once(crop))
+                yield _Rated(answers.low_res[chunk], scores[chunk], points[answers.places[chunk]])
 
     def _masks_at_once(self, crop: _Crop) -> int:
         budget = _CPU_CHUNK_FLOATS if self._on_cpu else _GPU_CHUNK_FLOATS
@@ -285,14 +219,12 @@ class MaskGenerator:
         larger_px = max(crop.size_hw[0] * crop.size_hw[1], encoded_px)
         return max(budget // larger_px // _MASKS_PER_POINT, 1) * _MASKS_PER_POINT
 
-    def _judge(
-        self, low_res: torch.Tensor, ious: list[float], points: NDArray[np.float64], crop: _Crop
-    ) -> Iterator[_Candidate]:
+    def _judge(self, rated: _Rated, crop: _Crop) -> Iterator[_Candidate]:
         """Enlarge a chunk of masks and yield those that are stable and do not end at the crop's edge."""
         torch, options = self._torch, self._options
-        logits = self._enlarge(low_res)
+        logits = self._enlarge(rated.low_res)
         threshold: float = self._sam.mask_threshold
-        stable = self._amg.calculate_stability_score(logits, threshold, options.stability_score_offset)
+        stable = self._stability(logits, threshold)
         keep = torch.ones_like(stable, dtype=torch.bool)
         if options.stability_score_thresh > 0.0:
             keep = stable >= options.stability_score_thresh
@@ -305,9 +237,26 @@ class MaskGenerator:
             box = _box_xyxy(mask)
             if bool(self._amg.is_box_near_crop_edge(torch.tensor([box]), list(crop.box_xyxy), whole_image)[0]):
                 continue
-            point = (float(points[index, 0]), float(points[index, 1]))
+            point = (float(rated.points[index, 0]), float(rated.points[index, 1]))
             runs = runs_from_mask(_uncropped(mask, crop))
-            yield _Candidate(runs, box, ious[index], stabilities[index], point, crop.box_xyxy)
+            yield _Candidate(runs, box, rated.ious[index], stabilities[index], point, crop.box_xyxy)
+
+    def _stability(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return how little each of N masks changes with its threshold, shape (N,)."""
+        offset = self._options.stability_score_offset
+        if not self._on_cpu:
+            stability: torch.Tensor = self._amg.calculate_stability_score(logits, threshold, offset)
+            return stability
+        # The same counts and the same division; numpy counts several times as fast.
+        planes = logits.numpy()
+        inner, outer = (
+            self._torch.tensor(
+                [np.count_nonzero(plane > np.float32(limit)) for plane in planes], dtype=self._torch.int32
+            )
+            for limit in (threshold + offset, threshold - offset)
+        )
+        counted: torch.Tensor = inner / outer
+        return counted
 
     def _enlarge(self, low_res: torch.Tensor) -> torch.Tensor:
         """Return masks of shape (N, 256, 256) as logits of the crop's size, shape (N, H, W)."""
@@ -390,8 +339,3 @@ def _uncropped(mask: MaskHW, crop: _Crop) -> MaskHW:
 def _slices(items: NDArray[np.float64], size: int) -> Iterator[NDArray[np.float64]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _even_parts(items: NDArray[np.float64], limit: int) -> list[NDArray[np.float64]]:
-    """Cut into as few parts of at most `limit` as will do, all about as long: matrix products of very few rows differ."""
-    return np.array_split(items, -(-len(items) // limit))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,7 +182,7 @@ def runs_from_box(box_mask: MaskHW, corner_xy: tuple[int, int], size_hw: tuple[i
             f"a mask of {width_px} x {height_px} px at ({x}, {y}) does not lie inside an image of "
             f"{size_hw[1]} x {size_hw[0]} px"
         )
-    columns = np.zeros((size_hw[0], width_px), dtype=np.bool_, order="F")
+    columns = np.zeros((size_hw[0], width_px), dtype=np.bool_)
     columns[y : y + height_px] = box_mask
     return _runs_of_columns(columns, x, size_hw[1])
 
@@ -190,7 +190,8 @@ def runs_from_box(box_mask: MaskHW, corner_xy: tuple[int, int], size_hw: tuple[i
 def _runs_of_columns(columns: MaskHW, first: int, image_width_px: int) -> MaskRuns:
     """Encode an image of which only some columns, the first of them at `first`, hold anything."""
     height_px, width_px = columns.shape
-    flat = np.ravel(columns, order="F")
+    # OpenCV turns an array in blocks that fit the processor's cache, an order of magnitude faster than numpy.
+    flat = cast("NDArray[np.uint8]", require_cv2().transpose(columns.astype(np.uint8, order="C"))).ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1 + first * height_px
     stop = first + width_px
     pixels = height_px * image_width_px

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sdclient.errors import SegmentationError
-from sdclient.segment.attention import few_heads_at_once
+from sdclient.segment.attention import few_rows_at_once
 from sdclient.segment.doors import require_segment_anything, require_torch
 from sdclient.segment.generator import MaskGenerator
 from sdclient.segment.objects import SegmentedObject
@@ -104,7 +104,7 @@ class SamSegmenter:
     def _answer(self, image_rgb: ImageRGB, prompts: Sequence[Prompt]) -> list[SegmentedObject]:
         predictor = require_segment_anything().SamPredictor(self._sam)
         on_cpu = self.device == "cpu"
-        with few_heads_at_once(predictor.model.image_encoder) if on_cpu else nullcontext():
+        with few_rows_at_once(predictor.model.image_encoder) if on_cpu else nullcontext():
             predictor.set_image(image_rgb)
         found: list[SegmentedObject] = []
         for prompt in prompts:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from segment_anything.modeling import Sam
 
-from sdclient.segment.attention import few_heads_at_once
+from sdclient.segment.attention import few_rows_at_once
 
 
 def encode(sam: Sam, seed: int = 1) -> torch.Tensor:
@@ -17,7 +17,7 @@ def encode(sam: Sam, seed: int = 1) -> torch.Tensor:
 def test_one_head_at_a_time_gives_the_same_bits_as_all_at_once(tiny_sam: Sam) -> None:
     expected = encode(tiny_sam)
 
-    with few_heads_at_once(tiny_sam.image_encoder, group_floats=1):
+    with few_rows_at_once(tiny_sam.image_encoder, group_floats=1):
         found = encode(tiny_sam)
 
     assert torch.equal(found, expected)
@@ -29,7 +29,7 @@ def test_an_encoder_without_relative_positions_is_served_too(tiny_sam: Sam) -> N
         for layer in layers:
             layer.use_rel_pos = False
         expected = encode(tiny_sam)
-        with few_heads_at_once(tiny_sam.image_encoder, group_floats=1):
+        with few_rows_at_once(tiny_sam.image_encoder, group_floats=1):
             found = encode(tiny_sam)
     finally:
         for layer in layers:
@@ -39,7 +39,7 @@ def test_an_encoder_without_relative_positions_is_served_too(tiny_sam: Sam) -> N
 
 
 def test_the_layers_are_their_own_again_afterwards_even_after_a_failure(tiny_sam: Sam) -> None:
-    with pytest.raises(ZeroDivisionError), few_heads_at_once(tiny_sam.image_encoder):
+    with pytest.raises(ZeroDivisionError), few_rows_at_once(tiny_sam.image_encoder):
         _ = 1 / 0
 
     assert not any("forward" in vars(layer) for layer in tiny_sam.image_encoder.modules())
@@ -50,7 +50,7 @@ def test_layers_that_somebody_changed_are_left_alone(tiny_sam: Sam) -> None:
     own = layer.forward
     layer.forward = own
     try:
-        with few_heads_at_once(tiny_sam.image_encoder, group_floats=1):
+        with few_rows_at_once(tiny_sam.image_encoder, group_floats=1):
             assert vars(layer)["forward"] is own
         assert vars(layer)["forward"] is own
     finally:
