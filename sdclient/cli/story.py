@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from sdclient.chat import Api
 from sdclient.cli import options
 from sdclient.cli.changing import open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
@@ -19,27 +19,20 @@ from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.recipes.story import (
     FORMATS,
     PAYLOAD,
-    Endpoint,
-    EndpointIdeas,
     ExtractIdeas,
-    IdeaSettings,
     Manifest,
     SourceText,
     build_documents,
-    collect_extracts,
-    collect_ideas,
     plan_story,
     read_manifest,
     read_text,
     require_docx,
-    write_manifest,
 )
-from sdclient.recipes.story.draft import Draft
-from sdclient.recipes.story.endpoint import Api
+from sdclient.recipes.story.asking import Asked, new_ideas
 from sdclient.recipes.story.ideas import IDEAS_PER_SECTION, STYLE
 from sdclient.recipes.story.language import NOT_ENGLISH, has_english_prompts
 from sdclient.recipes.story.manifest import FILE_NAME
-from sdclient.recipes.story.text import sentences, story_name
+from sdclient.recipes.story.text import story_name
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets
@@ -49,7 +42,6 @@ if TYPE_CHECKING:
 
     from sdclient.recipes.story import Format
 
-_OPENAI_KEYS = ("OPENAI_API_KEY", "OPENAI_TOKEN")
 _NOTED = {
     "model": "--model",
     "count": "--ideas",
@@ -58,67 +50,6 @@ _NOTED = {
     "words_by_model": "--words-by-model",
 }
 """The options that decide what ideas and prompts are made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Where ideas come from and how many are wanted; None and False are what was not said.
-
-    Attributes:
-        base_url: Address of a language model.
-        model: Its name.
-        key_env: The environment variable with its key.
-        api: How it is spoken to.
-        count: Ideas for each section.
-        style: Words for every prompt.
-        extracts: One image for every hundred words or so, instead.
-        words_by_model: Let the model find words for each prompt.
-        anew: Make new ideas where there are some.
-        given: Those of these options that were typed, as the list of ideas notes them.
-    """
-
-    base_url: str | None
-    model: str | None
-    key_env: str | None
-    api: Api
-    count: int | None
-    style: str
-    extracts: bool
-    words_by_model: bool
-    anew: bool
-    given: tuple[str, ...] = ()
-
-    @property
-    def wants_model(self) -> bool:
-        """Whether a language model is asked."""
-        return self.base_url is not None or self.model is not None
-
-    def given_to_no_avail(self, there: Manifest) -> Iterator[str]:
-        """Yield the options that ideas of before were not made with."""
-        if self.base_url is not None and there.source == ExtractIdeas().name:
-            yield "--base-url"
-        for option in self.given:
-            if option.startswith("--ideas "):
-                is_so = all(len(one.ideas) == self.count for one in there.sections)
-            else:
-                is_so = option in there.made_with or option == f"--model {there.source}"
-            if not is_so:
-                yield option
-
-    def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
-        """Return whom to ask.
-
-        Raises:
-            ConfigurationError: If a key is wanted and there is none.
-        """
-        # OpenAI's key goes to OpenAI only: another address gets the key that was named for it, or none.
-        names = (self.key_env,) if self.key_env else () if self.base_url else _OPENAI_KEYS
-        key = next((environ[name] for name in names if environ.get(name)), None)
-        if key is None and names:
-            raise ConfigurationError(
-                f"no key in {' or '.join(names)}; set it there, or give --base-url of a server without"
-            )
-        return Endpoint(self.base_url, self.model, key, self.api)
 
 
 def _model_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -151,7 +82,10 @@ def _model_options(function: click.decorators.FC) -> click.decorators.FC:
 @options.out_folder
 @options.urls
 @_model_options
-@click.option("--ideas", "count", type=click.IntRange(1, 50), metavar="N", help="Ideas a section. [default: 5]")
+@click.option(
+    "--ideas", "count", type=click.IntRange(1, 50), default=IDEAS_PER_SECTION, show_default=True, metavar="N",
+    help="Ideas a section.",
+)  # fmt: skip
 @click.option("--extracts", is_flag=True, help="Instead: one image for every hundred words or so.")
 @click.option("--style", default=STYLE, show_default=True, metavar="WORDS", help="Added to every idea.")
 @click.option("--new-ideas", is_flag=True, help="Make new ideas, instead of using those in the folder.")
@@ -172,7 +106,7 @@ def command(
     model: str | None,
     key_env: str | None,
     api: Api,
-    count: int | None,
+    count: int,
     style: str,
     formats: tuple[Format, ...],
     payload: str,
@@ -248,6 +182,7 @@ def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> 
         say(
             f"note: {made.source} gave too few ideas that differ; {filled} of the text stand in (see origin in the list)"
         )
+    _say_language(made)
     if as_json:
         emit({"event": "ideas", "story": source.name, "file": str(folder / FILE_NAME), **made.model_dump(mode="json")})
         return made
@@ -257,7 +192,6 @@ def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> 
         say(f"  {section.section}")
         for number, one in enumerate(section.ideas, start=1):
             say(f"    {number}. {one.idea}")
-    _say_language(made)
     return made
 
 
@@ -267,33 +201,12 @@ def _say_language(manifest: Manifest) -> None:
 
 
 def _new_ideas(source: SourceText, folder: Path, asked: Asked) -> Manifest:
-    draft = Draft(folder, [source.sha256, asked.base_url or "", asked.model or "", *asked.given])
     try:
-        made = _ask(source, asked, draft).model_copy(update={"made_with": asked.given})
+        return new_ideas(source, folder, asked, os.environ)
     except SDClientError:
-        if had := [one.section for one in draft.read()]:
+        if had := [one.section for one in asked.draft(source, folder).read()]:
             say(f"note: the ideas for {' and '.join(had)} are kept; the same command asks for the rest only")
         raise
-    written = write_manifest(folder, made, replace=asked.anew)
-    draft.drop()
-    return written
-
-
-def _ask(source: SourceText, asked: Asked, draft: Draft) -> Manifest:
-    count = IDEAS_PER_SECTION if asked.count is None else asked.count
-    if not asked.wants_model:
-        if asked.words_by_model:
-            raise click.UsageError("--words-by-model needs --base-url or --model")
-        settings = IdeaSettings(count, asked.style)
-        return (
-            collect_extracts(source, None, settings)
-            if asked.extracts
-            else collect_ideas(source, ExtractIdeas(), settings)
-        )
-    with EndpointIdeas(asked.endpoint(os.environ), sentences(source.text)) as model:
-        settings = IdeaSettings(count, asked.style, model if asked.words_by_model else None)
-        collect = collect_extracts if asked.extracts else collect_ideas
-        return collect(source, model, settings, draft)
 
 
 def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+from sdclient.chat import Endpoint
 from sdclient.recipes.story.documents import FORMATS, BuiltDocuments, Format, build_documents, require_docx
-from sdclient.recipes.story.endpoint import Endpoint, EndpointIdeas
+from sdclient.recipes.story.endpoint import EndpointIdeas
 from sdclient.recipes.story.extract import ExtractIdeas
 from sdclient.recipes.story.extracts import collect_extracts
 from sdclient.recipes.story.ideas import Ideas, IdeaSettings, collect_ideas
