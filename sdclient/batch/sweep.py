@@ -1,4 +1,4 @@
-"""Takes away what dead workers left behind: their parts, their beats, claims of jobs that are done.
+"""Takes away what dead workers left behind: parts, beats, unfinished tables, claims of jobs that are done.
 
 A part is renamed before it is deleted, so that an owner who wakes finds nothing to commit; deleting it in
 place could let it commit half a job. Nothing of a living worker is touched.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdclient.batch.beats import Watcher, read_beats
@@ -19,7 +19,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import TOKEN_DIGITS, new_token
 from sdclient.batch.listing import names_in
 from sdclient.batch.publish import roll_forward
-from sdclient.files import storage_errors
+from sdclient.files import TEMPORARY_PREFIX, is_abandoned, storage_errors
 
 _PART = re.compile(rf"[0-9a-f]{{20}}\.e\d{{6,}}\.([0-9a-f]{{{TOKEN_DIGITS}}})")
 _SWEPT = re.compile(rf"swept\.([0-9a-f]{{{TOKEN_DIGITS}}})\.\d+")
@@ -34,11 +34,13 @@ class Swept:
         parts: Unfinished outputs of dead workers.
         claims: Claims of jobs that are done.
         beats: Beats of dead workers that hold nothing any more.
+        unfinished: Tables and the like that somebody was writing.
     """
 
     parts: int = 0
     claims: int = 0
     beats: int = 0
+    unfinished: int = 0
 
 
 def sweep(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Swept:
@@ -55,7 +57,27 @@ def sweep(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Swep
     with storage_errors("clean", folder.state):
         parts = sum(1 for path in _dead_parts(folder, token, is_dead) if _sweep_part(path, folder, token))
         claims = _sweep_claims(folder)
-        return Swept(parts, claims, _sweep_beats(folder, token, is_dead))
+        beats = _sweep_beats(folder, token, is_dead)
+        return Swept(parts, claims, beats, _remove(path for path in _unfinished(folder) if is_abandoned(path.name)))
+
+
+def _unfinished(folder: RunFolder) -> Iterator[Path]:
+    """Give what is named as unfinished where something is written under such names."""
+    state = folder.state
+    kept = (state / "replaced" / name for name in names_in(state / "replaced"))
+    for place in (folder.out, state, state / "plan", *(path for path in kept if path.is_dir())):
+        yield from (place / name for name in names_in(place) if name.startswith(TEMPORARY_PREFIX))
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    removed = 0
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed += 1
+    return removed
 
 
 def _dead_parts(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Iterator[Path]:
@@ -134,7 +156,12 @@ def clean(
         for job, epochs in folder.read_claims().items():
             if job in done:
                 roll_forward(folder, job, [one.number for one in epochs])
-    return sweep(folder, new_token(), _watch(folder, is_patient=is_patient, clock=clock, sleep=sleep))
+        before = set(_unfinished(folder)) if is_patient else set[Path]()
+    swept = sweep(folder, new_token(), _watch(folder, is_patient=is_patient, clock=clock, sleep=sleep))
+    with storage_errors("clean", folder.state):
+        # Nobody writes a table for as long as a lease.
+        still = _remove(path for path in list(_unfinished(folder)) if path in before)
+    return replace(swept, unfinished=swept.unfinished + still)
 
 
 def _watch(

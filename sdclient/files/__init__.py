@@ -25,11 +25,13 @@ from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory
 from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
 from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, format_rows, read_rows
+from sdclient.files.temporary import TEMPORARY_PREFIX, is_abandoned, temporary_name
 from sdclient.files.trouble import is_storage_trouble, storage_error, storage_errors
 
 __all__ = [
     "MAX_CELL_CHARS",
     "MAX_NAME_BYTES",
+    "TEMPORARY_PREFIX",
     "CommitOutcome",
     "FolderFacts",
     "PublishOutcome",
@@ -43,6 +45,7 @@ __all__ = [
     "format_rows",
     "fsync_dir",
     "fsync_file",
+    "is_abandoned",
     "is_storage_trouble",
     "probe_folder",
     "publish",
@@ -51,6 +54,7 @@ __all__ = [
     "safe_name",
     "storage_error",
     "storage_errors",
+    "temporary_name",
     "write_durable",
     "write_new_file",
 ]

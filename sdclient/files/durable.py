@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from sdclient.files.temporary import temporary_name
 from sdclient.files.trouble import StrPath, storage_error, storage_errors
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "fsync_dir",
     "fsync_file",
     "holds",
-    "temporary_name",
     "write_durable",
     "write_new_file",
 ]
@@ -79,11 +78,6 @@ def fsync_dir(path: StrPath) -> None:
                 raise
         finally:
             os.close(fd)
-
-
-def temporary_name(folder: StrPath, suffix: str = "") -> Path:
-    """Name a file in `folder` that nobody else will choose: hidden, and recognisable as a leftover."""
-    return Path(folder) / f".tmp-{secrets.token_hex(8)}{suffix}"
 
 
 def write_durable(path: StrPath, data: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from sdclient.errors import StorageError
 from sdclient.files.durable import create_exclusive, fsync_dir, fsync_file, write_new_file
 from sdclient.files.moves import CommitOutcome, commit_directory
+from sdclient.files.temporary import temporary_name
 from sdclient.files.trouble import StrPath, storage_errors
 
 __all__ = ["FolderFacts", "probe_folder"]
@@ -73,7 +73,7 @@ def probe_folder(path: StrPath) -> FolderFacts:
         path: An existing folder.
     """
     folder = Path(path)
-    scratch = folder / f".tmp-probe-{secrets.token_hex(8)}"
+    scratch = temporary_name(folder, ".probe")
     problems: list[str] = []
     writable = _holds("make a folder", lambda: _make(scratch), problems)
     try:

@@ -16,8 +16,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import CodecError, RunFolderError, StorageError
-from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, write_durable
-from sdclient.files.durable import temporary_name
+from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, temporary_name, write_durable
 from sdclient.segment.coco import CocoImage, coco_pieces
 from sdclient.segment.settings import CocoForm
 from sdclient.steps.segment import KINDS, SegmentSpec

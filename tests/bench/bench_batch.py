@@ -257,11 +257,11 @@ class Bench:
             with servers(delay_s=0.3, dialect=dialect) as ([server], [url]):
                 warm(server, url, LARGE_PX)
                 for _ in range(3):
-                    [told] = worked(planned(folder := self.folder(), 10 * self._scale, LARGE_PX), [url])
+                    [told] = worked(planned(folder := self.folder(), 8 * self._scale, LARGE_PX), [url])
                     ours.append(1000 * told["cpu_s"])
                     shutil.rmtree(folder)
                     [told] = finished(
-                        [Child(loop, self.folder(), url, "--jobs", 6 * self._scale, "--payload", payload)]
+                        [Child(loop, self.folder(), url, "--jobs", 5 * self._scale, "--payload", payload)]
                     )
                     theirs.append(1000 * told["cpu_s"])
             value, baseline = statistics.median(ours), statistics.median(theirs)

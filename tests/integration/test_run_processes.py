@@ -24,7 +24,7 @@ from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
 from tests.practice_lane import PracticeLane, plan_jobs, quick, work
-from tests.worker_processes import ROOT, assert_sound, ended, start, wait_for
+from tests.worker_processes import ROOT, assert_clean, assert_sound, ended, start, wait_for
 
 PLACES = [f"set/{number:02d}" for number in range(24)]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -144,7 +144,7 @@ class TestSystemCalls:
                 plan_jobs(folder, ["a"])
                 lines = self.trace(folder, call, "-e", f"inject={call}:signal=KILL:when={number}")
                 work(folder)
-                assert_sound(folder, 1)
+                assert_clean(folder, 1)
                 if not any("killed by SIGKILL" in line for line in lines):
                     break
                 tried[call] += 1
