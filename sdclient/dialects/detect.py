@@ -12,6 +12,7 @@ The version is named where a server shows one; A1111 does not, so its list of sc
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,15 +20,10 @@ from typing import TypeAlias, cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111 import A1111
 from sdclient.dialects.base import Dialect
-from sdclient.dialects.drawthings import DrawThings
-from sdclient.dialects.facts import few_names
-from sdclient.dialects.forge import Forge
-from sdclient.dialects.koboldcpp import KoboldCpp
-from sdclient.dialects.sdcpp import SdCpp
-from sdclient.dialects.sdnext import SdNext
+from sdclient.dialects.facts import dialect_table, few_names
 from sdclient.errors import ConfigurationError, WrongServerError
+from sdclient.schemas.generation import DIALECT_NAMES
 
 __all__ = [
     "OPTIONS_PATH",
@@ -52,11 +48,19 @@ _CAPABILITIES_PATH = "/sdcpp/v1/capabilities"
 # KoboldCpp's text side. Not in our tables, so nothing depends on it.
 _KOBOLD_VERSION_PATH = "/api/extra/version"
 
-_A1111, _FORGE, _SDNEXT = A1111(), Forge(), SdNext()
-_DRAW_THINGS, _SDCPP, _KOBOLDCPP = DrawThings(), SdCpp(), KoboldCpp()
 
-SPOKEN: tuple[Dialect, ...] = (_DRAW_THINGS, _FORGE, _SDNEXT, _A1111, _KOBOLDCPP, _SDCPP)
-"""Every dialect, in the order in which options are held against them: the most particular first."""
+def _loaded(name: str) -> Dialect:
+    """Make the dialect whose table names its class."""
+    module, _, cls = str(dialect_table(name)["class"]).rpartition(".")
+    return cast("Callable[[], Dialect]", getattr(importlib.import_module(module), cls))()
+
+
+_BY_NAME: Mapping[str, Dialect] = {name: _loaded(name) for name in DIALECT_NAMES}
+
+SPOKEN: tuple[Dialect, ...] = tuple(
+    _BY_NAME[name] for name in sorted(DIALECT_NAMES, key=lambda name: cast("int", dialect_table(name)["rank"]))
+)
+"""Every dialect, by the rank of its table: in this order options are held against them, the most particular first."""
 
 # Schedules that came with a version of A1111, the newest first.
 _A1111_VERSIONS: tuple[tuple[str, str], ...] = (("beta", "1.10"), ("karras", "1.9"))
@@ -92,14 +96,14 @@ def detect_server(ask: Ask, *, server: str = "this address") -> Detected:
     if found is None:
         raise _wrong(options, HTTPStatus.OK, server)
     # Two programs have the same two options unless one of them is idle, and forks may hide theirs.
-    if found is _SDCPP:
+    if found.name == "sdcpp":
         return _small(ask)
-    if found is _A1111:
+    if found.name == "a1111":
         return _classic(ask)
-    if found is _SDNEXT:
-        return Detected(_SDNEXT, _sdnext_version(ask(_VERSION_PATH)))
-    if found is _KOBOLDCPP:
-        return Detected(_KOBOLDCPP, _kobold_version(ask(_KOBOLD_VERSION_PATH)))
+    if found.name == "sdnext":
+        return Detected(_BY_NAME["sdnext"], _sdnext_version(ask(_VERSION_PATH)))
+    if found.name == "koboldcpp":
+        return Detected(_BY_NAME["koboldcpp"], _kobold_version(ask(_KOBOLD_VERSION_PATH)))
     return Detected(found)
 
 
@@ -159,23 +163,23 @@ def _by_options(options: object) -> Dialect | None:
 def _classic(ask: Ask) -> Detected:
     """Tell A1111 from forks whose options hide that they are ones."""
     if isinstance(ask(_MODULES_PATH), list):
-        return Detected(_FORGE)
+        return Detected(_BY_NAME["forge"])
     version = _sdnext_version(ask(_VERSION_PATH))
     if version is not None:
-        return Detected(_SDNEXT, version)
+        return Detected(_BY_NAME["sdnext"], version)
     schedules = _names(ask(_SCHEDULERS_PATH))
-    return Detected(_A1111, next((v for name, v in _A1111_VERSIONS if name in schedules), _OLD_A1111))
+    return Detected(_BY_NAME["a1111"], next((v for name, v in _A1111_VERSIONS if name in schedules), _OLD_A1111))
 
 
 def _small(ask: Ask) -> Detected:
     """Tell stable-diffusion.cpp from KoboldCpp by what only one of them has."""
     capabilities = ask(_CAPABILITIES_PATH)
     if isinstance(capabilities, dict):
-        return Detected(_SDCPP, _text(cast("object", capabilities), "version"))
+        return Detected(_BY_NAME["sdcpp"], _text(cast("object", capabilities), "version"))
     kobold = _kobold_version(ask(_KOBOLD_VERSION_PATH))
     if kobold is not None:
-        return Detected(_KOBOLDCPP, kobold)
-    return Detected(_SDCPP if isinstance(ask(_SCHEDULERS_PATH), list) else _KOBOLDCPP)
+        return Detected(_BY_NAME["koboldcpp"], kobold)
+    return Detected(_BY_NAME["sdcpp"] if isinstance(ask(_SCHEDULERS_PATH), list) else _BY_NAME["koboldcpp"])
 
 
 def _sdnext_version(body: object) -> str | None:

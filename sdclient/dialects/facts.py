@@ -22,6 +22,7 @@ __all__ = [
     "a1111_schedulers",
     "close_names",
     "control_input_labels",
+    "dialect_table",
     "drawthings_defaults",
     "drawthings_keys",
     "entries_of",
@@ -207,6 +208,11 @@ def fact_table(name: str) -> Json:
     """Return a whole table by the stem of its file. It is shared: do not change it."""
     text = (resources.files("sdclient") / "facts" / f"{name}.json").read_text(encoding="utf-8")
     return cast("Json", json.loads(text))
+
+
+def dialect_table(name: str) -> Json:
+    """Return what the table of one dialect says: its class, its rank when servers are told apart, its key sets."""
+    return fact_table(f"dialects/{name}")
 
 
 def object_of(table: Json, name: str) -> Json:

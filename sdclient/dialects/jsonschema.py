@@ -135,9 +135,7 @@ def _native(dialect: str) -> JsonValue:
 def _tables(dialect: str) -> tuple[KeyTable, ...]:
     if dialect == "drawthings":
         return (drawthings_keys(),)
-    if dialect in ("a1111", "forge", "sdnext", "sdcpp", "koboldcpp"):
-        return body_keys(dialect, "txt2img"), body_keys(dialect, "img2img")
-    return ()
+    return body_keys(dialect, "txt2img"), body_keys(dialect, "img2img")
 
 
 def _key(key: Key) -> JsonValue:

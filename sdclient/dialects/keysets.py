@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from sdclient.dialects.base import ServerFacts
-from sdclient.dialects.facts import a1111_schedulers, drawthings_keys, fact_table, object_of, texts_of
+from sdclient.dialects.facts import (
+    a1111_schedulers,
+    dialect_table,
+    drawthings_keys,
+    entries_of,
+    fact_table,
+    object_of,
+    texts_of,
+)
 from sdclient.errors import ConfigurationError
+from sdclient.schemas.generation import DIALECT_NAMES
 
 __all__ = ["KEY_SETS", "KeySet", "key_set", "newest_key_set"]
 
@@ -49,25 +58,15 @@ class KeySet:
         return None
 
 
-def _sets() -> Mapping[str, KeySet]:
-    a1111 = "facts/a1111.json, facts/extensions.json"
-    others = "facts/others.json"
+def _sets() -> Iterator[KeySet]:
     # The newest of each dialect comes last.
-    known = (
-        KeySet("a1111-1.8", "a1111", "1.8", a1111),
-        KeySet("a1111-1.9", "a1111", "1.9", a1111),
-        KeySet("a1111-1.10", "a1111", "1.10", a1111),
-        KeySet("drawthings-2026-08", "drawthings", "2026-08", "facts/drawthings.json"),
-        KeySet("forge-2025-06", "forge", "2025-06", f"{a1111}, {others}"),
-        KeySet("koboldcpp-1.76", "koboldcpp", "1.76", others),
-        KeySet("koboldcpp-1.102", "koboldcpp", "1.102", others),
-        KeySet("sdcpp-2026-08", "sdcpp", "2026-08", others),
-        KeySet("sdnext-2026-07", "sdnext", "2026-07", f"{a1111}, {others}, facts/sdnext_keys.json"),
-    )
-    return {one.name: one for one in known}
+    for dialect in DIALECT_NAMES:
+        for row in entries_of(dialect_table(dialect), "key_sets"):
+            version = str(row["version"])
+            yield KeySet(f"{dialect}-{version}", dialect, version, str(row["source"]))
 
 
-KEY_SETS: Mapping[str, KeySet] = _sets()
+KEY_SETS: Mapping[str, KeySet] = {one.name: one for one in _sets()}
 """Every key set by its name, the newest of a dialect last."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -37,7 +37,7 @@ class KoboldCpp(SdCpp):
     """The dialect of KoboldCpp's image routes; what draws below them is stable-diffusion.cpp."""
 
     name = "koboldcpp"
-    table: Literal["sdcpp", "koboldcpp"] = "koboldcpp"
+    table: str = "koboldcpp"
     title = "KoboldCpp"
     overlay_names: tuple[str, ...] = ("koboldcpp",)
     routes: Mapping[Operation, Route] = {name: SdCpp.routes[name] for name in _ROUTES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -91,7 +91,7 @@ class SdCpp:
     resizes_init = True
     loras_by_path = True
     routes: Mapping[Operation, Route] = _ROUTES
-    table: Literal["sdcpp", "koboldcpp"] = "sdcpp"
+    table: str = "sdcpp"
     """Whose tables of keys and samplers hold."""
     ignored: Mapping[str, str] = _IGNORED
     """Fields that are dropped, and why."""

@@ -15,6 +15,7 @@ from sdclient.dialects.facts import (
     Key,
     KeyTable,
     a1111_fields,
+    dialect_table,
     entries_of,
     fact_table,
     object_of,
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 Kind: TypeAlias = Literal["txt2img", "img2img"]
-WebDialect: TypeAlias = Literal["a1111", "forge", "sdnext", "sdcpp", "koboldcpp"]
 ScriptName: TypeAlias = Literal[
     "tiled_diffusion",
     "tiled_vae",
@@ -74,8 +74,11 @@ class Script:
 
 
 @functools.cache
-def body_keys(dialect: WebDialect, kind: Kind) -> KeyTable:
-    """Return the keys of a request's body on a server."""
+def body_keys(dialect: str, kind: Kind) -> KeyTable:
+    """Return the keys of a request's body on a server; a dialect that is not of A1111's kind has them in its own table."""
+    own_rows = dialect_table(dialect).get("request_fields")
+    if own_rows is not None:
+        return _keys(cast("list[Json]", own_rows), dialect)
     others = fact_table("others")
     if dialect == "sdcpp":
         return _keys(entries_of(object_of(others, "stable_diffusion_cpp"), "request_fields"), dialect)
@@ -163,8 +166,11 @@ def scripts(dialect: str) -> Mapping[str, Script]:
 
 
 @functools.cache
-def small_samplers(dialect: Literal["sdcpp", "koboldcpp"]) -> tuple[str, ...]:
-    """Return the samplers of stable-diffusion.cpp by its own names, or of KoboldCpp."""
+def small_samplers(dialect: str) -> tuple[str, ...]:
+    """Return the samplers of stable-diffusion.cpp by its own names, of KoboldCpp, or of a dialect's own table."""
+    own_names = dialect_table(dialect).get("samplers")
+    if own_names is not None:
+        return texts_of(own_names)
     others = fact_table("others")
     if dialect == "koboldcpp":
         return texts_of(object_of(others, "koboldcpp")["sampler_list"])

@@ -15,11 +15,12 @@ from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_valid
 from sdclient.schemas.base import Fraction, ImageBytes, Int, Items, Number, RequestModel, SizePx
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
 from sdclient.schemas.scripts import ADetailer, SDUpscale, UltimateUpscale
+from sdclient.schemas.spoken import spoken_names
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-DIALECT_NAMES = ("a1111", "drawthings", "forge", "koboldcpp", "sdcpp", "sdnext")
+DIALECT_NAMES = spoken_names()
 """The server programs a payload may hold overlays for."""
 
 Seed = Annotated[Int, Field(ge=-1, le=4294967295)]
