@@ -15,7 +15,7 @@ from sdclient.batch.differences import differences
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.talk import say
+from sdclient.cli.talk import emit, say
 from sdclient.errors import ConfigurationError
 from sdclient.recipes.canvas import (
     MIN_COLOURS,
@@ -29,7 +29,6 @@ from sdclient.recipes.canvas import (
     parse_strengths,
     read_slice,
     recorded_request,
-    slice_name,
     spec_of,
     strengths_of,
 )
@@ -99,7 +98,7 @@ def command(
     Without --seed every run takes new slices, after finishing what an earlier one left.
     """
     if documents_only:
-        _build(Run.open(out), anew=True)
+        _build(Run.open(out), anew=True, as_json=running["as_json"])
         return
     if not images:
         raise ConfigurationError("canvas: name one image or more to take slices from")
@@ -180,7 +179,7 @@ def _work(run: Run, company: Company, running: RunningOptions, keep: Callable[[]
         # Slices that nothing is sent for are put down without a start.
         keep()
         run.save()
-        _build(run, anew=False)
+        _build(run, anew=False, as_json=running["as_json"])
     return code
 
 
@@ -196,9 +195,13 @@ def _unfinished(out: Path) -> Run | None:
     return run
 
 
-def _build(run: Run, *, anew: bool) -> None:
-    for one in build_documents(run, anew=anew):
-        say(f"slice {slice_name(one.number)}: {', '.join(str(path) for path in one.paths)}")
+def _build(run: Run, *, anew: bool, as_json: bool) -> None:
+    paths = [str(path) for one in build_documents(run, anew=anew) for path in one.paths]
+    if as_json:
+        emit({"event": "documents", "files": paths})
+        return
+    for path in paths:
+        click.echo(path)
 
 
 def _wants_more() -> bool:

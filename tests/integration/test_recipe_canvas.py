@@ -73,6 +73,7 @@ def test_a_slice_becomes_original_passes_last_image_strip_and_gif(cli: CommandLi
     last = (cli.folder / "OUT/passes/0001_pass_4_1.png").read_bytes()
     assert (cli.folder / "OUT/0001_generated.png").read_bytes() == last
     assert "slice 0001: " in ended.stderr
+    assert ended.stdout.splitlines() == [f"OUT/0001{kind}" for kind in ("_generated.png", "_strip.png", ".gif")]
 
 
 @pytest.mark.usefixtures("place")
@@ -310,9 +311,10 @@ def test_documents_are_built_again_alone_without_a_server(cli: CommandLine, draw
     for name in built:
         (cli.folder / "OUT" / name).unlink()
 
-    ended = cli("canvas", "--out", "OUT", "--documents-only")
+    ended = cli("canvas", "--out", "OUT", "--documents-only", "--json")
 
     assert ended.code == 0
+    assert json.loads(ended.stdout) == {"event": "documents", "files": [f"OUT/{name}" for name in built]}
     assert [(cli.folder / "OUT" / name).read_bytes() for name in built] == before
 
 
