@@ -12,10 +12,11 @@ from pathlib import Path
 
 from sdclient import Run
 from sdclient.posting.publish import FolderPublisher
+from sdclient.recipes.daily.completion import TemplateCompleter
 from sdclient.recipes.daily.cycle import Daily, DailySettings
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone
-from sdclient.recipes.daily.words import TemplateCompleter, load_words
+from sdclient.recipes.daily.words import load_words
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator
 

@@ -18,17 +18,13 @@ from sdclient.cli.talk import duration, emit, say
 from sdclient.errors import ConfigurationError, ServerError
 from sdclient.posting.door import check_address
 from sdclient.posting.publish import FolderPublisher, Publisher, read_secrets
+from sdclient.recipes.daily.completion import Completer, MagicPromptCompleter, TemplateCompleter
 from sdclient.recipes.daily.cycle import GRACE_S, PAYLOAD, Daily, DailySettings, Drawing, Outcome
 from sdclient.recipes.daily.enlarge import LocalEnlarger
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone
-from sdclient.recipes.daily.words import (
-    Completer,
-    MagicPromptCompleter,
-    PostWords,
-    TemplateCompleter,
-    load_words,
-)
+from sdclient.recipes.daily.texts import PostWords
+from sdclient.recipes.daily.words import load_words
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets

@@ -19,10 +19,11 @@ from sdclient.errors import ConfigurationError
 from sdclient.images import inspect_image, open_rgb, read_image_input
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.posting.publish import FolderPublisher
+from sdclient.recipes.daily.completion import TemplateCompleter
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone
-from sdclient.recipes.daily.words import TemplateCompleter, load_words
+from sdclient.recipes.daily.words import load_words
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator

@@ -28,10 +28,11 @@ from sdclient.infotext import read_infotext
 from sdclient.posting.mastodon import MastodonPublisher
 from sdclient.posting.publish import FolderPublisher, Publisher, read_secrets
 from sdclient.posting.x import XPublisher, XSecrets
+from sdclient.recipes.daily.completion import TemplateCompleter
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger, Posting
 from sdclient.recipes.daily.slots import open_zone, slot_at
-from sdclient.recipes.daily.words import TemplateCompleter, load_words
+from sdclient.recipes.daily.words import load_words
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator
@@ -405,7 +406,7 @@ def leave_posting(bot: Bot, number: int = 1, key: str = KEY) -> None:
         gone = replace(own_identity(), pid=process.pid, start="long ago")
     from dataclasses import asdict
 
-    from sdclient.recipes.daily.words import to_json
+    from sdclient.recipes.daily.ledger import to_json
 
     (bot.out / "daily/posting").write_bytes(to_json(asdict(Posting(key, number, "2026-11-20T06:10:00+00:00", gone))))
 
@@ -485,7 +486,7 @@ def test_a_crash_between_confirming_and_unmarking_is_no_doubt(tmp_path: Path, pa
 def test_another_process_that_posts_is_left_alone(tmp_path: Path, painter: Simulator) -> None:
     from dataclasses import asdict
 
-    from sdclient.recipes.daily.words import to_json
+    from sdclient.recipes.daily.ledger import to_json
 
     with Social() as social, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         bot = Bot(tmp_path, painter, x(social))

@@ -10,10 +10,11 @@ import pytest
 
 from sdclient.cli.daily import keep_hours
 from sdclient.posting.publish import FolderPublisher
+from sdclient.recipes.daily.completion import TEMPLATES, TemplateCompleter
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
 from sdclient.recipes.daily.ledger import Ledger
 from sdclient.recipes.daily.slots import open_zone, slot_at
-from sdclient.recipes.daily.words import TEMPLATES, TemplateCompleter, load_words
+from sdclient.recipes.daily.words import load_words
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator

@@ -19,9 +19,11 @@ from sdclient.files import resolve_inside, write_durable
 from sdclient.planning import JobList
 from sdclient.posting.media import Media, make_media
 from sdclient.posting.publish import Post, Published, Publisher
+from sdclient.recipes.daily.completion import Completer, is_worth, tidy
 from sdclient.recipes.daily.ledger import End, Ledger, Posting, SlotPlan
 from sdclient.recipes.daily.slots import Slot, slot_at
-from sdclient.recipes.daily.words import Completer, DailyWords, PostWords, alt_text, draw_start, is_worth, tidy
+from sdclient.recipes.daily.texts import PostWords, alt_text
+from sdclient.recipes.daily.words import DailyWords, draw_start
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.steps.generate import GenerateSpec

@@ -7,12 +7,13 @@ began within it, or was posted within it; entries of before, which tell no zone,
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +21,6 @@ from sdclient.batch.identity import ProcessIdentity, own_identity
 from sdclient.errors import RunFolderError
 from sdclient.files import create_exclusive, create_whole, storage_errors
 from sdclient.recipes.daily.slots import Slot
-from sdclient.recipes.daily.words import from_json, to_json
 
 End = Literal["posted", "aside", "missed"]
 _OUT: tuple[End, ...] = ("posted", "aside")
@@ -227,3 +227,18 @@ def _is_of(path: Path, slot: Slot) -> bool:
         return any(slot.start <= moment < slot.end for moment in moments)
     except (OSError, ValueError, TypeError):
         return False
+
+
+def to_json(value: Mapping[str, object]) -> bytes:
+    """Return the content of one of the ledger's files."""
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def from_json(data: bytes) -> dict[str, object]:
+    """Read what `to_json` wrote; anything but an object is an empty one.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    value = json.loads(data)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

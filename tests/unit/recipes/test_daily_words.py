@@ -12,18 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdclient.errors import ConfigurationError
-from sdclient.recipes.daily.words import (
-    MagicPromptCompleter,
-    PostWords,
-    SlotWords,
-    TemplateCompleter,
-    alt_text,
-    draw_start,
-    is_worth,
-    load_words,
-    tidy,
-    weighted_length,
-)
+from sdclient.recipes.daily.completion import MagicPromptCompleter, TemplateCompleter, is_worth, tidy
+from sdclient.recipes.daily.texts import PostWords, alt_text, weighted_length
+from sdclient.recipes.daily.words import SlotWords, draw_start, load_words
 
 WORDS = load_words()
 
