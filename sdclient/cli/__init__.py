@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line."""
     try:
-        from sdclient.cli.app import run_app
+        try:
+            from sdclient.cli.app import run_app
 
-        run_app()
+            run_app()
+        finally:
+            _end_in_peace()
     except KeyboardInterrupt:
         # Before the commands were loaded, or once more while the first one was answered.
-        os._exit(130)
+        _leave_interrupted()
+    except SystemExit as exc:
+        if exc.code == _INTERRUPTED:
+            _leave_interrupted()
+        raise
+
+
+def _end_in_peace() -> None:
+    """Wait for what still works, then let no signal end the interpreter while it takes itself down: all is said."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave_interrupted() -> NoReturn:
+    """Leave with the code of Ctrl-C.
+
+    Not by `sys.exit`: where Ctrl-C came while a module was made (a dataclass is made by ``exec``), CPython remembers
+    that, and ends itself by the signal instead of with our code, although the interrupt was answered.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Perhaps nobody reads any more.
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(_INTERRUPTED)
