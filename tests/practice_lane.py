@@ -27,8 +27,10 @@ from sdclient.batch.patience import PatiencePolicy
 from sdclient.batch.plan import FileInput, Job, OutputInput, make_job, spec_id
 from sdclient.batch.record import Outcome, OutFile
 from sdclient.batch.worker import Worker, WorkerResult, WorkerSettings
+from sdclient.client import Client
 from sdclient.errors import CancelledError, PlanError
 from sdclient.files import write_new_file
+from sdclient.steps.generate import ServerLane
 
 SPEC = {"request": {"prompt": "practice"}}
 ALL_KINDS = frozenset({"txt2img", "img2img", "segment"})
@@ -193,12 +195,14 @@ def take_part(words: Sequence[str]) -> dict[str, object]:
     parser.add_argument("--scan", type=float, default=0.1)
     parser.add_argument("--name", default="practice")
     parser.add_argument("--user", type=int, help="give up root's rights for this user's")
+    parser.add_argument("--server", help="draw on this server instead")
     args = parser.parse_args(words)
     if args.user is not None:
         become(args.user)
     lane = PracticeLane(args.name, delay_s=args.delay)
+    lanes = [ServerLane(Client(args.server))] if args.server else [lane]
     began = time.monotonic()
-    result = Worker(RunFolder.create(args.out), [lane], quick(limit=args.limit, scan_s=args.scan)).run()
+    result = Worker(RunFolder.create(args.out), lanes, quick(limit=args.limit, scan_s=args.scan)).run()
     return {
         "made": result.made,
         "executed": lane.executed,

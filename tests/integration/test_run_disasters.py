@@ -19,6 +19,9 @@ import pytest
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.worker import Worker
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.simulator import Simulator
 from tests.practice_lane import PracticeLane, plan_jobs, quick, work
 from tests.worker_processes import (
     PRACTICE,
@@ -36,7 +39,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals, and file systems that are mounted"),
 ]
 PLACES = [f"set/{number:02d}" for number in range(60)]
-KILLS = 200
 NOBODY = 65_534
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 needs_root = pytest.mark.skipif(
@@ -58,32 +60,50 @@ def open_path() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_two_processes_killed_two_hundred_times_do_sixty_jobs_once(tmp_path: Path) -> None:
-    # With a lease of a minute: that whoever dies here is known to be gone at once is a part of it.
-    folder = make(tmp_path)
+def kill_often(folder: RunFolder, kills: int, life_s: float, *args: str) -> None:
+    """Keep two workers at work, and kill each after a while, so often in all."""
     rng = random.Random(1)
     records: dict[str, bytes] = {}
-    kills = 0
-    with Nursery(folder, "--delay", "0.25") as nursery:
+    killed = 0
+    with Nursery(folder, *args) as nursery:
         doomed: list[tuple[float, int]] = []
-        while kills < KILLS:
+        while killed < kills:
             while len(doomed) < 2:
                 # No moment of a life is likelier than another.
-                doomed.append((time.monotonic() + rng.expovariate(1 / 0.15), nursery.bear()))
+                doomed.append((time.monotonic() + rng.expovariate(1 / life_s), nursery.bear()))
             due_s, pid = doomed.pop(doomed.index(min(doomed)))
             time.sleep(max(0.0, due_s - time.monotonic()))
-            kills += kill(pid)
+            killed += kill(pid)
             for record in folder.records():
                 data = record.to_bytes()
                 assert records.setdefault(record.job, data) == data, "a committed job has changed"
-            assert len(records) < len(PLACES), f"all jobs were done after {kills} kills; the jobs are too short"
+            assert len(records) < len(PLACES), f"all jobs were done after {killed} kills; the jobs are too short"
         for _, pid in doomed:
             kill(pid)
+
+
+def test_two_processes_killed_two_hundred_times_do_sixty_jobs_once(tmp_path: Path) -> None:
+    # With a lease of a minute: that whoever dies here is known to be gone at once is a part of it.
+    folder = make(tmp_path)
+    kill_often(folder, 200, 0.15, "--delay", "0.25")
 
     report = ended(start(folder))
 
     assert report["counts"]["done"] == len(PLACES)  # type: ignore[index]
     assert_clean(folder, len(PLACES))
+
+
+def test_killed_clients_of_a_server_lose_no_image(tmp_path: Path) -> None:
+    run = Run(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    run.add([f"fox {place}" for place in PLACES], Txt2Img(width=256, height=256, steps=2)).save()
+    with Simulator(delay_s=0.15) as server:
+        kill_often(run.folder, 60, 0.4, "--server", server.url)
+
+        report = ended(start(run.folder, "--server", server.url))
+
+    assert report["counts"]["done"] == len(PLACES)  # type: ignore[index]
+    assert_clean(run.folder, len(PLACES))
+    assert run.verify() == []
 
 
 def test_one_of_two_is_stopped_past_its_lease_again_and_again_and_wakes(tmp_path: Path) -> None:
