@@ -96,8 +96,8 @@ def test_two_processes_killed_two_hundred_times_do_sixty_jobs_once(tmp_path: Pat
 def test_killed_clients_of_a_server_lose_no_image(tmp_path: Path) -> None:
     run = Run(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
     run.add([f"fox {place}" for place in PLACES], Txt2Img(width=256, height=256, steps=2)).save()
-    with Simulator(delay_s=0.15) as server:
-        kill_often(run.folder, 60, 0.4, "--server", server.url)
+    with Simulator(delay_s=0.3) as server:
+        kill_often(run.folder, 40, 1.0, "--server", server.url)
 
         report = ended(start(run.folder, "--server", server.url))
 
