@@ -41,8 +41,8 @@ def _end_in_peace() -> None:
 def _leave_interrupted() -> NoReturn:
     """Leave with the code of Ctrl-C.
 
-    Not by `sys.exit`: where Ctrl-C came while a module was made (a dataclass is made by ``exec``), CPython remembers
-    that, and ends itself by the signal instead of with our code, although the interrupt was answered.
+    Not by `sys.exit`: taking the interpreter down takes a while, and in two of forty trials further signals ended it
+    by the signal in spite of being ignored, when the first had come while modules were imported.
     """
     for stream in (sys.stdout, sys.stderr):
         # Perhaps nobody reads any more.

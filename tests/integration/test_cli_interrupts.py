@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
+from tests.integration.scripted_server import png
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 EVERY_S = 0.02
@@ -50,7 +50,7 @@ def storm(process: subprocess.Popen[str], *, after_s: float) -> tuple[int, str]:
 )
 def test_a_storm_of_ctrl_c_ends_a_command_with_130(cli: CommandLine, args: Sequence[str], after_s: float) -> None:
     (cli.folder / "IN").mkdir()
-    (cli.folder / "IN/a.png").write_bytes(b"not yet read when the signals come")
+    (cli.folder / "IN/a.png").write_bytes(png())
     with Simulator("a1111", delay_s=30) as server:
         cli.env = {"SDCLIENT_URL": server.url}
         with cli.start(*args) as process:
@@ -58,23 +58,3 @@ def test_a_storm_of_ctrl_c_ends_a_command_with_130(cli: CommandLine, args: Seque
 
     assert code == 130
     assert "Traceback" not in stderr
-
-
-def test_an_interrupt_while_a_class_is_made_is_forgotten_once_it_is_answered(cli: CommandLine) -> None:
-    # Where `exec` was interrupted, CPython ends a module's run by the signal, whatever became of the exception.
-    (cli.folder / "prog.py").write_text(
-        "import sys\n"
-        "try:\n    exec('raise KeyboardInterrupt')\n"
-        "except KeyboardInterrupt:\n    pass\n"
-        "import sdclient.cli.payload as payload\n"
-        "payload.command.commands['schema'].callback = lambda **_: 130\n"
-        "sys.argv = ['sdclient', 'payload', 'schema']\n"
-        "from sdclient.cli import main\nmain()\n"
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-    ended = subprocess.run(
-        [sys.executable, "-m", "prog"], cwd=cli.folder, env=env, capture_output=True, text=True, check=False
-    )
-
-    assert (ended.returncode, ended.stderr) == (130, "")
