@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,14 +24,16 @@ from sdclient.planning import (
     JobList,
     LeftOut,
     Order,
+    Planned,
+    PlannedFolder,
     PromptRow,
+    Source,
     Spec,
     Variations,
     Watch,
     Wording,
     composed,
     find_images,
-    kind_of,
     make_variations,
     plan_folder,
     plan_prompts,
@@ -53,47 +55,6 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = str | os.PathLike[str]
 Vary: TypeAlias = "Variations | Mapping[str, Sequence[object]] | None"
 """Lists of values, by field; None varies nothing."""
-
-
-PlannedFolder: TypeAlias = tuple[JobList, tuple[LeftOut, ...]]
-"""The jobs of a folder's images, and what was left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A folder that is watched.
-
-    Attributes:
-        folder: The folder.
-        spec: What is done with its images.
-        plan: Plans images of it.
-        arrivals: Tells which have come.
-        watch: How it is watched.
-    """
-
-    folder: Path
-    spec: Spec
-    plan: Callable[[FoundImages], PlannedFolder]
-    arrivals: Arrivals
-    watch: Watch
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of jobs that may come."""
-        return frozenset({kind_of(self.spec)})
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What became of images that appeared.
-
-    Attributes:
-        jobs: How many jobs are new.
-        remarks: Sentences for people.
-    """
-
-    jobs: int
-    remarks: tuple[str, ...] = ()
 
 
 class Planner:

@@ -10,8 +10,7 @@ from typing import Protocol
 
 from sdclient.batch.survey import Counts
 from sdclient.errors import PlanError, SDClientError
-from sdclient.planner import Planned, Source
-from sdclient.planning import FoundImages
+from sdclient.planning import FoundImages, Planned, Source
 
 _TICK_S = 0.1
 _LISTING_SHARE = 10

@@ -220,7 +220,7 @@ def make_job(
     place = normal_place(place)
     if not is_plain_place(place):
         raise PlanError(f"{place[:120]!r}: no place inside the output folder; give a plain relative name")
-    if isinstance(input, FileInput):
+    if isinstance(input, FileInput) and not (input.path.isascii() and input.root.isascii()):
         input = FileInput(normal_place(input.root), normal_place(input.path))  # noqa: A001 - as above
     name = spec if isinstance(spec, str) else spec_id(spec)
     return Job(job_id(kind, place), kind, place, name, input, changes or _NO_CHANGES, columns or _NO_COLUMNS)
@@ -234,7 +234,7 @@ def is_plain_place(place: str) -> bool:
     if place.partition("/")[0].casefold() == STATE_FOLDER:
         return False
     # A lone surrogate cannot be written down.
-    return not any("\ud800" <= char <= "\udfff" for char in place)
+    return place.isascii() or not any("\ud800" <= char <= "\udfff" for char in place)
 
 
 def encode_shard(

@@ -18,6 +18,7 @@ from sdclient.planning.folders import ImageWords, plan_folder, refuse_none, rela
 from sdclient.planning.jobs import UPSCALED, JobList, Spec, kind_of
 from sdclient.planning.lists import plan_prompts
 from sdclient.planning.rows import PromptRow, prompt_row
+from sdclient.planning.sources import Planned, PlannedFolder, Source
 from sdclient.planning.variations import Variations, make_variations, read_variations
 from sdclient.planning.wording import TEXT_FIELDS, Version, Wording, is_request_field
 
@@ -32,7 +33,10 @@ __all__ = [
     "JobList",
     "LeftOut",
     "Order",
+    "Planned",
+    "PlannedFolder",
     "PromptRow",
+    "Source",
     "Spec",
     "Variations",
     "Version",

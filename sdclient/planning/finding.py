@@ -141,7 +141,7 @@ class _Finder:
         elif entry.is_dir(follow_symlinks=False):
             return True
         elif suffix in IMAGE_SUFFIXES:
-            if relative not in self.known and composed(relative) not in self.known:
+            if not self.known or composed(relative) not in self.known:
                 self._note(entry, relative)
         elif suffix in OTHER_SUFFIXES:
             self.skipped.append(LeftOut(relative, "neither PNG, JPEG nor WebP; convert first"))

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from sdclient.batch.plan import FileInput, normal_place
 from sdclient.errors import ConfigurationError, PlanError
-from sdclient.planning.finding import IMAGE_SUFFIXES, FoundImages, LeftOut, composed, find_images, shorten, summarise
+from sdclient.planning.finding import IMAGE_SUFFIXES, FoundImages, LeftOut, composed, find_images, summarise
 from sdclient.planning.jobs import UPSCALED, JobList, Spec
 from sdclient.planning.rows import PromptRow
 from sdclient.planning.wording import Version, Wording
@@ -68,8 +68,9 @@ def plan_folder(
         found = find_images(folder, out=out)
         refuse_none(folder, found)
     root = relative_root(folder, out)
+    prefix = _prefix(into)
     # Not Path.with_suffix(): a hundred thousand of them take seconds.
-    stems = {path: normal_place(f"{_prefix(into)}{path.rpartition('.')[0]}") for path in found.paths}
+    stems = {path: normal_place(f"{prefix}{path.rpartition('.')[0]}") for path in found.paths}
     labels = words.wording.labels if words is not None else ("",)
     suffix = UPSCALED if isinstance(spec, GenerateSpec) else ""
     made = {f"{stem}{label}{suffix}".casefold() for stem in stems.values() for label in labels}
@@ -91,7 +92,7 @@ def plan_folder(
 
 
 def _versions(words: ImageWords | None, folder: Path, path: str, stem: str) -> Iterable[Version]:
-    if words is None:
+    if words is None or (words.wording.is_plain and path not in words.rows):
         return (_AS_IT_IS,)
     above, _, name = composed(path).rpartition("/")
     about = {
@@ -99,7 +100,7 @@ def _versions(words: ImageWords | None, folder: Path, path: str, stem: str) -> I
         "folder": above.rpartition("/")[2] or composed(folder.resolve().name),
         "path": above,
     }
-    return words.wording.versions(words.rows.get(path, _NO_ROW), about, where=shorten(path), key=stem)
+    return words.wording.versions(words.rows.get(path, _NO_ROW), about, where=path, key=stem)
 
 
 def refuse_none(folder: Path, found: FoundImages) -> None:

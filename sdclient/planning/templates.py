@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sdclient.errors import ConfigurationError
+from sdclient.planning.finding import shorten
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _SHOWN = 60
@@ -85,6 +86,6 @@ class Template:
         names = sorted(values)
         more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
         raise ConfigurationError(
-            f"{where}: {self.field}={self.text[:_SHOWN]!r} names {{{name[:_SHOWN]}}}, which is not there; {hint}"
+            f"{shorten(where)}: {self.field}={self.text[:_SHOWN]!r} names {{{name[:_SHOWN]}}}, which is not there; {hint}"
             f"there are {', '.join(names[:_SHOWN_NAMES])}{more}; write {{{{ and }}}} for the braces themselves"
         )

@@ -86,6 +86,11 @@ class Wording:
         self._is_seeded = any(isinstance(seed, int) and seed >= 0 for seed in seeds)
 
     @property
+    def is_plain(self) -> bool:
+        """True where a row that says nothing becomes one version that changes nothing."""
+        return not (self._templates or self.variations.fields)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """What the versions' names end in."""
         return tuple(one.label for one in self._combinations)
