@@ -238,3 +238,35 @@ def test_whatever_comes_in_the_size_is_a_multiple_and_the_way_back_is_exact(
     assert abs(content[0] / content[1] - width / height) < 0.05 * (width / height)
     back = unfit(GeneratedImage.from_bytes(fitted.data), fitted.box)
     assert back.size == (content if fit == "pad" else fitted.size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(64, 700),
+    height=st.integers(64, 700),
+    size=st.sampled_from(["source", "256x320", "512x128", "long-side=256", "scale=1.5", "scale=0.3"]),
+    fit=st.sampled_from(["pad", "crop"]),
+)
+def test_both_sides_are_scaled_by_one_factor_to_the_pixel(width: int, height: int, size: str, fit: Fit) -> None:
+    try:
+        content = parse_size(size).content((width, height), fit)
+    except ConfigurationError:
+        return
+
+    factor = max(content) / max(width, height)
+    assert abs(content[0] - width * factor) <= 1
+    assert abs(content[1] - height * factor) <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(64, 300), height=st.integers(64, 300), enlarged=st.integers(1, 3))
+def test_padding_comes_off_to_the_pixel_however_much_a_server_enlarged(width: int, height: int, enlarged: int) -> None:
+    source = picture(width, height)
+    fitted = fit_input(encoded(source), SOURCE, "pad", 64, "in.png")
+    drawn = Image.open(io.BytesIO(fitted.data)).convert("RGB")
+    drawn = drawn.resize((drawn.width * enlarged, drawn.height * enlarged), Image.Resampling.NEAREST)
+
+    back = unfit(GeneratedImage.from_bytes(encoded(drawn)), fitted.box)
+
+    wanted = source.resize((width * enlarged, height * enlarged), Image.Resampling.NEAREST)
+    assert np.array_equal(np.asarray(back.pil), np.asarray(wanted))
