@@ -197,7 +197,8 @@ def _requests(jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]])
         if key not in seen:
             seen.add(key)
             spec = GenerateSpec.from_json(job.kind, specs[job.spec])
-            request = spec.request.replace(**changes) if changes else spec.request
+            # With the words of one of them: some servers refuse a request without any.
+            request = spec.request.replace(**job.changes) if job.changes else spec.request
             yield job.kind, GenerateSpec(request, spec.size, spec.fit)
 
 

@@ -73,6 +73,15 @@ class LanePace:
         usual_s = median(two - one for one, two in pairwise(self.ended_s))
         return 3600 / usual_s if usual_s > 0 else None
 
+    def left_s(self, now_s: float, step: Step | None, usual_s: float | None) -> float | None:
+        """Return the seconds until the job it is at has left it, by its own times, else by its steps, else as usual."""
+        elapsed_s = max(0.0, now_s - self.began_s)
+        if self.held_s:
+            return max(0.0, median(self.held_s) - elapsed_s)
+        if step is not None and step.fraction:
+            return elapsed_s * (1 - min(step.fraction, 1.0)) / step.fraction
+        return None if usual_s is None else max(0.0, usual_s - elapsed_s)
+
 
 class Pace:
     """What a run's events tell of its speed.
@@ -112,6 +121,18 @@ class Pace:
         """Return the seconds until all is done; None before that can be told."""
         rate = self.per_second()
         return None if rate is None else self.counts.left / rate
+
+    def busy_left_s(
+        self, now_s: float, steps: Mapping[str, Step], usual_s: float | None = None
+    ) -> dict[str, float | None]:
+        """Return, for each lane at work, the seconds until its job has left it; None where that is not known.
+
+        Args:
+            now_s: The clock.
+            steps: How far servers are that tell.
+            usual_s: Seconds a job usually takes, for lanes that have done none yet.
+        """
+        return {name: lane.left_s(now_s, steps.get(name), usual_s) for name, lane in self.lanes.items() if lane.place}
 
     def quiet_s(self, now_s: float) -> float:
         """Return the seconds since a job last ended."""

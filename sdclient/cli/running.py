@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Literal, TypedDict
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.lane import Lane
-from sdclient.batch.pipeline import Stop
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
 from sdclient.cli.options import told
+from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings
@@ -31,8 +27,6 @@ from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
 from sdclient.steps.segment import SegmenterLane
 
-_PATIENCE = 2
-"""Signals that are answered; the one after them leaves at once."""
 _SHOWN_REASONS = 5
 _MOST_GLANCED_AT = 20_000
 """Done jobs whose records are read, each some 50 µs, before work goes on."""
@@ -119,7 +113,9 @@ def work(
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
     counts = status.counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))
-    with _signals(run.stop, _stopping(run), _ending(lanes), progress.close) as was_stopped:
+    left_s = partial(progress.busy_left_s, run.typical_s())
+    words = partial(finishing, left_s), partial(ending, lanes, left_s)
+    with signals(run.stop, *words, progress.close) as was_stopped:
         try:
             result = _stretches(run, lanes, settings, _both(progress, also), after_first, was_stopped)
         finally:
@@ -153,7 +149,8 @@ def _work_on_cluster(
         strict=options["strict"],
         listener=_both(progress, also),
     )
-    with _signals(engine.stop, _stopping(run), "ending what runs on every node", progress.close) as was_stopped:
+    words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
+    with signals(engine.stop, *words, progress.close) as was_stopped:
         try:
             result = run_cluster(engine)
         finally:
@@ -290,49 +287,6 @@ def _existing(folder: Path) -> Path:
 
 def _aside(counts: Counts) -> str:
     return f", {counts.set_aside} set aside" if counts.set_aside else ""
-
-
-@contextmanager
-def _signals(
-    stop: Callable[[Stop], None], stopping: str, ending: str, before_talk: Callable[[], None]
-) -> Generator[list[int], None, None]:
-    """First Ctrl-C: finish what runs. Second, or SIGTERM: end it. Third: leave at once."""
-    caught: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        if len(caught) > _PATIENCE:
-            os._exit(EXIT_INTERRUPTED)
-        hard = number != signal.SIGINT or len(caught) > 1
-        before_talk()
-        say(f"\n{ending}; once more leaves at once" if hard else f"\n{stopping}")
-        # Not in the handler itself: stopping takes locks that the interrupted code may hold.
-        threading.Thread(target=stop, args=(Stop.INTERRUPT if hard else Stop.FINISH,), daemon=True).start()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stopping(run: Run) -> str:
-    usual = max(run.typical_s().values(), default=0.0)
-    how_long = f", usually {duration(usual)} at most" if usual >= 1 else ""
-    return f"stopping: what runs is finished first{how_long}; Ctrl-C again ends it, a third time leaves at once"
-
-
-def _ending(lanes: Sequence[Lane]) -> str:
-    deaf = [
-        lane.name
-        for lane in lanes
-        if isinstance(lane, ServerLane) and lane.client.connection.dialect.route("interrupt") is None
-    ]
-    if not deaf:
-        return "ending what runs"
-    return f"ending what runs; {', '.join(deaf)} cannot be interrupted and paints its image to the end for nobody"
 
 
 def _sum_up(

@@ -156,6 +156,15 @@ class Progress:
                 self._tell(_sentence(event))
             self.tick()
 
+    def busy_left_s(self, usual_s: Mapping[str, float]) -> dict[str, float | None]:
+        """Return, for each lane at work, the seconds until its job has left it; None where that is not known.
+
+        Args:
+            usual_s: Seconds a job of each kind usually takes, for lanes that have done none yet.
+        """
+        with self._lock:
+            return self._pace.busy_left_s(self._screen.clock_s(), self._steps, max(usual_s.values(), default=None))
+
     def tick(self) -> None:
         """Show how it goes now."""
         with self._lock:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _TASK_ROUTE = Route("POST", "/internal/progress")
 _LOOK = CallLimits(connect_timeout_s=3.0, deadline_s=5.0, max_reply_bytes=16 * 1024 * 1024)
 _LOADING_FACTOR = 3.0
+# Those that take an id with a request and answer for it; SD.Next has an interrupt, and no such id.
+_NAMES_JOBS = frozenset({"a1111", "forge"})
 _MAX_UNKNOWN_LOOKS = 4
 
 
@@ -211,6 +213,15 @@ class Watcher:
         has_begun = self._last is not None and bool(self._last.step)
         limit_s = self._policy.stall_s * (1.0 if has_begun else _LOADING_FACTOR)
         return self._clock() - self._changed_s > limit_s
+
+
+def why_not_stopped(connection: Connection) -> str:
+    """Say why a drawing that is under way cannot be stopped on this kind of server; empty where it can."""
+    if connection.dialect.route("interrupt") is None:
+        return "cannot be interrupted"
+    if connection.dialect.name not in _NAMES_JOBS:
+        return "does not tell whose image it draws, and is not interrupted for somebody else's sake"
+    return ""
 
 
 def tells_progress(connection: Connection) -> bool:
