@@ -23,6 +23,7 @@ from sdclient.errors import (
     NotSentError,
     WrongServerError,
 )
+from sdclient.schemas.server import argument_counts, script_titles
 from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport, token_of_block
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Connection:
         self._version: str | None = None
         self._facts: ServerFacts | None = None
         self._names: dict[Operation, tuple[str, ...] | None] = {}
+        self._script_args: Mapping[str, frozenset[int]] | None = None
         self._lock = threading.RLock()
         self.is_simulated = False
         """Whether the last reply came from our simulator; False before the first."""
@@ -109,7 +111,7 @@ class Connection:
     def forget(self) -> None:
         """Ask again at the next need: the server may have changed."""
         with self._lock:
-            self._facts = None
+            self._facts = self._script_args = None
             self._names.clear()
 
     def ask_who(self) -> Dialect:
@@ -149,6 +151,14 @@ class Connection:
             if operation not in self._names:
                 self._names[operation] = self._ask_names(operation, keys)
             return self._names[operation]
+
+    @property
+    def script_args(self) -> Mapping[str, frozenset[int]]:
+        """How many arguments each script takes, by its lower-case title; asked for once, empty where it is not told."""
+        with self._lock:
+            if self._script_args is None:
+                self._script_args = argument_counts(self._list("script_info"))
+            return self._script_args
 
     def read_options(self) -> Mapping[str, JsonValue]:
         """Return the body of ``GET options``, which every server of this family has.
@@ -308,7 +318,7 @@ class Connection:
             samplers=self.names("samplers", "name"),
             schedulers=self._schedulers(),
             upscalers=self.names("upscalers", "name"),
-            scripts=self._script_titles(),
+            scripts=script_titles(self._list("scripts")),
             controlnet_models=self._controlnet_models(),
             loras=self._lora_names(),
         )
@@ -353,14 +363,6 @@ class Connection:
         """Return schedules; empty where a server that draws by them has no list, since then it has no such field."""
         known = self.names("schedulers", "name", "label")
         return () if known is None and self.dialect.route("schedulers") is not None else known
-
-    def _script_titles(self) -> tuple[str, ...] | None:
-        body = self._list("scripts")
-        if not isinstance(body, dict):
-            return None
-        values = cast("dict[str, object]", body).values()
-        groups = [cast("list[object]", group) for group in values if isinstance(group, list)]
-        return tuple(title.casefold() for title in _texts(title for group in groups for title in group))
 
     def _controlnet_models(self) -> tuple[str, ...] | None:
         body = self._list("controlnet_models")

@@ -15,6 +15,15 @@ from sdclient.dialects.losses import sort_losses
 from sdclient.schemas import Img2Img, Txt2Img
 
 _LORA_ENDINGS = (".safetensors", ".pt", ".ckpt")
+_SCRIPT_FIELDS = {
+    "tiled diffusion": "tiled.diffusion",
+    "multidiffusion integrated": "tiled.diffusion",
+    "tiled vae": "tiled.vae",
+    "never oom integrated": "tiled.vae",
+    "ultimate sd upscale": "ultimate_upscale",
+    "sd ultimate upscale": "ultimate_upscale",
+    "sd upscale": "sd_upscale",
+}
 _VAES_OF_NO_FILE = frozenset({"automatic", "none"})
 
 
@@ -31,12 +40,32 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
     """
     compiled = connection.dialect.compile(request, connection.facts)
     losses = [
+        *_other_arguments(connection, compiled),
         *_spoken_otherwise(connection),
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
         *_missing_vae(connection, request),
     ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
+
+
+def _other_arguments(connection: Connection, compiled: Compiled) -> Iterable[Loss]:
+    """Compare the arguments that a script has on this server with those known here: they go by their place."""
+    from sdclient.dialects.tables import scripts
+
+    body = compiled.call.body
+    always_on = body.get("alwayson_scripts")
+    titles = [title.casefold() for title in always_on] if isinstance(always_on, dict) else []
+    titles += [str(body["script_name"]).casefold()] if body.get("script_name") else []
+    known = {title: one for title, one in scripts(connection.dialect.name).items() if title in titles}
+    for title, script in known.items():
+        counts = connection.script_args.get(title)
+        if counts and not any(script.takes(count) for count in counts):
+            message = (
+                f"{script.title} takes {' or '.join(map(str, sorted(counts)))} arguments on this server, and "
+                f"{len(script.args)} are known here: another version, which may read them otherwise; look at the image"
+            )
+            yield Loss(_SCRIPT_FIELDS[title], "approximated", "warning", message)
 
 
 def _spoken_otherwise(connection: Connection) -> Iterable[Loss]:

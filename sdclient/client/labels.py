@@ -33,9 +33,8 @@ def told_by_scripts(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapp
     sent = compiled.call.body.get("alwayson_scripts")
     titles = {title.casefold() for title in sent} if isinstance(sent, dict) else set[str]()
     found: list[Change] = []
-    detectors = [unit.model for unit in request.adetailer if unit.model.casefold() != "none"]
-    if detectors and "adetailer" in titles and not _is_labelled("ADetailer", labels):
-        found.append(Change("adetailer", ", ".join(detectors), None))
+    if "adetailer" in titles:
+        found += _detected(request, labels)
     tiles = request.tiled.diffusion if request.tiled is not None else None
     if tiles is not None and "tiled diffusion" in titles and _has_more_tiles(tiles, compiled):
         found += _tiled(tiles, labels)
@@ -46,6 +45,15 @@ def told_by_scripts(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapp
         title = compiled.call.body["script_name"]
         found += _enlarged(request, labels, is_always_told=title != script("sdnext_ultimate_upscale").title)
     return found
+
+
+def _detected(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]) -> list[Change]:
+    """Look for every detector: the extension leaves a unit that it does not understand out, and runs the others."""
+    units = [(number, unit.model) for number, unit in enumerate(request.adetailer) if unit.model.casefold() != "none"]
+    if not _is_labelled("ADetailer", labels):
+        return [Change("adetailer", ", ".join(model for _, model in units), None)] if units else []
+    ran = {value for name, value in labels.items() if name.startswith("ADetailer model")}
+    return [Change(f"adetailer[{number}]", model, None) for number, model in units if ran and model not in ran]
 
 
 def _enlarged(request: Img2Img, labels: Mapping[str, JsonValue], *, is_always_told: bool) -> list[Change]:

@@ -63,8 +63,11 @@ class KoboldCpp(SdCpp):
         for name, (low, high) in _CLAMPED.items():
             value = cast("float | None", getattr(request, name))
             if value is not None and not low <= value <= high:
-                message = f"KoboldCpp takes {low:g} to {high:g}, and makes {min(max(value, low), high):g} of {value:g}"
+                kept = type(value)(min(max(value, low), high))
+                message = f"KoboldCpp takes {low:g} to {high:g}, and makes {kept:g} of {value:g}"
                 draft.lose(name, "approximated", "warning", message)
+                # What it would make of it anyway, so that the body and the image's text tell what was drawn.
+                draft.put(name, kept, name)
         if request.distilled_cfg_scale is not None and _is_old(facts):
             draft.drop("distilled_cfg_scale", "this version of KoboldCpp takes no guidance of distilled models")
         elif request.distilled_cfg_scale is not None:

@@ -72,6 +72,11 @@ class Script:
     most: int
     is_always_on: bool
 
+    def takes(self, count: int) -> bool:
+        """Tell whether a script of so many arguments is this one: its own, and perhaps some whole regions behind them."""
+        more = count - len(self.args)
+        return more == 0 or (count <= self.most and more > 0 and more % _REGION_ARGS == 0)
+
 
 @functools.cache
 def body_keys(dialect: str, kind: Kind) -> KeyTable:

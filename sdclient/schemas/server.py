@@ -180,3 +180,23 @@ def read_list(cls: type[ReplyT], body: object) -> tuple[ReplyT, ...]:
         raise BadReplyError(f"{cls.__name__}: the reply is a JSON {type(body).__name__}, not a list", 200)
     items = [cast("dict[str, object]", item) for item in cast("list[object]", body) if isinstance(item, dict)]
     return tuple(cls.read(item) for item in items)
+
+
+def script_titles(body: object) -> tuple[str, ...] | None:
+    """Read the lower-case titles of installed scripts; None where ``body`` is no object of lists."""
+    if not isinstance(body, dict):
+        return None
+    groups = [
+        cast("list[object]", group) for group in cast("dict[str, object]", body).values() if isinstance(group, list)
+    ]
+    titles = (title for group in groups for title in group if isinstance(title, str) and title)
+    return tuple(dict.fromkeys(title.casefold() for title in titles))
+
+
+def argument_counts(body: object) -> dict[str, frozenset[int]]:
+    """Read how many arguments each script takes, by its lower-case title; one may differ between its two places."""
+    found: dict[str, frozenset[int]] = {}
+    for script in read_list(ScriptInfo, body) if isinstance(body, list) else ():
+        if script.name and script.args:
+            found[script.name.casefold()] = found.get(script.name.casefold(), frozenset()) | {len(script.args)}
+    return found

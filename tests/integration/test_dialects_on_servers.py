@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,8 +15,9 @@ from sdclient.client import Client
 from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.keysets import newest_key_set
 from sdclient.errors import ConfigurationError, LossError, RejectedError, SDClientError
-from sdclient.schemas import ADetailer, ControlNet, Img2Img, Lora, Txt2Img, UltimateUpscale, load_request
+from sdclient.schemas import ADetailer, ControlNet, Img2Img, Lora, Tiled, Tiles, Txt2Img, UltimateUpscale, load_request
 from sdclient.simulator import Simulator
+from sdclient.transport import HttpReply, HttpSettings, RequestsTransport, Transport, parse_server_url
 
 PLAIN = {"prompt": "a fox", "seed": 7, "steps": 2, "width": 128, "height": 128, "inherit": True}
 
@@ -166,3 +169,47 @@ def test_a_dialect_that_is_plainly_wrong_is_refused_before_anything_is_drawn(the
         # What is spoken to a fork by its parent's words, or by a sibling's, is said; a fork may hide that it is one.
         told = [loss.message for loss in losses.items if loss.field == "dialect"]
         assert bool(told) == (there != spoken and there in ("forge", "sdnext"))
+
+
+class Told:
+    """Answers as a simulated server does, but tells another number of arguments for a script."""
+
+    def __init__(self, behind: Transport, title: str, count: int) -> None:
+        self._behind = behind
+        self._title, self._count = title, count
+
+    def send(self, method: str, url: str, **more: Any) -> HttpReply:  # what a transport takes, handed on
+        reply = self._behind.send(method, url, **more)
+        if not url.endswith("/script-info"):
+            return reply
+        rows = json.loads(reply.body)
+        changed = [
+            {**row, "args": row["args"][:1] * self._count} if row["name"] == self._title else row for row in rows
+        ]
+        return replace(reply, body=json.dumps(changed).encode())
+
+
+@pytest.mark.parametrize(
+    ("title", "count", "field"),
+    [
+        ("ultimate sd upscale", 18, None),
+        ("ultimate sd upscale", 17, "ultimate_upscale"),
+        ("tiled diffusion", 101, None),
+        ("tiled diffusion", 22, "tiled.diffusion"),
+        ("tiled vae", 9, "tiled.vae"),
+        ("tiled vae", 0, None),
+    ],
+)
+def test_a_script_of_another_version_is_known_by_its_arguments(title: str, count: int, field: str | None) -> None:
+    request = Img2Img(
+        prompt="x",
+        model="sd_xl_base_1.0",
+        tiled=Tiled(diffusion=Tiles(), vae=Tiles(width=512, height=512)),
+        ultimate_upscale=UltimateUpscale(upscaler="Lanczos"),
+    )
+    with Simulator("a1111") as server:
+        behind = RequestsTransport(HttpSettings(), server=parse_server_url(server.url))
+        losses = Client(server.url, transport=Told(behind, title, count)).check(request)
+
+    told = [loss.field for loss in losses.items if "another version" in loss.message]
+    assert told == ([] if field is None else [field])

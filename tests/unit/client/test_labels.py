@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from sdclient.client.applied import find_changes
 from sdclient.dialects.base import Call, Compiled, ReadReply, Route
-from sdclient.schemas import Img2Img, SDUpscale, Tiled, Tiles, Txt2Img, UltimateUpscale
+from sdclient.schemas import ADetailer, Img2Img, SDUpscale, Tiled, Tiles, Txt2Img, UltimateUpscale
 
 ULTIMATE = Img2Img(prompt="x", ultimate_upscale=UltimateUpscale(upscaler="4x-UltraSharp", tile_width=768, padding=16))
 BUILT_IN = Img2Img(prompt="x", sd_upscale=SDUpscale(upscaler="Lanczos", overlap=32))
@@ -108,3 +108,18 @@ def test_the_tiles_of_the_extension_are_compared_in_pixels(told: JsonValue, expe
     }  # fmt: skip
 
     assert changed(TILED, body, {"Tiled Diffusion": told}) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"ADetailer model": "face.pt", "ADetailer model 2nd": "hand.pt"}, {}),
+        ({"ADetailer model": "hand.pt"}, {"adetailer[0]": None}),
+        ({"ADetailer version": "24"}, {}),
+        ({}, {"adetailer": None}),
+    ],
+)
+def test_every_detector_is_looked_for(labels: dict[str, JsonValue], expected: dict[str, JsonValue]) -> None:
+    request = Txt2Img(prompt="x", adetailer=(ADetailer(model="face.pt"), ADetailer(model="hand.pt")))
+
+    assert changed(request, {"alwayson_scripts": {"ADetailer": {"args": []}}}, labels) == expected

@@ -223,6 +223,7 @@ def test_koboldcpp_says_what_it_will_clamp() -> None:
 
     assert losses(found) == [(name, "approximated", "warning") for name in ("width", "height", "steps", "cfg_scale")]
     assert "makes 80 of 90" in found.losses[2].message
+    assert (found.call.body["steps"], found.call.body["cfg_scale"]) == (80, 1)
     assert found.expected.size is None
     assert not losses(compiled("koboldcpp", steps=80, cfg_scale=25, width=1024, height=64))
 
