@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 
@@ -23,8 +23,9 @@ from sdclient.dialects.facts import drawthings_defaults
 from sdclient.errors import BadReplyError, SDClientError
 from sdclient.schemas import ControlNet, Enlarge, Refiner, Txt2Img
 from sdclient.schemas.server import Progress
-from sdclient.transport import CallLimits, CancelToken, HttpReply, parse_server_url
+from sdclient.transport import HttpReply, parse_server_url
 from tests.property.mutations import GOOD, IS_CI, NASTY, SHOWN_CHARS, SIDE_PX, bomb, encode, spoiled
+from tests.stand_in import Sent, StandIn, reply
 
 CLASSIC = {"CLIP_stop_at_last_layers": 1, "sd_model_checkpoint": "xl"}
 OPTIONS = {
@@ -36,38 +37,27 @@ OPTIONS = {
 MIB = 1024 * 1024
 
 
-class MemoryTransport:
+class MemoryTransport(StandIn):
     """Answers the generation with what it is given, everything else as a server that has nothing."""
 
     def __init__(self, dialect: str) -> None:
+        super().__init__()
         self.dialect = dialect
         self.status = 200
         self.body = b""
         self.extra = b""
         self.elapsed_s = 1.0
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        limits: CallLimits | None = None,
-        cancel: CancelToken | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> HttpReply:
-        del method, body, headers, limits, cancel
-        if on_sent is not None:
-            on_sent()
-        if url.endswith("/options"):
-            options = OPTIONS.get(self.dialect, {"samples_format": "png", "sd_model_checkpoint": "xl"})
-            return HttpReply(200, {}, json.dumps(options).encode(), 0.1)
-        if url.endswith("/txt2img"):
-            return HttpReply(self.status, {}, self.body, self.elapsed_s)
-        if url.endswith(("/extra-single-image", "/internal/progress")):
-            return HttpReply(200, {}, self.extra, 0.1)
-        return HttpReply(404, {}, b'{"detail":"Not Found"}', 0.1)
+    def answer(self, call: Sent) -> HttpReply:
+        if call.on_sent is not None:
+            call.on_sent()
+        if call.name == "options":
+            return reply(OPTIONS.get(self.dialect, {"samples_format": "png", "sd_model_checkpoint": "xl"}))
+        if call.name == "txt2img":
+            return reply(self.body, self.status, self.elapsed_s)
+        if call.url.endswith(("/extra-single-image", "/internal/progress")):
+            return reply(self.extra)
+        return reply({"detail": "Not Found"}, 404)
 
 
 REQUEST = Txt2Img(prompt="a fox", width=SIDE_PX, height=SIDE_PX, steps=3, seed=7, inherit=True, cfg_scale=5.0)

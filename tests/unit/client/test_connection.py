@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-
 import pytest
 
 from sdclient.client.connection import Connection
@@ -12,58 +9,38 @@ from sdclient.client.generation import execute, prepare, read_reply
 from sdclient.dialects.base import Route
 from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, NotSentError, SDClientError
 from sdclient.schemas import Txt2Img
-from sdclient.transport import CallLimits, CancelToken, HttpReply, parse_server_url
+from sdclient.transport import HttpReply, parse_server_url
+from tests.stand_in import Sent, StandIn, reply
 
 OPTIONS = {"CLIP_stop_at_last_layers": 1, "sd_model_checkpoint": "xl"}
 
 
-class Answering:
+class Answering(StandIn):
     """Answers each path with what it is given; anything else is not found."""
 
     def __init__(self, **answers: object) -> None:
+        super().__init__()
         self.answers = {"options": OPTIONS, **answers}
-        self.asked: list[str] = []
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        limits: CallLimits | None = None,
-        cancel: CancelToken | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> HttpReply:
-        del method, body, headers, limits, cancel, on_sent
-        name = url.rpartition("/")[2].replace("-", "_")
-        self.asked.append(name)
-        answer = self.answers.get(name, 404)
+    @property
+    def asked(self) -> list[str]:
+        return [call.name.replace("-", "_") for call in self.sent]
+
+    def answer(self, call: Sent) -> HttpReply:
+        answer = self.answers.get(call.name.replace("-", "_"), 404)
         if isinstance(answer, SDClientError):
             raise answer
-        if isinstance(answer, int):
-            return HttpReply(answer, {}, b"", 0.1)
-        return HttpReply(200, {}, answer if isinstance(answer, bytes) else json.dumps(answer).encode(), 0.1)
+        return reply(b"", answer) if isinstance(answer, int) else reply(answer)
 
 
 class KeptAnswering(Answering):
     """Is interrupted from the keyboard while it draws."""
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        limits: CallLimits | None = None,
-        cancel: CancelToken | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> HttpReply:
-        if url.endswith("txt2img") and on_sent is not None:
-            on_sent()
+    def answer(self, call: Sent) -> HttpReply:
+        if call.name == "txt2img" and call.on_sent is not None:
+            call.on_sent()
             raise KeyboardInterrupt
-        return super().send(method, url, body=body, headers=headers, limits=limits, cancel=cancel)
+        return super().answer(call)
 
 
 def connected(transport: Answering) -> Connection:

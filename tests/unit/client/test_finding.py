@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from sdclient.client import Client
 from sdclient.client.finding import find_address
 from sdclient.errors import ConfigurationError, NotSentError
-from sdclient.transport import CallLimits, CancelToken, HttpReply
+from sdclient.transport import HttpReply
+from tests.stand_in import Sent, StandIn
 
 FILE = """
 [servers.mini]
@@ -27,22 +27,11 @@ server = "gpu"
 """
 
 
-class Nobody:
+class Nobody(StandIn):
     """A network without that host."""
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        limits: CallLimits | None = None,
-        cancel: CancelToken | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> HttpReply:
-        del body, headers, limits, cancel, on_sent
-        raise NotSentError(f"{method} {url}: unknown host")
+    def answer(self, call: Sent) -> HttpReply:
+        raise NotSentError(f"{call.method} {call.url}: unknown host")
 
 
 @pytest.fixture(autouse=True)

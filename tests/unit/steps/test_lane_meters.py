@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-
 import pytest
 
 from sdclient.batch.lane import MeteredLane
@@ -13,35 +10,31 @@ from sdclient.energy import open_meter
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
 from sdclient.steps.segment import SegmenterLane
-from sdclient.transport import CallLimits, CancelToken, HttpReply
+from sdclient.transport import CallLimits, HttpReply
+from tests.stand_in import Sent, StandIn, reply
 
 GPU = {"name": "RTX 4090", "data": {"Power": "35.5 W / 450.0 W", "System load": "GPU 12% | VRAM 3%"}}
 
 
-class Telling:
+class Telling(StandIn):
     """A server somewhere whose route for its GPU gives what it is told."""
 
     def __init__(self, status: int = 200, reply: object = None) -> None:
+        super().__init__()
         self.status = status
         self.reply = reply
-        self.asked: list[str] = []
-        self.limits: list[CallLimits | None] = []
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        limits: CallLimits | None = None,
-        cancel: CancelToken | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> HttpReply:
-        del body, headers, cancel, on_sent
-        self.asked.append(f"{method} {url}")
-        self.limits.append(limits)
-        return HttpReply(self.status, {}, json.dumps(self.reply).encode(), 0.1)
+    @property
+    def asked(self) -> list[str]:
+        return [f"{call.method} {call.url}" for call in self.sent]
+
+    @property
+    def limits(self) -> list[CallLimits | None]:
+        return [call.limits for call in self.sent]
+
+    def answer(self, call: Sent) -> HttpReply:
+        del call
+        return reply(self.reply, self.status)
 
 
 def lane_of(transport: Telling, dialect: str = "sdnext", url: str = "http://gpu:7860") -> ServerLane:
