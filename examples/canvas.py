@@ -11,9 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sdclient import Run
-from sdclient.planning import JobList
-from sdclient.recipes.canvas import SliceRules, choose_slice, keep_slice, open_canvas, plan_slice, spec_of
-from sdclient.recipes.canvas_documents import build_documents
+from sdclient.recipes.canvas import SliceRules, Wish, build_documents, open_canvas, spec_of
 from sdclient.schemas import Img2Img
 from sdclient.simulator import Simulator
 
@@ -41,14 +39,14 @@ def made_up(path: Path) -> Path:
 
 canvas = open_canvas(options.image or made_up(options.out / "made-up.png"))
 rules = SliceRules(spec_of(Img2Img.load("canvas")), strengths=(0.8, 0.5, 0.3))
-chosen = choose_slice([canvas], rules, seed=7)
+wish = Wish((canvas,), rules)
+slices = wish.slices(options.out, seed=7, rounds=range(1, 2))
 
 with ExitStack() as stack:
     url = options.url or stack.enter_context(Simulator("drawthings")).url
-    run = Run(options.out)
-    listed = JobList()
-    plan_slice(listed, rules, keep_slice(options.out, canvas, chosen, rules), chosen)
-    result = run.add_jobs(listed).start(url)
+    run = Run(options.out).add_jobs(wish.plan(slices))
+    wish.keep(options.out, slices)
+    result = run.start(url)
 
 print(f"{result.counts.done} of {result.counts.jobs} passes done, {result.made} of them now")
 for one in build_documents(run, anew=True):

@@ -23,17 +23,20 @@ from sdclient.recipes.canvas import (
     PRESETS,
     SLICE_PX,
     Canvas,
+    Numbered,
+    NumberTakenError,
     Slice,
     SliceRules,
+    Wish,
+    build_documents,
     open_canvas,
+    parse_place,
     parse_strengths,
     read_slice,
     recorded_request,
     spec_of,
     strengths_of,
 )
-from sdclient.recipes.canvas_documents import build_documents
-from sdclient.recipes.canvas_wishes import Numbered, NumberTakenError, Wish, parse_place
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
 from sdclient.schemas.sets import apply_sets

@@ -10,17 +10,9 @@ from pathlib import Path
 from sdclient.batch.plan import job_seed
 from sdclient.errors import ConfigurationError
 from sdclient.planning import JobList
-from sdclient.recipes.canvas import (
-    Canvas,
-    Slice,
-    SliceRules,
-    choose_slice,
-    given_slice,
-    keep_slice,
-    number_slices,
-    plan_slice,
-    slice_name,
-)
+from sdclient.recipes.canvas.passes import plan_slice
+from sdclient.recipes.canvas.records import keep_slice, number_slices, slice_name
+from sdclient.recipes.canvas.slices import Canvas, Slice, SliceRules, choose_slice, given_slice
 
 _PLACE = re.compile(r"(?:(.+):)?\s*(\d{1,9})\s*,\s*(\d{1,9})", re.DOTALL)
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from sdclient.errors import RunFolderError
 from sdclient.files import resolve_inside, write_durable
 from sdclient.images import open_rgb, read_image_input
-from sdclient.recipes.canvas import Slice, pass_place, read_slices, slice_name
+from sdclient.recipes.canvas.passes import pass_place
+from sdclient.recipes.canvas.records import read_slices, slice_name
+from sdclient.recipes.canvas.slices import Slice
 from sdclient.run import Run
 
 if TYPE_CHECKING:
