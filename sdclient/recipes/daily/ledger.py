@@ -172,7 +172,9 @@ class Ledger:
         zoned = {name: value for name in ("zone", "began", "moment") if (value := getattr(posting, name))}
         path = self._path(posting.key, end)
         create_whole(path, to_json({"slot": posting.key, **zoned, **facts}))
-        self._path(posting.key, "missed").unlink(missing_ok=True)
+        # A note that it was missed, left behind, does no harm: how it ended counts.
+        with suppress(OSError):
+            self._path(posting.key, "missed").unlink(missing_ok=True)
         return path
 
     def miss(self, slot: Slot, reason: str) -> None:
