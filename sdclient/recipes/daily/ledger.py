@@ -116,11 +116,14 @@ class Ledger:
 
     def end_of(self, slot: Slot) -> End | None:
         """Tell how a slot ended, in whatever zone it was called; None while it is open."""
+        own = next((end for end in _OUT if self._path(slot.key, end).exists()), None)
+        if own is not None:
+            return own
         days = {(slot.start + number * _DAY).date().isoformat() for number in range(-1, 3)}
-        near = [path for path in self._entries(_OUT) if path.name[:10] in days]
-        found = next((path for path in near if path.stem == slot.key or _is_of(path, slot)), None)
-        if found is not None:
-            return "posted" if found.suffix == ".posted" else "aside"
+        for end in _OUT:
+            near = (path for path in self._entries((end,)) if path.name[:10] in days)
+            if any(_is_of(path, slot) for path in near):
+                return end
         return "missed" if self._path(slot.key, "missed").exists() else None
 
     def has_ended(self, posting: Posting) -> bool:
