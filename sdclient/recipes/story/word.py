@@ -23,6 +23,8 @@ WIDTH_IN = 4.5
 MAX_HEIGHT_IN = 6.5
 _CAPTION_PT = 11
 _PROMPT_PT = 8
+_ABOVE_PT = 8
+"""Between a heading, or the words before, and an image."""
 # What XML cannot hold, and so no .docx either.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -99,6 +101,7 @@ def _add(document: Document, one: Illustration, folder: Path) -> None:
     picture.paragraph_format.keep_with_next = True
     # In the middle an image and its caption stay together, whichever way the caption runs.
     picture.alignment = centred
+    picture.paragraph_format.space_before = Pt(_ABOVE_PT)
     width_in = min(WIDTH_IN, MAX_HEIGHT_IN * one.size[0] / one.size[1]) if all(one.size) else WIDTH_IN
     run = picture.add_run()
     run.add_picture(io.BytesIO(data), width=Inches(width_in))

@@ -140,6 +140,7 @@ def test_an_image_and_its_words_stand_in_the_middle_whichever_way_they_run(tmp_p
     assert [p.find(f"{WORDS}pPr/{WORDS}jc") for p in (title, heading)] == [None, None]
     assert [p.findall(f"{WORDS}pPr/{WORDS}jc")[0].get(f"{WORDS}val") for p in rest] == ["center"] * 3
     # The order that the format asks for.
+    assert [int(gap.get(f"{WORDS}before", "0")) for gap in rest[0].iter(f"{WORDS}spacing")] == [160]
     assert order == ["pStyle", "keepNext", *([] if caption == "a fox" else ["bidi"]), "jc"]
     assert "figure{margin:2rem 0;text-align:center}" in html_page("T", chapters)
 
