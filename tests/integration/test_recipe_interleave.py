@@ -313,6 +313,7 @@ def test_bad_input_is_one_message_and_makes_no_folder(
     assert not (cli.folder / "OUT").exists()
 
 
+@pytest.mark.slow  # it waits for the 10 seconds to pass
 def test_catastrophic_backtracking_is_bounded_and_said(cli: CommandLine) -> None:
     write(cli, source="Season1\n" + "a" * 60 + "!\n")
     config = (cli.folder / "c.toml").read_text().replace('key = "series"', "key = 'x'\nprompt_split_regex = '(a+)+$'")
