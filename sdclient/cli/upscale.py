@@ -27,8 +27,9 @@ class UpscaleOptions(RunningOptions, options.VersionOptions, ChangingOptions):
 @click.command(
     epilog="Example:  sdclient upscale GENERATIONS UPSCALED --payload bake --url http://mac.local:7860\n\n"
     "Run the same command on another machine, or `sdclient join UPSCALED`, to share the work.\n\n"
-    "A prompt for each image:  sdclient upscale IN OUT --payload bake --prompts images.csv "
-    "--set 'prompt={nation} family at home, {prompt}'"
+    "A prompt for each image:  sdclient upscale GENERATIONS UPSCALED --payload bake --prompts table.csv "
+    "--set 'prompt={nation} family at home, {prompt}'\n\n"
+    "While another program draws:  sdclient upscale GENERATIONS UPSCALED --payload bake --watch --idle-exit 5"
 )
 @click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))

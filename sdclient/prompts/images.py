@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,8 +67,10 @@ def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts, *, need
         return _each(folder, paths, _inside, "say nothing of a prompt themselves")
     table = Path(source)
     if not table.is_file():
+        close = difflib.get_close_matches(str(source), (SIDECAR, METADATA), n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigurationError(
-            f"--prompts {source}: no such file; write sidecar, metadata, or name a CSV or JSONL file"
+            f"--prompts {source}: no such file{hint}; write sidecar, metadata, or name a CSV or JSONL file"
         )
     return _from_table(str(table), read_image_table(table), paths, needs_one=needs_one)
 

@@ -57,6 +57,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, server: Simulator) -> Path:
         "name,prompt,nation,category,n_iter\nfox,a fox,Italian,family,2\n"
         "generated/Italian/family/Italian_family_3,a crow,Greek,family,1\n"
     )
+    (folder / "table.csv").write_text("image,prompt,nation\nfox.png,a fox,Italian\n")
+    (folder / "nations.csv").write_text("nation,light\nItalian,dawn\n")
     (folder / "rejected.csv").write_text("image,mark\nfox_1.png,reject\n")
     (folder / "queue.csv").write_text("nation,category,count\nItalian,family,1\n")
     (folder / "pigs.txt").write_text(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,41 @@ def test_what_cannot_be_planned_is_refused_in_words(cli: CommandLine, args: tupl
     assert ended.code == 2
     assert words in " ".join(ended.stderr.split())
     assert not (cli.folder / "OUT").exists()
+
+
+def test_values_added_later_add_jobs_and_change_none(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli.folder / "IN" / "a.png")
+    words = ("upscale", "IN", "OUT", *TINY, "--url", draw_things.url, "--vary")
+
+    first = cli(*words, "steps=4")
+    before = images(cli.folder / "OUT")
+    more = cli(*words, "steps=4,5")
+
+    assert (first.code, more.code) == (0, 0), more.stderr
+    after = images(cli.folder / "OUT")
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(sent(draw_things)) == 2
+
+
+def test_the_python_of_the_guide_runs(cli: CommandLine, draw_things: Simulator) -> None:
+    page = (Path(__file__).parents[2] / "examples" / "image-prompts.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    code = code.replace("http://127.0.0.1:7860", draw_things.url).replace("idle_exit_s=60", "idle_exit_s=0.5")
+    code = code.replace('load("bake")', 'load("bake").replace(width=128, height=128, tiled=None)')
+    draw(cli.folder / "IN" / "001.png")
+    (cli.folder / "table.csv").write_text("image,prompt,nation\n001.png,a fox,Italian\n", encoding="utf-8")
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cli.folder,
+        env=cli._env(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    rows = images(cli.folder / "OUT")
+    assert len(rows) == 4
+    assert {row["prompt"] for row in rows.values()} == {"Italian family at home, a fox"}
