@@ -147,7 +147,12 @@ def import_(file: str, form: str | None, kind: str | None, output: Path | None, 
     """
     where = "stdin" if file == "-" else file
     payload = parse_json_object(_text(file), where)
-    found = import_payload(payload, form=cast("Format | None", form), kind=cast("Kind | None", kind))
+    if isinstance(payload.get("request"), dict):
+        raise PayloadError(f"{where}: is a payload file of sdclient's already; look at it with: sdclient payload check")
+    try:
+        found = import_payload(payload, form=cast("Format | None", form), kind=cast("Kind | None", kind))
+    except PayloadError as exc:
+        raise PayloadError(f"{where}: {exc}") from exc
     return _write(found, f"Imported from {Path(where).name}", output, force=force)
 
 

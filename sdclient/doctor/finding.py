@@ -12,6 +12,7 @@ from pydantic import JsonValue
 Level = Literal["good", "note", "wrong", "no server"]
 Topic = Literal["server", "auth", "busy", "models", "payload", "loss", "installed", "folder", "machine", "probe"]
 _MARKS = {"good": "ok   ", "note": "note ", "wrong": "WRONG", "no server": "NONE "}
+_NEXT_LINE = "\n" + " " * 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +52,10 @@ def findings_text(findings: Iterable[Finding]) -> str:
     lines: list[str] = []
     for subject, found in groupby(findings, key=lambda one: one.subject):
         lines.append(subject)
-        lines += [f"  {_MARKS[one.level]}  {one.text}" for one in found]
+        lines += [_line(one) for one in found]
     return "\n".join(lines)
+
+
+def _line(one: Finding) -> str:
+    text = one.text.replace("\n", _NEXT_LINE)
+    return f"  {_MARKS[one.level]}  {text}"

@@ -57,6 +57,10 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str], *, dialect:
         given = with_stand_in_prompt(given)
         request = small_request(given.for_dialect(*client.connection.dialect.overlay_names))
         losses = client.check(request)
+        if losses.is_refused:
+            # Why is told where the payload is looked at.
+            fields = ", ".join(loss.field for loss in losses.items if loss.severity == "error")
+            return [Finding("note", subject, f"not probed, for the server would refuse it: {fields}", "probe")]
         whole, again = _draw(client, request), _draw(client, request)
     except SDClientError as exc:
         return [Finding("wrong", subject, f"the small image could not be drawn: {exc}", "probe")]

@@ -134,3 +134,14 @@ def test_a_part_that_is_known_to_be_left_out_is_not_probed(tmp_path: Path) -> No
 
     assert findings[0].level == "good"
     assert not [one for one in findings if one.text.startswith("refiner")]
+
+
+def test_what_the_server_refuses_is_not_drawn(tmp_path: Path) -> None:
+    path = save_payload(Txt2Img(model="no_such_model"), tmp_path / "x.json")
+
+    with Simulator("a1111") as server:
+        (finding,) = probe_server(server.url, str(path), ())
+        posts = [exchange for exchange in server.log if exchange.method == "POST"]
+
+    assert (finding.level, finding.text) == ("note", "not probed, for the server would refuse it: model")
+    assert posts == []

@@ -215,7 +215,13 @@ def test_an_import_is_printed_where_no_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("{", "not JSON"), ("[]", "must be a JSON object"), ('{"a": 1}', "no payload that is known")]
+    ("text", "words"),
+    [
+        ("{", "stdin: line 1, column 2: not JSON"),
+        ("[]", "stdin: the whole must be a JSON object"),
+        ('{"a": 1}', "stdin: this is no payload that is known"),
+        ('{"request": {"steps": 3}}', "stdin: is a payload file of sdclient's already"),
+    ],
 )
 def test_what_is_no_payload_is_refused(text: str, words: str) -> None:
     with pytest.raises(PayloadError, match=words):
