@@ -52,7 +52,7 @@ def _detected(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]) -> li
     units = [(number, unit.model) for number, unit in enumerate(request.adetailer) if unit.model.casefold() != "none"]
     if not _is_labelled("ADetailer", labels):
         return [Change("adetailer", ", ".join(model for _, model in units), None)] if units else []
-    ran = {value for name, value in labels.items() if name.startswith("ADetailer model")}
+    ran = [value for name, value in labels.items() if name.startswith("ADetailer model")]
     return [Change(f"adetailer[{number}]", model, None) for number, model in units if ran and model not in ran]
 
 

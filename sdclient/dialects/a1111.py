@@ -341,9 +341,9 @@ def _asked(request: Txt2Img | Img2Img, draft: Draft, sampler: SamplerChoice | No
     """Return the settings that the reply's ``info`` will name, by the same names."""
     asked = {name: draft.values[name] for name in _ASKED if name in draft.values}
     for name in ("width", "height"):
-        if isinstance(side := asked.get(name), int):
-            # What it is rounded to is told by a loss.
-            asked[name] = side // A1111.granularity_px * A1111.granularity_px
+        if isinstance(side := asked.get(name), int) and side % A1111.granularity_px:
+            # A loss tells what it becomes; `info` may tell what was asked, or what was drawn.
+            del asked[name]
     if draft.values.get("enable_hr") or draft.values.get("script_name"):
         # There `info` tells of one pass or tile or the other, by version.
         for name in ("width", "height", "denoising_strength"):

@@ -196,7 +196,7 @@ def script_titles(body: object) -> tuple[str, ...] | None:
 def argument_counts(body: object) -> dict[str, frozenset[int]]:
     """Read how many arguments each script takes, by its lower-case title; one may differ between its two places."""
     found: dict[str, frozenset[int]] = {}
-    for script in read_list(ScriptInfo, body) if isinstance(body, list) else ():
+    for script in read_list(ScriptInfo, cast("object", body)) if isinstance(body, list) else ():
         if script.name and script.args:
             found[script.name.casefold()] = found.get(script.name.casefold(), frozenset()) | {len(script.args)}
     return found

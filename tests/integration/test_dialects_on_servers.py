@@ -213,3 +213,13 @@ def test_a_script_of_another_version_is_known_by_its_arguments(title: str, count
 
     told = [loss.field for loss in losses.items if "another version" in loss.message]
     assert told == ([] if field is None else [field])
+
+
+@pytest.mark.parametrize("name", ["a1111", "forge", "sdnext"])
+def test_a_size_between_the_steps_is_told_once(name: str) -> None:
+    with Simulator(name) as server:
+        result = Client(server.url).txt2img(Txt2Img(**{**PLAIN, "width": 131}))
+
+    assert result.image.size == (128, 128)
+    assert [loss.field for loss in result.losses if loss.severity == "warning"] == ["width"]
+    assert not [change for change in result.changed if change.field != "format"]
