@@ -236,7 +236,7 @@ def _set_elsewhere(
     named = dict.fromkeys(field for overlay in others.values() for field in overlay if field != "native")
     found: dict[str, tuple[str, ...]] = {}
     for field in named:
-        told = tuple(name for name, overlay in others.items() if overlay.get(field) not in (None, [], {}))
+        told = tuple(name for name in sorted(others) if others[name].get(field) not in (None, [], {}))
         is_part = any(isinstance(others[name][field], list | dict) for name in told)
         if told and values.get(field) in (None, (), []) and (is_part or 1 < len(told) == len(others)):
             found[field] = told

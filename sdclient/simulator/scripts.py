@@ -256,6 +256,8 @@ def _argument_rows(title: str) -> list[JsonValue]:
     table = load("extensions")
     if title == "sd ultimate upscale":
         return _sdnext_rows()
+    if title == "sd upscale":
+        return [_named_row(str(row)) for row in array_at(load("a1111"), "scripts", "sd_upscale_builtin", "args_order")]
     if title in {"ultimate sd upscale", "tiled diffusion", "tiled vae"}:
         return array_at(table, title.replace(" ", "_"), "args")
     if title in {"multidiffusion integrated", "never oom integrated"}:
