@@ -201,6 +201,17 @@ def test_one_slice_is_made_again_from_its_record_to_the_last_byte(cli: CommandLi
 
 
 @pytest.mark.usefixtures("place")
+def test_a_slice_made_again_in_its_own_folder_is_done_already(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli, draw_things.url, "--passes", "1")
+
+    ended = cli("canvas", "place.png", "--again", "OUT/0001.json", "--out", "OUT", "--url", draw_things.url)
+
+    assert ended.code == 0
+    assert len(bodies(draw_things)) == 1
+    assert files(cli, "*.json") == ["0001.json"]
+
+
+@pytest.mark.usefixtures("place")
 def test_a_slice_of_another_canvas_is_not_made_again_from_this_one(cli: CommandLine, draw_things: Simulator) -> None:
     draw(cli, draw_things.url, "--passes", "1")
     Image.new("RGB", (80, 60), "red").save(cli.folder / "other.png")

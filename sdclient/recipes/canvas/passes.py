@@ -16,14 +16,15 @@ PAYLOAD = "canvas"
 
 
 def spec_of(request: Img2Img) -> GenerateSpec:
-    """Return the spec of all passes.
+    """Return the spec of all passes: without strength and seed, which each pass has of its own.
 
     Raises:
         ConfigurationError: If the payload makes more than one image.
     """
     if request.image_count != 1:
         raise ConfigurationError("canvas: one image follows another; set batch_size and n_iter of the payload to 1")
-    return GenerateSpec(request)
+    fields = request.model_dump(mode="json", exclude_unset=True, exclude={"denoising_strength", "seed"})
+    return GenerateSpec(Img2Img.from_mapping(fields))
 
 
 def plan_slice(listed: JobList, rules: SliceRules, number: int, chosen: Slice) -> list[Job]:

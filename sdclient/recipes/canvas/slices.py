@@ -191,8 +191,8 @@ def _slice(canvas: Canvas, rules: SliceRules, place_xy: tuple[int, int], seed: i
 
 
 def recorded_request(spec: GenerateSpec) -> Mapping[str, JsonValue]:
-    """Return the request of all passes as ``0001.json`` holds it: without what each pass has of its own."""
-    return spec.request.model_dump(mode="json", exclude_unset=True, exclude={"denoising_strength", "seed"})
+    """Return the request of all passes as ``0001.json`` holds it."""
+    return spec.request.model_dump(mode="json", exclude_unset=True)
 
 
 def _crop(canvas: Canvas, x_px: int, y_px: int, edge_px: int) -> Image.Image:
