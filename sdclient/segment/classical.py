@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdclient.segment.background import find_background
+from sdclient.segment.colours import keep_alike
 from sdclient.segment.doors import require_cv2
 from sdclient.segment.masks import MaskHW, bbox_xywh_from_mask, fill_holes, remove_islands, runs_from_box
 from sdclient.segment.objects import SegmentedObject
@@ -35,7 +36,12 @@ _SMALL_REGION = 1 / 600
 _SMALL_PART = 1 / 10
 _SMALLEST_OBJECT = 1 / 2000
 _SMALLEST_PART = 1 / 200
+_LARGE_PART = 1 / 20
 _ONE_OBJECT = 0.5
+_ONE_SURE_OBJECT = 0.65
+
+# Up to this share of the upper three sides of the frame, an object does not lie on them.
+_TOUCHES = 0.02
 
 # Next to a large object, what is smaller than this share of it is a shard, a reflection, a button.
 _SHARD = 1 / 30
@@ -110,18 +116,33 @@ def _smooth(small_rgb: ImageRGB) -> NDArray[np.uint8]:
 
 
 def _rough_objects(labels: Labels, lab: NDArray[np.float32], foreground: MaskHW) -> Iterator[MaskHW]:
-    """Yield the small image's objects: connected foreground, or its parts where it fills most of the frame."""
+    """Yield the small image's objects: connected foreground; where it fills most of the frame, what stands out of it."""
     for mask in _pieces(foreground):
         if mask.sum() < _ONE_OBJECT * mask.size:
             yield mask
             continue
-        inside = np.where(mask, labels + 1, 0)
-        _, numbered = np.unique(inside, return_inverse=True)
-        parts = join_regions(
-            np.reshape(numbered, labels.shape).astype(np.int32), lab, _PART_LIMIT, int(_SMALL_PART * labels.size)
-        )
-        for part in range(int(parts.max()) + 1):
-            yield from _pieces((parts == part) & mask, _SMALLEST_PART)
+        kept = keep_alike(lab, mask)
+        for piece in _pieces(kept, _SMALLEST_PART):
+            yield from [piece] if piece.sum() < _ONE_SURE_OBJECT * piece.size else _parts(labels, lab, piece)
+        # What stands on the lower edge is not taken for background by its colour alone.
+        yield from (piece for piece in _pieces(mask & ~kept, _LARGE_PART) if not _leaves_frame(piece))
+
+
+def _parts(labels: Labels, lab: NDArray[np.float32], mask: MaskHW) -> Iterator[MaskHW]:
+    """Yield the parts of a mask that differ strongly from each other."""
+    inside = np.where(mask, labels + 1, 0)
+    _, numbered = np.unique(inside, return_inverse=True)
+    parts = join_regions(
+        np.reshape(numbered, labels.shape).astype(np.int32), lab, _PART_LIMIT, int(_SMALL_PART * labels.size)
+    )
+    for part in range(int(parts.max()) + 1):
+        yield from _pieces((parts == part) & mask, _SMALLEST_PART)
+
+
+def _leaves_frame(mask_hw: MaskHW) -> bool:
+    """Tell whether a mask reaches the frame anywhere but below."""
+    rim = np.concatenate([mask_hw[:2].ravel(), mask_hw[:, :2].ravel(), mask_hw[:, -2:].ravel()])
+    return float(rim.mean()) > _TOUCHES
 
 
 def _pieces(mask_hw: MaskHW, smallest: float = _SMALLEST_OBJECT) -> Iterator[MaskHW]:
