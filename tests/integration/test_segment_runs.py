@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,30 @@ def test_a_slip_is_refused_before_anything_is_planned(
     assert ended.code == 2
     assert words in ended.stderr
     assert right.code == 0, right.stderr
+
+
+def test_a_run_that_was_killed_goes_on_and_cuts_nothing_twice(cli: CommandLine) -> None:
+    for number in range(8):
+        draw(cli.folder / "IN" / f"{number}.png")
+    out = cli.folder / "OUT"
+    command = [sys.executable, "-m", "sdclient", "segment", "IN", "OUT", "--model", "classical"]
+    with subprocess.Popen(
+        command, cwd=cli.folder, env=cli._env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not any(out.glob("*/*.png")) and time.monotonic() < deadline:
+            assert process.poll() is None
+        process.kill()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.png")}
+
+    ended = cli("segment", "IN", "OUT", "--model", "classical")
+
+    assert ended.code == 0, ended.stderr
+    assert before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    found = rows(out / "objects.csv")
+    assert len(found) == len({(one["image"], one["number"]) for one in found}) == 3 * 8
+    assert all((out / one["file"]).is_file() for one in found)
 
 
 def test_two_workers_share_the_images(cli: CommandLine) -> None:
