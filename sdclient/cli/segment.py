@@ -46,6 +46,14 @@ def finding(function: F) -> F:
         click.option(
             "--points-per-side", type=click.IntRange(1), default=32, show_default=True, help="Points asked, squared."
         ),
+        click.option("--points-per-batch", type=click.IntRange(1), default=64, show_default=True,
+                     help="Points asked at once; fewer need less of a GPU's memory, the masks are the same."),
+        click.option("--pred-iou-thresh", type=click.FloatRange(0, 1), default=0.88, show_default=True,
+                     help="Drop masks that Segment Anything itself rates lower."),
+        click.option("--stability-score-thresh", type=click.FloatRange(0, 1), default=0.95, show_default=True,
+                     help="Drop masks that change more with their threshold."),
+        click.option("--crop-n-layers", type=click.IntRange(0), default=0, show_default=True,
+                     help="1 looks at the image's quarters too, 2 at its sixteenths as well: small things, and time."),
         click.option("--words", metavar="LIST", help="Cut out what these words name, such as person,hair=0.2,cap."),
         click.option(
             "--prompts",
@@ -53,7 +61,7 @@ def finding(function: F) -> F:
             help="Cut out what boxes and points in this CSV or JSON file show, image by image.",
         ),
         click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="An option of a plug-in."),
-    ):
+    ):  # fmt: skip
         function = option(function)
     return function
 
@@ -124,6 +132,10 @@ def command(
     model: str,
     device: str | None,
     points_per_side: int,
+    points_per_batch: int,
+    pred_iou_thresh: float,
+    stability_score_thresh: float,
+    crop_n_layers: int,
     words: str | None,
     prompts: Path | None,
     extra: tuple[str, ...],
@@ -154,6 +166,10 @@ def command(
         model=model,
         device=device,
         points_per_side=points_per_side,
+        points_per_batch=points_per_batch,
+        pred_iou_thresh=pred_iou_thresh,
+        stability_score_thresh=stability_score_thresh,
+        crop_n_layers=crop_n_layers,
         words=_split(words),
         options=extra,
         fill_holes_px=fill_holes_px,
