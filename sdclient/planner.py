@@ -276,7 +276,12 @@ class Planner:
         folder = Path(folder)
 
         def plan(found: FoundImages) -> PlannedFolder:
-            return plan_cutouts(folder, self.out, settings, prompts=prompts, into=into, found=found)
+            asked = prompts
+            if prompts is not None and watch is not None:
+                # What is asked of images that have not come yet is no mistake.
+                here = {composed(path) for path in found.paths}
+                asked = {path: what for path, what in prompts.items() if composed(path) in here}
+            return plan_cutouts(folder, self.out, settings, prompts=asked, into=into, found=found)
 
         self._take_in(folder, SegmentSpec(settings), plan, order, watch)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from typing import Protocol
 from sdclient.batch.survey import Counts
 from sdclient.errors import PlanError, SDClientError
 from sdclient.planning import FoundImages, Planned, Source
+
+log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
 _LISTING_SHARE = 10
@@ -76,6 +79,9 @@ class FolderWatch:
     def _run(self, engine: Engine) -> None:
         try:
             self._look_on(engine)
+        except Exception as exc:
+            log.debug("watching ends", exc_info=exc)
+            engine.tell(f"folders are watched no more: {exc}; what is planned is done, then the same command goes on")
         finally:
             # Whatever happens here, the work must be able to end.
             self._is_open = False

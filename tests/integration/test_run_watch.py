@@ -14,7 +14,7 @@ from sdclient.batch.events import Event
 from sdclient.planning import Watch
 from sdclient.run import Run
 from sdclient.schemas import Img2Img
-from sdclient.segment import SegmentSettings
+from sdclient.segment import Prompt, SegmentSettings
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.practice_lane import PracticeLane, quick
@@ -157,6 +157,19 @@ def test_what_follows_each_image_is_planned_with_it(tmp_path: Path, source: Path
     run.wait()
 
     assert [job.place for job in run.jobs()] == ["a_upscaled", "cutouts/a_upscaled_1"]
+
+
+def test_boxes_may_be_given_for_images_that_have_not_come_yet(tmp_path: Path, source: Path) -> None:
+    boxes = {name: (Prompt(box_xywh=(8, 8, 32, 32)),) for name in ("first.png", "later.png", "never.png")}
+    put(source / "first.png")
+    run = new_run(tmp_path).add_cutouts(source, SegmentSettings(model="classical"), prompts=boxes, watch=QUICK)
+    run.begin([PracticeLane()], settings=quick())
+    put(source / "later.png")
+    put(source / "unasked.png")
+
+    run.wait()
+
+    assert [job.place for job in run.jobs()] == ["first", "later"]
 
 
 def test_words_beside_images_that_appear_are_taken_along(tmp_path: Path, source: Path) -> None:
