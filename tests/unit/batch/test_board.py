@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.batch.beats import Beat
-from sdclient.batch.board import Board
+from sdclient.batch.board import Board, awaited_kinds
 from sdclient.batch.claims import End, Epoch
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token, own_identity
@@ -224,3 +224,31 @@ def test_a_worker_is_not_gone_to_itself(folder: RunFolder) -> None:
 
     assert board.is_worker_gone(token)
     assert not board.is_worker_gone(ME)
+
+
+def test_more_may_come_while_another_worker_watches_a_folder_and_not_when_it_is_gone(folder: RunFolder) -> None:
+    watching = beat_of(folder, frozenset({"img2img", "+img2img"}))
+    beat_of(folder, frozenset({"+txt2img"}), is_alive=False)
+    board = board_of(folder)
+
+    while_it_lives = (board.has_more(frozenset({"img2img"})), board.has_more(frozenset({"txt2img"})))
+    awaited = awaited_kinds(folder)
+    (folder.state / "beats" / watching).unlink()
+    board.scan()
+
+    assert while_it_lives == (True, False)
+    assert awaited == {"img2img"}
+    assert not board.has_more(KINDS)
+
+
+def test_a_worker_that_may_plan_more_says_so_and_has_more(folder: RunFolder) -> None:
+    coming = {"img2img"}
+    board = Board(folder, ME, expected=lambda: frozenset(coming))
+    board.scan()
+    board.enter(KINDS)
+
+    before = (board.own_kinds(), board.has_more(frozenset({"img2img"})), board.has_more(frozenset({"txt2img"})))
+    coming.clear()
+
+    assert before == (KINDS | {"+img2img"}, True, False)
+    assert (board.own_kinds(), board.has_more(KINDS)) == (KINDS, False)
