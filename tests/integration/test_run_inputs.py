@@ -260,3 +260,21 @@ def test_the_python_of_the_guide_runs(cli: CommandLine, draw_things: Simulator) 
     rows = images(cli.folder / "OUT")
     assert len(rows) == 4
     assert {row["prompt"] for row in rows.values()} == {"Italian family at home, a fox"}
+
+
+def test_the_table_of_the_run_that_drew_them_gives_images_their_words(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "prompts.csv").write_text(
+        'name,prompt,mood\nit/fox,"-a fox, red",calm\nowl,an owl,\n', encoding="utf-8"
+    )
+    small = ("--set", "inherit=true", "--set", "width=128", "--set", "height=128", "--url", draw_things.url)
+    drawn = cli("generate", "prompts.csv", "--out", "DRAWN", *small)
+
+    ended = cli("upscale", "DRAWN", "OUT", *TINY, "--prompts", "DRAWN/images.csv", "--url", draw_things.url)
+
+    assert (drawn.code, ended.code) == (0, 0), ended.stderr
+    before, after = images(cli.folder / "DRAWN"), images(cli.folder / "OUT")
+    assert {row["prompt"] for row in after.values()} == {"'-a fox, red", "an owl"}
+    assert after["it/fox_1_upscaled_1.png"]["seed"] == before["it/fox_1.png"]["seed"]
+    assert after["it/fox_1_upscaled_1.png"]["mood"] == "calm"
+    assert not [name for name in after["owl_1_upscaled_1.png"] if name.startswith("own_")]
+    assert [body["prompt"] for body in sent(draw_things)][2:] == ["an owl", "-a fox, red"]

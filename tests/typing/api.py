@@ -25,6 +25,8 @@ from sdclient import (
     StepProgress,
     Txt2Img,
     UltimateUpscale,
+    Variations,
+    Watch,
 )
 
 
@@ -81,3 +83,14 @@ def many(sd: Client, bake_request: Img2Img) -> int:
     run.add_cutouts("UPSCALED", SegmentSettings(model="classical"))
     run.start([sd, "http://gpu:7860"])
     return len(run.images()) + run.status().counts.done
+
+
+def vary_a_folder_that_grows(bake: Img2Img) -> Run:
+    run = Run("OUT").add_folder(
+        "IN", bake, order="newest", prompts="sidecar", vary={"steps": [20, 30]}, watch=Watch(60)
+    )
+    run.add_folder("MORE", bake, prompts={"a.png": "a fox", "b.png": {"seed": 7}}, templates={"prompt": "{stem}"})
+    run.add(["a fox"], Txt2Img(), templates={"prompt": "{prompt}, {light}"}, vary=Variations(zipped=True))
+    places: tuple[str, ...] = run.import_log("logfile_upscales.txt").imported
+    run.remarks += places
+    return run
