@@ -279,7 +279,7 @@ class Connection:
             reply = self._scrubbed(reply)
             cut = "" if reply.length_known else "; the reply named no length and may have been cut"
             raise BadReplyError(
-                f"{what}: {reply.status}, but the answer is no JSON ({_start(reply)}){cut}",
+                f"{what}: {reply.status}, but the answer is no JSON ({_start(reply)}){cut}; look at what answers there",
                 reply.status,
                 start_of(reply),
             ) from exc

@@ -38,7 +38,9 @@ def reply_object(body: object) -> Mapping[str, object]:
         BadReplyError: If it is anything else.
     """
     if not isinstance(body, dict):
-        raise BadReplyError(f"the reply is a JSON {type(body).__name__}, not an object with images", 200)
+        raise BadReplyError(
+            f"the reply is a JSON {type(body).__name__}, not an object with images; look at what answers there", 200
+        )
     return cast("dict[str, object]", body)
 
 
@@ -54,9 +56,13 @@ def reply_images(body: object) -> tuple[str, ...]:
         raise BadReplyError("the reply has no images, though it says success; look at the server's own log", 200)
     for number, image in enumerate(cast("list[object]", images), start=1):
         if not isinstance(image, str):
-            raise BadReplyError(f"image {number} of the reply is no text but a {type(image).__name__}", 200)
+            raise BadReplyError(
+                f"image {number} of the reply is no text but a {type(image).__name__}; look at what answers there", 200
+            )
         if not image:
-            raise BadReplyError(f"image {number} of the reply is empty: the server failed without saying so", 200)
+            raise BadReplyError(
+                f"image {number} of the reply is empty: the server failed without saying so; look at its log", 200
+            )
     return tuple(cast("list[str]", images))
 
 
