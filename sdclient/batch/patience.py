@@ -54,11 +54,16 @@ class Patience:
         self._alarm = alarm or tell
         self._lock = threading.Lock()
         self._waiting = 0
+        self._has_worked = False
 
     @property
     def is_tried(self) -> bool:
         """True while something waits for the disk; nothing new should be begun then."""
         return self._waiting > 0
+
+    def good(self) -> None:
+        """Take note that a job was written whole: what is forbidden from now on was allowed before."""
+        self._has_worked = True
 
     def outlast(self, action: Callable[[], T]) -> T:
         """Run ``action``, again and again while the disk is in trouble that passes.
@@ -97,6 +102,9 @@ class Patience:
         if isinstance(cause, FileNotFoundError):
             # A share that is gone leaves an empty folder where it was.
             return not (self._state / "run.json").exists()
+        if isinstance(cause, PermissionError) and self._has_worked:
+            # A folder that may not be written is a mistake at the beginning; later somebody may be at it.
+            return True
         return isinstance(cause, OSError) and is_storage_trouble(cause)
 
     def _begin(self, error: StorageError) -> None:

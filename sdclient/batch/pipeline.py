@@ -303,6 +303,7 @@ class Pipeline:
             self._fail(one, exc)
         else:
             self._care.good(one.ticket)
+            shared.patience.good()
             shared.quota.end(counts=True)
 
     # trouble

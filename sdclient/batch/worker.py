@@ -229,7 +229,7 @@ class Worker:
             if is_fenced
             else "signs of life get through again; going on"
         )
-        self._shared.teller.tell("remark", message=text)
+        self._shared.teller.tell("stuck" if is_fenced else "remark", message=text)
 
     def _scan_pause(self) -> float:
         return self._settings.scan_s * self._rng.uniform(0.8, 1.2)

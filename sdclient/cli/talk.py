@@ -255,7 +255,7 @@ _WORDS = {
     "set_aside": "set aside",
     "asleep": "waiting for the server",
     "left": "left the run",
-    "stuck": "waiting for the disk",
+    "stuck": "waiting for the folder",
     "remark": "note",
 }
 

@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_is_waited_for_and_nothing_is_lost(small_disk: Path)
                 while True:
                     file.write(b"x" * 4096)
                     file.flush()
-        if event.name == "remark":
+        if event.name == "stuck":
             told.append(event.message)
             ballast.unlink(missing_ok=True)
 

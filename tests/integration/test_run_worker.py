@@ -343,7 +343,7 @@ class TestStorage:
 
         result = Worker(folder, [lane], quick(), events.append).run()
 
-        remarks = [event.message for event in events if event.name == "remark"]
+        remarks = [event.message for event in events if event.name in ("stuck", "remark")]
         assert (result.counts.done, result.made, result.trouble) == (8, 8, None)
         assert lane.executed.count(PLACES[0]) == 1
         assert len(remarks) == 2
@@ -357,7 +357,7 @@ class TestStorage:
         worker: Worker
 
         def listener(event: Event) -> None:
-            if event.name == "remark":
+            if event.name == "stuck":
                 threading.Thread(target=worker.stop, args=(Stop.FINISH,)).start()
 
         worker = Worker(folder, [lane], quick(), listener)
@@ -663,7 +663,7 @@ class TestAFolderThatFails:
         def listener(event: Event) -> None:
             if event.name == "done" and event.counts.done == 2:
                 beats.rename(away)
-            if event.name == "remark":
+            if event.name in ("stuck", "remark"):
                 told.append(event.message)
                 if away.exists():
                     away.rename(beats)
