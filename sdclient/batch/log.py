@@ -274,6 +274,9 @@ def inherited_columns(jobs: Mapping[str, Job], job: Job) -> dict[str, str]:
 def _image_row(job: Job, spec: Mapping[str, JsonValue], record: Record, one: OutFile) -> dict[str, str]:
     request = spec.get("request")
     merged: dict[str, object] = {**request, **job.changes} if isinstance(request, dict) else dict(job.changes)
+    if "imported" in record.facts:
+        # Another program made it, and nobody knows from which words.
+        merged = {}
     cells = {name: _text(one.facts.get(name, record.facts.get(name))) for name in IMAGE_COLUMNS}
     cells |= {
         "image": one.place,

@@ -75,6 +75,9 @@ class _Gallery:
             self.notes.append(f"{one.place}: is not the file that was committed; it was changed or replaced by hand")
         request = self.plan.specs.get(job.spec, {}).get("request")
         merged = {**(request if isinstance(request, dict) else {}), **job.changes}
+        if "imported" in record.facts:
+            # Another program made it: nobody knows from which words.
+            merged = {}
         path = PurePosixPath(place)
         changed = record.facts.get("changed")
         losses = record.facts.get("losses")

@@ -64,6 +64,7 @@ def test_what_is_listed_there_and_sound_counts_as_done_and_stays_as_it_is(folder
     assert hashes(folder / "OUT") == before
     assert run.verify() == []
     rows = run.images()
+    assert rows[["prompt", "seed", "server", "execute_s"]].replace("", None).isna().all().all()
     assert set(rows["sha256"]) == set(before.values())
     assert run.attempts()["message"].str.startswith("imported from logfile_upscales.txt").all()
 
