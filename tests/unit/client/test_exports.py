@@ -38,6 +38,14 @@ def test_exports_of_the_packages_below_are_sorted_and_there(module: str) -> None
     assert all(hasattr(loaded, name) for name in loaded.__all__)
 
 
+@pytest.mark.parametrize("module", ["sdclient.dialects", "sdclient.schemas", "sdclient.transport"])
+def test_names_that_load_late_are_all_there(module: str) -> None:
+    loaded = importlib.import_module(module)
+
+    assert all(getattr(loaded, name) is not None for name in loaded.__all__)
+    assert not hasattr(loaded, "no_such_name")
+
+
 def test_a_name_that_is_not_exported_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Server'"):
         _ = sdclient.Server
@@ -55,6 +63,15 @@ def test_a_client_loads_neither_pillow_nor_numpy_before_the_first_image() -> Non
     code = "import sdclient\nsdclient.Client('http://127.0.0.1:9')\nsdclient.Txt2Img(prompt='a fox', steps=30)"
 
     assert modules_after(code) == {"requests", "pydantic"}
+
+
+def test_the_parts_of_a_client_are_loaded_when_they_are_used() -> None:
+    parts = ("asyncio", "sdclient.dialects.a1111", "sdclient.schemas.generation", "sdclient.schemas.config")
+    program = f"from sdclient import Client\nimport sys\nprint(*[name for name in {parts!r} if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("name", errors.__all__)
