@@ -94,10 +94,12 @@ class Plan:
     Attributes:
         jobs: By id, in the order they were planned.
         specs: By hash.
+        withdrawn: Ids of jobs that were planned and are not wanted any more; none of them is among ``jobs``.
     """
 
     jobs: Mapping[str, Job] = field(default_factory=dict[str, Job])
     specs: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict[str, Mapping[str, JsonValue]])
+    withdrawn: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Staged:
         jobs = {**written.jobs, **self.jobs}
         for one in self.withdrawn:
             jobs.pop(one, None)
-        return Plan(jobs, {**written.specs, **self.specs})
+        return Plan(jobs, {**written.specs, **self.specs}, written.withdrawn | self.withdrawn)
 
 
 def unite(shards: Iterable[Shard]) -> Plan:
@@ -164,7 +166,7 @@ def unite(shards: Iterable[Shard]) -> Plan:
             jobs.setdefault(job.id, job)
     for job_id in withdrawn:
         jobs.pop(job_id, None)
-    return Plan(jobs, specs)
+    return Plan(jobs, specs, frozenset(withdrawn))
 
 
 def job_id(kind: str, place: str, revision: int = 0) -> str:

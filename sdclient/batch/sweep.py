@@ -32,7 +32,7 @@ class Swept:
 
     Attributes:
         parts: Unfinished outputs of dead workers.
-        claims: Claims of jobs that are done.
+        claims: Claims of jobs that are done, or withdrawn.
         beats: Beats of dead workers that hold nothing any more.
         unfinished: Tables and the like that somebody was writing.
     """
@@ -56,7 +56,7 @@ def sweep(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Swep
     """
     with storage_errors("clean", folder.state):
         parts = sum(1 for path in _dead_parts(folder, token, is_dead) if _sweep_part(path, folder, token))
-        claims = _sweep_claims(folder)
+        claims = _sweep_claims(folder) + _sweep_withdrawn(folder, token, is_dead)
         beats = _sweep_beats(folder, token, is_dead)
         return Swept(parts, claims, beats, _remove(path for path in _unfinished(folder) if is_abandoned(path.name)))
 
@@ -116,6 +116,18 @@ def _sweep_claims(folder: RunFolder) -> int:
             numbers = sorted({number for name, number, _ in claims if name == job})
             folder.remove_claims(job, numbers)
             removed += len(numbers)
+    return removed
+
+
+def _sweep_withdrawn(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> int:
+    """Remove claims of jobs that are not wanted any more, and that nobody living is at."""
+    removed = 0
+    claims = folder.read_claims()
+    for job in claims.keys() & folder.read_plan().withdrawn:
+        last = claims[job][-1]
+        if last.end is not None or last.owner == token or is_dead(last.owner):
+            folder.remove_claims(job, [epoch.number for epoch in claims[job]])
+            removed += len(claims[job])
     return removed
 
 

@@ -140,3 +140,16 @@ def test_in_python_it_refuses_redoes_or_asks(tmp_path: Path, a1111: Simulator) -
 
     assert asked == [1]
     assert sorted(steps_of(tmp_path / "out").values()) == [1, 3]
+
+
+def test_claims_of_what_is_not_wanted_any_more_are_cleaned_away(tmp_path: Path, a1111: Simulator) -> None:
+    small = Txt2Img(width=64, height=64, steps=1, inherit=True)
+    run = Run(tmp_path / "out").add(["a fox"], small)
+    a1111.next_faults("out-of-memory")
+    first = run.start(a1111.url)
+    again = Run(tmp_path / "out", on_change="redo").add(["a fox"], small.replace(steps=3))
+    second = again.start(a1111.url)
+
+    assert (first.counts.set_aside, second.counts.set_aside) == (1, 0)
+    assert (second.counts.jobs, second.counts.done) == (1, 1)
+    assert list((tmp_path / "out" / ".sdclient" / "claims").iterdir()) == []
