@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Handoff(Generic[T]):
-    """Holds at most one thing; ``put`` returns when it has been taken, so nothing ever queues up."""
+    """Holds at most one thing; ``put`` returns when it has been taken, so nothing ever queues up.
 
-    def __init__(self) -> None:
+    Args:
+        on_take: Called by who takes, before who offered goes on; must not wait.
+    """
+
+    def __init__(self, on_take: Callable[[], None] | None = None) -> None:
+        self._on_take = on_take
         self._changed = threading.Condition()
         self._item: T | None = None
         self._is_closed = False
@@ -40,6 +46,8 @@ class Handoff(Generic[T]):
             if self._is_closed:
                 return None
             item, self._item = self._item, None
+            if self._on_take is not None:
+                self._on_take()
             self._changed.notify_all()
             return item
 

@@ -120,7 +120,7 @@ class Pipeline:
         self._meter: EnergyMeter | None = None
         self._is_meter_open = False
         self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
-        self._returned: Handoff[tuple[Try, Executed]] = Handoff()
+        self._returned: Handoff[tuple[Try, Executed]] = Handoff(self._keep_still)
         self._running: Prepared | None = None
         # Before any lane starts: one that waits for another's output must know that there is such a lane.
         shared.board.enter(lane.kinds)
@@ -277,13 +277,16 @@ class Pipeline:
             shared.fly(-1)
             shared.quiet.end(self)
         one.execute_s = time.monotonic() - began
-        if not self._ready.is_empty:
-            shared.quiet.begin(self)
         if not self._returned.put((one, executed)):
             shared.sampler.close(one.window)
             self._release(one)
 
     # finish
+
+    def _keep_still(self) -> None:
+        """Have our own work wait where the next request is ready; its thread goes on from here to send it."""
+        if not self._ready.is_empty:
+            self._shared.quiet.begin(self)
 
     def _finish(self) -> None:
         try:
