@@ -11,7 +11,8 @@ A run folder is the user's output folder ``OUT`` with a hidden folder inside::
                                        one line a spec or a job, and one of jobs that are withdrawn because a
                                        later revision was planned before they were done
         beats/<token>                  one per worker process, rewritten in place while it lives: a counter, the
-                                       process, the kinds of jobs it can still do
+                                       process, the kinds of jobs it can still do and (+kind)
+                                       those it may still plan
         claims/<job>.e<NNNNNN>         the right to try number N; holds the worker's token
         claims/<job>.e<NNNNNN>.end     how that try ended without a commit
         parts/<job>.e<NNNNNN>.<token>/ outputs and record.json of a try, while being made
