@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,26 @@ def test_a_dry_run_fetches_no_weights(cli: CommandLine) -> None:
     assert "without --dry-run this fetches sam_vit_h_4b8939.pth (2.56 GB)" in ended.stderr
     assert not (cli.folder / "OUT").exists()
     assert not (cli.folder / "cache").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
+def test_weights_that_cannot_be_fetched_say_what_else_helps_and_enter_no_plan(cli: CommandLine) -> None:
+    (cli.folder / "IN").mkdir()
+    scene().save(cli.folder / "IN" / "fox.png")
+    cli.env["XDG_CACHE_HOME"] = str(cli.folder / "cache")
+    with socket.socket() as taken:
+        # Bound and not listening: who connects is refused, and nobody else gets the port.
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        cli.env |= {"HTTPS_PROXY": nowhere, "https_proxy": nowhere, "NO_PROXY": "", "no_proxy": ""}
+
+        ended = cli("segment", "IN", "OUT", "--model", "vit_b")
+
+    assert ended.code == 2, ended.stderr
+    assert "fetching sam_vit_b_01ec64.pth (375 MB) into" in ended.stderr
+    assert "'classical'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (cli.folder / "OUT" / ".sdclient").exists()
 
 
 def test_without_torch_the_command_says_what_to_install(cli: CommandLine, tmp_path: Path) -> None:

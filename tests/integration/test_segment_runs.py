@@ -134,7 +134,7 @@ def test_a_program_is_told_of_the_first_image_as_an_event(cli: CommandLine) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
-@pytest.mark.parametrize(("answer", "done"), [("n", 1), ("y", 3)])
+@pytest.mark.parametrize(("answer", "done"), [("n", 1), ("y", 3), ("\x04", 1)], ids=["no", "yes", "end of input"])
 def test_a_person_is_asked_after_the_first_image(cli: CommandLine, answer: str, done: int) -> None:
     import pty
 
@@ -268,6 +268,19 @@ def test_two_workers_share_the_images(cli: CommandLine) -> None:
     assert (status["done"], status["jobs"]) == (6, 6)
     assert len(rows(cli.folder / "OUT" / "objects.csv")) == 12
     assert len(COCO(str(cli.folder / "OUT" / "coco.json")).getAnnIds()) == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
+def test_a_dry_run_of_a_drawing_says_which_weights_its_cutouts_would_fetch(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "prompts.csv").write_text("prompt,name\nan Italian family,a\n")
+    cli.env["XDG_CACHE_HOME"] = str(cli.folder / "cache")
+    then = ("--then", "segment", "--cutouts-model", "vit_b", "--dry-run")
+
+    ended = cli("generate", "prompts.csv", "--out", "OUT", "--url", a1111.url, "--set", "steps=2", *then)
+
+    assert ended.code == 0, ended.stderr
+    assert "without --dry-run this fetches sam_vit_b_01ec64.pth (375 MB)" in ended.stderr
+    assert not (cli.folder / "cache").exists()
 
 
 @pytest.mark.parametrize("command", ["generate", "upscale"])
