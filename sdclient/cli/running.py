@@ -19,7 +19,7 @@ from sdclient.cli.options import told
 from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
-from sdclient.engines.hooks import HookSettings
+from sdclient.engines.hooks import HookSettings, told_by
 from sdclient.lanes import each_loss_once
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
@@ -139,22 +139,23 @@ def _work_on_cluster(
         at_start()
     counts = run.status().counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"])
-    engine = prepare_cluster(
-        run,
-        company.urls,
-        company.inputs,
-        ClusterSettings(options["address"], options["segmenters"], options["gpu_share"]),
-        limit=options["limit"],
-        allow_mixed=options["allow_mixed"],
-        strict=options["strict"],
-        listener=_both(progress, also),
-    )
     words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
-    with signals(engine.stop, *words, progress.close) as was_stopped:
-        try:
-            result = run_cluster(engine)
-        finally:
-            progress.close()
+    with told_by(run.hooks, run.out, _both(progress, also), lambda: run.status().counts) as listener:
+        engine = prepare_cluster(
+            run,
+            company.urls,
+            company.inputs,
+            ClusterSettings(options["address"], options["segmenters"], options["gpu_share"]),
+            limit=options["limit"],
+            allow_mixed=options["allow_mixed"],
+            strict=options["strict"],
+            listener=listener,
+        )
+        with signals(engine.stop, *words, progress.close) as was_stopped:
+            try:
+                result = run_cluster(engine)
+            finally:
+                progress.close()
     return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
 
 

@@ -16,12 +16,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from sdclient.batch.events import Event
+from sdclient.batch.events import Event, Listener
 from sdclient.batch.survey import Counts
 from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.transport import CallLimits, RequestsTransport, origin_of, safe_url
@@ -144,9 +145,15 @@ class Hooks:
             self._is_stuck = True
             self._put(_Told("stuck", f"no server draws; the last words: {event.message}", event.counts))
 
-    def end(self, words: str, counts: Counts) -> None:
-        """Tell of the end, and wait for a bounded time until all is told."""
-        self._put(_Told("ended", words, counts))
+    def end(self, counts: Counts, trouble: BaseException | None = None) -> None:
+        """Tell of the end, and wait for a bounded time until all is told.
+
+        Args:
+            counts: Where all jobs stand.
+            trouble: What stopped the run, if anything did.
+        """
+        words = f"{counts.done} of {counts.jobs} jobs done, {counts.set_aside} set aside, {counts.left} left"
+        self._put(_Told("ended", words if trouble is None else f"{words}; stopped by: {trouble}", counts))
         try:
             self._waiting.put(None, timeout=self._settings.end_s)
         except queue.Full:
@@ -222,6 +229,46 @@ class Hooks:
             return
         if reply.status >= 300:  # noqa: PLR2004 - where success ends
             log.warning("--notify %s: answered %d", safe_url(self._settings.notify), reply.status)
+
+
+@contextmanager
+def told_by(
+    hooks: HookSettings, out: Path, listener: Listener, counts: Callable[[], Counts]
+) -> Generator[Listener, None, None]:
+    """Give a listener that tells a program and an address, too, of a run that another engine works on.
+
+    Args:
+        hooks: Who is told.
+        out: The output folder.
+        listener: Who listens already.
+        counts: Tells where all jobs stand at the end.
+    """
+    if not hooks.is_any:
+        yield listener
+        return
+    telling = Hooks(out, (), hooks)
+
+    def listen(event: Event) -> None:
+        telling.listen(event)
+        listener(event)
+
+    trouble: BaseException | None = None
+    try:
+        yield listen
+    except BaseException as exc:
+        trouble = exc
+        raise
+    finally:
+        telling.end(_counted(counts), trouble)
+
+
+def _counted(counts: Callable[[], Counts]) -> Counts:
+    """Count what there is; a folder that cannot be read is told of by what stopped the run."""
+    try:
+        return counts()
+    except SDClientError as exc:
+        log.debug("the jobs cannot be counted at the end", exc_info=exc)
+        return Counts()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

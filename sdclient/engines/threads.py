@@ -110,6 +110,5 @@ class ThreadsEngine:
         if self._hooks is None:
             return
         counts = self._result.counts if self._result is not None else self._worker.counts()
-        words = f"{counts.done} of {counts.jobs} jobs done, {counts.set_aside} set aside, {counts.left} left"
         trouble = self._error or (self._result.trouble if self._result is not None else None)
-        self._hooks.end(f"{words}; stopped by: {trouble}" if trouble is not None else words, counts)
+        self._hooks.end(counts, trouble)

@@ -18,7 +18,7 @@ from sdclient.batch.events import Event
 from sdclient.batch.health import HealthPolicy
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerSettings
-from sdclient.engines.hooks import Hooks, HookSettings
+from sdclient.engines.hooks import Hooks, HookSettings, told_by
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 
@@ -149,7 +149,7 @@ def test_the_same_trouble_is_told_seldom_and_what_was_left_out_is_counted(tmp_pa
     until(lambda: len(lines(log)) == 3)
     now[0] = 61.0
     hooks.listen(event("asleep"))
-    hooks.end("over", Counts(jobs=3))
+    hooks.end(Counts(jobs=3))
 
     told = [(one["event"], one.get("server"), one.get("left_out")) for one in lines(log)]
     assert told == [
@@ -166,7 +166,7 @@ def test_a_program_that_never_reads_is_not_waited_for_at_the_end(tmp_path: Path)
     for number in range(300):
         hooks.listen(event("asleep", f"gpu{number}", "x" * 100_000))
     began = time.monotonic()
-    hooks.end("over", Counts(jobs=3))
+    hooks.end(Counts(jobs=3))
 
     assert time.monotonic() - began < 30
 
@@ -210,3 +210,15 @@ def test_the_command_line_and_the_configuration_name_them(cli: CommandLine, a111
     assert [one["run"] for one in inbox.got] == ["one", "two"]
     assert "close what you quote" in wrong.stderr
     assert not (cli.folder / "three").exists()
+
+
+def test_a_run_on_another_engine_is_told_of_too(tmp_path: Path, inbox: Inbox) -> None:
+    heard: list[str] = []
+    log = tmp_path / "told.jsonl"
+    settings = HookSettings((sys.executable, "-c", WRITE, str(log)), inbox.url)
+    with told_by(settings, tmp_path, lambda one: heard.append(one.name), lambda: Counts(jobs=3, done=2)) as listener:
+        listener(event("left"))
+
+    assert heard == ["left"]
+    assert [one["event"] for one in lines(log)] == ["server"]
+    assert [(one["event"], one["done"]) for one in inbox.got] == [("ended", 2)]
