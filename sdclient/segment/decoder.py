@@ -81,13 +81,14 @@ class PointDecoder:
         self._iou_threshold = iou_threshold
         self._torch = require_torch()
         self._exact_lengths: dict[int, bool] = {}
+        self._features: Tensor | None = None
         self._side: ImageSide | None = None
 
     def ask(self, features: Tensor, points: Tensor) -> Iterator[Answers]:
         """Ask about a batch of points.
 
         Args:
-            features: Float, shape (1, C, h, w), what the encoder made of the image. `forget` it before the next image's.
+            features: Float, shape (1, C, h, w), what the encoder made of the image.
             points: Float, shape (N, 2), in the pixels the model sees.
 
         Yields:
@@ -107,8 +108,8 @@ class PointDecoder:
             first += len(part)
 
     def forget(self) -> None:
-        """Let go of the image."""
-        self._side = None
+        """Let go of the image, so that the memory is free."""
+        self._features = self._side = None
 
     def _decode(self, features: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         """Let segment-anything's decoder answer: masks, shape (N, 3, 256, 256), and ratings, shape (N, 3)."""
@@ -124,9 +125,13 @@ class PointDecoder:
     def _image_side(self, features: Tensor, dense: Tensor) -> ImageSide | None:
         """Return the image as points share it; None on a GPU, and for decoders other than segment-anything's own."""
         decoder = self._sam.mask_decoder
-        if self._side is None and self._sam.device.type == "cpu" and is_known(decoder):
+        if self._sam.device.type != "cpu" or not is_known(decoder):
+            return None
+        # An image that was broken off leaves its own behind.
+        if self._side is None or self._features is not features:
             known = cast("MaskDecoder", decoder)
             self._side = ImageSide.of(known, features, self._sam.prompt_encoder.get_dense_pe(), dense[:1])
+            self._features = features
         return self._side
 
     def _is_exact(self, side: ImageSide, features: Tensor, parts: Sequence[Tensor], dense: Tensor) -> bool:

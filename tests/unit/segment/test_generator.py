@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from sdclient.errors import ConfigurationError, SegmentationError
 from sdclient.segment.generator import GeneratedMask, MaskGenerator
+from tests.unit.segment.conftest import build_tiny_sam
 
 if TYPE_CHECKING:
     from conftest import RecordingSam
@@ -182,3 +184,27 @@ def test_images_of_extreme_shape_are_answered_without_an_error(tiny_sam: Sam, si
     found = MaskGenerator(tiny_sam, points_per_side=2).generate(image)
 
     assert all(mask.runs.size_hw == size_hw for mask in found)
+
+
+class BreaksOff(Sam):
+    """Fails once, in the middle of an image."""
+
+    is_broken = True
+
+    def postprocess_masks(self, masks: torch.Tensor, *sizes: tuple[int, ...]) -> torch.Tensor:
+        if self.is_broken:
+            self.is_broken = False
+            raise KeyboardInterrupt
+        return super().postprocess_masks(masks, *sizes)
+
+
+def test_an_image_that_was_broken_off_leaves_nothing_behind_for_the_next(tiny_sam: Sam, scene_rgb: np.ndarray) -> None:
+    another = np.ascontiguousarray(scene_rgb[::-1, ::-1])
+    expected = MaskGenerator(tiny_sam, **EASY).generate(another)
+    generator = MaskGenerator(build_tiny_sam(BreaksOff), **EASY)
+    with pytest.raises(KeyboardInterrupt):
+        generator.generate(scene_rgb)
+
+    found = generator.generate(another)
+
+    assert found == expected != []
