@@ -40,6 +40,19 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
         _left_out.update(name for name in LEFT_OUT if item.get_closest_marker(name))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = dict(_left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    # Each worker process leaves out the same tests; the one that prints the summary has none of its own.
+    told: dict[str, dict[str, int]] = getattr(node, "workeroutput", {})
+    _left_out.update(Counter(told.get("left_out", {})) - _left_out)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, number in sorted(_left_out.items()):
         terminalreporter.write_line(f"left out: {number} tests marked {name}; they run with: {LEFT_OUT[name]}")
