@@ -1,4 +1,4 @@
-"""The answers of SAM's mask decoder, on a CPU in a third of the time: the same bits, from the decoder's own layers.
+"""The answers of SAM's mask decoder, on a CPU in less than half the time: the same bits, from the decoder's own layers.
 
 segment-anything's decoder copies the image once for every point, and works out anew for each what all points share: the
 keys, values and queries that its first layer makes of the image. Here that is done once an image; points are worked
