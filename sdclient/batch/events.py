@@ -24,7 +24,8 @@ class Event:
     Attributes:
         name: ``begun`` and ``done`` of a job; ``late``: another was first, nothing changed; ``failed`` will be tried
             again; ``released`` does not count; ``set_aside`` is final; ``asleep``: a lane waits for its server;
-            ``left``: a lane gave up; ``stuck``: nothing is begun until the disk takes files; ``remark``: something people should know.
+            ``left``: a lane gave up; ``stuck``: nothing is begun until the folder takes files
+            again; ``remark``: something people should know.
         lane: Name of the server or segmenter; empty where none is meant.
         place: Place of the job; empty where none is meant.
         message: A sentence for people; empty where there is nothing to say.
