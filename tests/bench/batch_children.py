@@ -1,6 +1,6 @@
 """The processes of ``bench_batch.py``: simulated servers, our worker, and the loops that it is compared with.
 
-``python batch_children.py serve|work|emif|webuiapi ...``. Each says ``ready`` on stdout, begins at a line on stdin, and
+``python batch_children.py serve|work|emif|webuiapi|floor ...``. Each says ``ready`` on stdout, begins at a line on stdin, and
 tells its figures as one line of JSON.
 """
 
@@ -137,6 +137,23 @@ def webuiapi(given: argparse.Namespace) -> None:
     tell({"cpu_s": each(cpu_s)})
 
 
+def floor(given: argparse.Namespace) -> None:
+    """Do as little as can be done: ask, decode, write; nothing is looked at."""
+    import pybase64
+    import requests
+
+    out = Path(given.out)
+    out.mkdir(parents=True)
+    asked = json.loads(given.payload)
+    await_start()
+    cpu_s: list[float] = []
+    for number in range(given.jobs):
+        reply = requests.post(f"{given.urls[0]}/sdapi/v1/txt2img", json=asked)  # noqa: S113 - a loop without care
+        (out / f"{number}.png").write_bytes(pybase64.b64decode(reply.json()["images"][0]))
+        cpu_s.append(time.process_time())
+    tell({"cpu_s": each(cpu_s)})
+
+
 def main() -> None:
     """Be one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,7 +164,7 @@ def main() -> None:
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--faults", type=float, default=0.0, help="share of the requests that go wrong, in every way")
     one.set_defaults(be=serve)
-    for name, be in (("work", work), ("emif", emif), ("webuiapi", webuiapi)):
+    for name, be in (("work", work), ("emif", emif), ("webuiapi", webuiapi), ("floor", floor)):
         one = parts.add_parser(name)
         one.add_argument("out")
         one.add_argument("urls", nargs="+")

@@ -7,7 +7,6 @@ medians of the turns. CPU is the whole process with all its threads, from the se
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import os
@@ -19,10 +18,11 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from figures import Figure, arguments, tell
 
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
@@ -37,34 +37,6 @@ DT_PLAIN = {"prompt": "a fox", "negative_prompt": "", "model": DT_MODEL, "steps"
             "loras": [], "controls": [], "batch_size": 1, "seed": 1}  # fmt: skip
 NATIVE = {"inherit": True}
 FAULT_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; `ratio` is what the target is about unless `about_value`."""
-
-    name: str
-    value: float
-    unit: str
-    target: float
-    baseline: float | None = None
-    ratio: float | None = None
-    at_most: bool = True
-
-    @property
-    def reached(self) -> bool:
-        seen = self.value if self.ratio is None else self.ratio
-        return seen <= self.target if self.at_most else seen >= self.target
-
-    def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "reached": self.reached}
-
-    def line(self) -> str:
-        baseline = "" if self.baseline is None else f"{self.baseline:9.3f}"
-        ratio = "" if self.ratio is None else f"{self.ratio:7.3f}"
-        target = f"{'<=' if self.at_most else '>='} {self.target:g}"
-        mark = "reached" if self.reached else "MISSED"
-        return f"{self.name:58} {self.value:9.3f} {self.unit:9} {baseline:>9} {ratio:>7} {target:>8}  {mark}"
 
 
 class Child:
@@ -166,9 +138,11 @@ class Bench:
     Args:
         scratch: A folder for everything that is written.
         scale: How many times the usual number of images.
+        rounds: How often ours and the baseline take turns; one round is to try it, with fewer jobs.
     """
 
-    def __init__(self, scratch: Path, scale: int = 1) -> None:
+    def __init__(self, scratch: Path, scale: int = 1, *, rounds: int = 3) -> None:
+        self._rounds = rounds
         self._scratch = scratch
         self._scale = scale
         self._folders = 0
@@ -178,7 +152,7 @@ class Bench:
         self._folders += 1
         return self._scratch / f"{self._folders:03d}"
 
-    def idle(self) -> Iterator[Row]:
+    def idle(self) -> Iterator[Figure]:
         """How long the GPU waits between two images of a folder that is drawn over."""
         ours: list[float] = []
         theirs: list[float] = []
@@ -187,7 +161,7 @@ class Bench:
             image = self._scratch / "source.png"
             image.write_bytes(source)
             payload = json.dumps({**DT_PLAIN, "width": LARGE_PX, "height": LARGE_PX, "strength": 0.3})
-            for _ in range(3):
+            for _ in range(self._rounds):
                 worked(planned(folder := self.folder(), 8 * self._scale, LARGE_PX, source), [url])
                 ours += idle_ms(server.told())
                 shutil.rmtree(folder)
@@ -197,38 +171,26 @@ class Bench:
                 finished([loop])
                 theirs += idle_ms(server.told())
         value, baseline = statistics.median(ours), statistics.median(theirs)
-        yield Row("GPU idle between images, img2img 2048² (EMIF loop)", value, "ms", 10.0, baseline)
-        yield Row(
-            "  the same, 9 of 10",
-            statistics.quantiles(ours, n=10)[-1],
-            "ms",
-            25.0,
-            statistics.quantiles(theirs, n=10)[-1],
-        )
+        yield Figure("GPU idle between images, img2img 2048² (EMIF loop)", value, "ms", 10.0, baseline, by_ratio=False)
+        value, baseline = (statistics.quantiles(times, n=10)[-1] for times in (ours, theirs))
+        yield Figure("  the same, 9 of 10 at most", value, "ms", 25.0, baseline, by_ratio=False)
 
-    def rate(self) -> Iterator[Row]:
+    def rate(self) -> Iterator[Figure]:
         """Images per second from one server, held against what it can do."""
         delay_s, rates = 0.25, []
         with servers(delay_s=delay_s) as ([server], [url]):
             warm(server, url, MIDDLE_PX)
-            for _ in range(3):
+            for _ in range(self._rounds):
                 worked(planned(self.folder(), 24 * self._scale, MIDDLE_PX), [url])
                 times = server.told()
                 rates.append(len(times) / (times[-1][2] - times[0][0]))
         value = statistics.median(rates)
-        yield Row(
-            "images/s, 1 server, 1024², 250 ms (the server's own rate)",
-            value,
-            "1/s",
-            0.98,
-            1 / delay_s,
-            value * delay_s,
-            at_most=False,
-        )
+        name = "images/s, 1 server, 1024², 250 ms (the server's own rate)"
+        yield Figure(name, value, "1/s", 0.98, 1 / delay_s, at_least=True)
 
-    def speed_up(self) -> Iterator[Row]:
+    def speed_up(self) -> Iterator[Figure]:
         """What four servers gain, in one process and in several on one folder."""
-        delay_s, jobs, late = 1.0, 60 * self._scale, 0
+        delay_s, jobs, late = 1.0, (8 if self._rounds == 1 else 60) * self._scale, 0
         with servers(4, delay_s=delay_s) as (started, urls):
             for server, url in zip(started, urls, strict=True):
                 warm(server, url, MIDDLE_PX)
@@ -240,23 +202,24 @@ class Bench:
                 late += sum(one["late"] for one in results) + len(times) - jobs
                 gained = jobs * delay_s / wall_s
                 name = f"speed-up, 4 servers at 1 s, {jobs} jobs, {processes} process{'es' if processes > 1 else ''}"
-                yield Row(name, gained, "times", 0.97, 4.0, gained / 4, at_most=False)
-        yield Row("  images drawn twice in all of these", late, "", 0)
+                yield Figure(name, gained, "times", 0.97, 4.0, at_least=True)
+        yield Figure("  images drawn twice in all of these", late, "", 0)
 
-    def cpu(self) -> Iterator[Row]:
-        """Processor time per image, the whole process, held against two plain loops."""
+    def cpu(self) -> Iterator[Figure]:
+        """Processor time per image, the whole process, held against plain loops."""
         sizes = {"width": LARGE_PX, "height": LARGE_PX}
         plain = json.dumps({"prompt": "a fox", "steps": 4, "seed": 1, **sizes})
-        loops = {
-            "drawthings": ("emif", "EMIF loop", json.dumps({**DT_PLAIN, **sizes})),
-            "a1111": ("webuiapi", "webuiapi + save", plain),
-        }
-        for dialect, (loop, title, payload) in loops.items():
+        loops: list[tuple[str, str, str, str, float | None]] = [
+            ("drawthings", "emif", "EMIF loop", json.dumps({**DT_PLAIN, **sizes}), 0.25),
+            ("a1111", "webuiapi", "webuiapi + save", plain, 0.25),
+            ("a1111", "floor", "unchecked requests + pybase64", plain, None),
+        ]
+        for dialect, loop, title, payload, target in loops:
             ours: list[float] = []
             theirs: list[float] = []
             with servers(delay_s=0.3, dialect=dialect) as ([server], [url]):
                 warm(server, url, LARGE_PX)
-                for _ in range(3):
+                for _ in range(self._rounds):
                     [told] = worked(planned(folder := self.folder(), 8 * self._scale, LARGE_PX), [url])
                     ours.append(1000 * told["cpu_s"])
                     shutil.rmtree(folder)
@@ -265,11 +228,9 @@ class Bench:
                     )
                     theirs.append(1000 * told["cpu_s"])
             value, baseline = statistics.median(ours), statistics.median(theirs)
-            yield Row(
-                f"CPU per 2048² image, received to durable ({title})", value, "ms", 0.25, baseline, value / baseline
-            )
+            yield Figure(f"CPU per 2048² image, received to durable ({title})", value, "ms", target, baseline)
 
-    def disk(self) -> Iterator[Row]:
+    def disk(self) -> Iterator[Figure]:
         """Flushes and files of a job: what twelve jobs more cost, so that the start does not count."""
         if shutil.which("strace") is None:
             print("flushes: not measured, there is no strace here", file=sys.stderr)  # noqa: T201 - a bench prints
@@ -288,12 +249,12 @@ class Bench:
                     sum("log" not in path.parts for path in run.out.rglob("*"))
                     - len(list(run.folder.state.glob("done/*")))
                 )
-        yield Row("flushes per one-image job", (flushes[1] - flushes[0]) / 12, "", 6)
-        yield Row("files left per one-image job (shared folders apart)", (names[1] - names[0]) / 12, "", 3)
+        yield Figure("flushes per one-image job", (flushes[1] - flushes[0]) / 12, "", 6)
+        yield Figure("files left per one-image job (shared folders apart)", (names[1] - names[0]) / 12, "", 3)
 
-    def faults(self) -> Iterator[Row]:
+    def faults(self) -> Iterator[Figure]:
         """What a fault rate of 5 % costs 200 jobs on three servers."""
-        jobs, delay_s, walls = 200, 0.3, []
+        jobs, delay_s, walls = 20 if self._rounds == 1 else 200, 0.3, []
         for faults in (0.0, FAULT_SHARE):
             with servers(3, delay_s=delay_s, faults=faults) as (started, urls):
                 run = planned(self.folder(), jobs, SMALL_PX)
@@ -302,27 +263,25 @@ class Bench:
                 walls.append(max(one[1] for one in times) - min(one[0] for one in times))
                 hit = sum(bool(one[3]) for one in times)
             print(f"faults: {hit} hit, {told['done']} done, {told['set_aside']} set aside", file=sys.stderr)  # noqa: T201 - a bench prints
-        yield Row("200 jobs, 3 servers, 5 % faults (without faults)", walls[1], "s", 1.5, walls[0], walls[1] / walls[0])
+        yield Figure(f"{jobs} jobs, 3 servers, 5 % faults (without faults)", walls[1], "s", 1.5, walls[0])
+
+
+def measure(scratch: Path, names: Sequence[str], *, is_full: bool, is_quick: bool) -> Iterator[Figure]:
+    """Measure what is named, one after the other."""
+    bench = Bench(scratch, 4 if is_full else 1, rounds=1 if is_quick else 3)
+    for name in names:
+        yield from getattr(bench, name)()
 
 
 def main() -> None:
     """Print the table; write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     names = ("idle", "rate", "speed_up", "cpu", "disk", "faults")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--full", action="store_true", help="four times as many images")
     parser.add_argument("--only", choices=names, action="append", help="measure only this; repeatable")
     given = parser.parse_args()
-    rows: list[Row] = []
-    print(f"{'figure':58} {'ours':>9} {'':9} {'baseline':>9} {'ratio':>7} {'target':>8}")  # noqa: T201 - a bench prints
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(Path(scratch), 4 if given.full else 1)
-        for name in given.only or names:
-            for row in getattr(bench, name)():
-                rows.append(row)
-                print(row.line(), flush=True)  # noqa: T201 - a bench prints
-    if given.json:
-        given.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8")
+        only = given.only or names
+        tell(measure(Path(scratch), only, is_full=given.full, is_quick=given.quick), given.json)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
-"""How long a run of 100,000 done jobs takes to be looked at: ``python tests/bench/bench_scale.py [--jobs N] [--json FILE]``.
+"""How long a large run takes to be looked at: ``python tests/bench/bench_scale.py [--jobs N] [--json FILE]``.
 
-The folder is made by one process and looked at by another, whose time and memory are measured.
+100,000 jobs with ``--full``, a fifth of them else; the folder is made by one process and looked at by another, whose
+time and memory are measured. And `sdclient status` of 10,000 jobs, as people type it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from figures import Figure, arguments, child_s, command_line, tell
 
 from sdclient.batch.board import Board
 from sdclient.run import Run
@@ -19,6 +24,8 @@ from sdclient.schemas import Img2Img
 
 REQUEST = Img2Img(denoising_strength=0.3)
 PER_FOLDER = 1000
+FULL, REDUCED, QUICK = 100_000, 20_000, 1_000
+GLANCED = 10_000
 
 
 def make(folder: Path, jobs: int) -> None:
@@ -56,7 +63,7 @@ def look(folder: Path) -> dict[str, object]:
     }
 
 
-def measure(jobs: int) -> dict[str, object]:
+def looked_at(jobs: int) -> dict[str, float]:
     """Make a run and look at it from a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         make(Path(scratch), jobs)
@@ -65,20 +72,30 @@ def measure(jobs: int) -> dict[str, object]:
         return dict(json.loads(told.stdout))
 
 
+def measure(jobs: int, glanced: int) -> Iterator[Figure]:
+    """Measure everything."""
+    seen = looked_at(jobs)
+    reduced = "" if jobs >= FULL else f", reduced from {FULL:,}"
+    yield Figure(f"from nothing to the first request, {jobs:,} jobs done{reduced}", seen["wall_s"], "s", 3.0)
+    yield Figure("  memory of the process by then", seen["rss_mb"], "MB", 300.0)
+    with tempfile.TemporaryDirectory() as scratch:
+        make(Path(scratch), glanced)
+        status = command_line("status", str(Path(scratch) / "out"), "--json")
+        value = statistics.median(child_s(status) for _ in range(3))
+        yield Figure(f"sdclient status OUT, {glanced:,} jobs", value, "s", 1.0)
+
+
 def main() -> None:
-    """Print the figures; write them as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--json", type=Path)
+    """Print the table; write it as JSON where asked."""
+    parser = arguments(__doc__)
+    parser.add_argument("--jobs", type=int, help=f"how many jobs are done; {REDUCED:,} unless --full")
     parser.add_argument("--look", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.look:
         print(json.dumps(look(given.look)))  # noqa: T201 - read by the process that started this one
         return
-    figures = measure(given.jobs)
-    print(json.dumps(figures, indent=1))  # noqa: T201 - a bench prints
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    jobs = QUICK if given.quick else FULL if given.full else REDUCED
+    tell(measure(given.jobs or jobs, QUICK if given.quick else GLANCED), given.json)
 
 
 if __name__ == "__main__":

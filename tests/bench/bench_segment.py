@@ -1,4 +1,4 @@
-"""How our mask generator and PNG writer compare: ``python tests/bench/bench_segment.py [--sizes 512,1024,2048 --json]``.
+"""How our mask generator and PNG writer compare: ``python tests/bench/bench_segment.py [--sizes 512,2048 --json FILE]``.
 
 * masks: `MaskGenerator` against segment-anything's `SamAutomaticMaskGenerator`, on a real-size ViT-B with seeded weights,
   the IoU threshold set so that 30 % of the masks pass; time, peak memory above the model, and whether the masks are equal;
@@ -17,13 +17,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import psutil
+from figures import Figure, arguments, tell
 
 SHARE_THAT_PASSES = 0.3
 OBJECTS = 60
@@ -124,22 +125,23 @@ def generate_masks(who: str, side_px: int, points_per_side: int, device: str, th
     return {"masks": len(rows), "digest": digest, **figures}
 
 
-def compare_masks(side_px: int, points_per_side: int, device: str) -> Result:
+def compare_masks(side_px: int, points_per_side: int, device: str) -> Iterator[Figure]:
     """Compare both generators on one size of image."""
     shared = {"side_px": side_px, "points_per_side": points_per_side, "device": device}
     threshold = in_child("iou_threshold", shared)["threshold"]
     ours, theirs = (
         in_child("generate_masks", {**shared, "who": who, "threshold": threshold}) for who in ("ours", "theirs")
     )
-    return {
-        "what": f"masks, {side_px} x {side_px} px, {points_per_side} x {points_per_side} points, {device}",
-        "ours": ours,
-        "theirs": theirs,
-        "time_ratio": ours["elapsed_s"] / theirs["elapsed_s"],
-        "cpu_ratio": ours["cpu_s"] / theirs["cpu_s"],
-        "memory_ratio": ours["peak_mb"] / theirs["peak_mb"],
-        "same": ours["digest"] == theirs["digest"],
-    }
+    what = f"masks, {side_px}², {points_per_side}² points, {device}"
+    yield Figure(f"{what}: time (SamAutomaticMaskGenerator)", ours["elapsed_s"], "s", 0.5, theirs["elapsed_s"])
+    yield Figure("  processor time", ours["cpu_s"], "s", None, theirs["cpu_s"])
+    yield Figure("  memory above the model", ours["peak_mb"], "MB", 1 / 3, theirs["peak_mb"])
+    yield differing(ours, theirs)
+
+
+def differing(ours: Result, theirs: Result) -> Figure:
+    """Say whether both came to the same."""
+    return Figure("  results that differ", float(ours["digest"] != theirs["digest"]), "", 0)
 
 
 # Cut-outs
@@ -187,18 +189,13 @@ def encode_all(who: str) -> Result:
     return {"elapsed_s": elapsed_s, "cpu_s": cpu_s, "size_mb": size_bytes / 1e6, "digest": digest.hexdigest()}
 
 
-def compare_cutouts() -> Result:
+def compare_cutouts() -> Iterator[Figure]:
     """Compare both ways of writing cut-outs."""
     ours, theirs = (in_child("encode_all", {"who": who}) for who in ("ours", "theirs"))
-    return {
-        "what": f"cutouts, {OBJECTS} objects, {CANVAS_PX} x {CANVAS_PX} px",
-        "ours": ours,
-        "theirs": theirs,
-        "time_ratio": ours["elapsed_s"] / theirs["elapsed_s"],
-        "cpu_ratio": ours["cpu_s"] / theirs["cpu_s"],
-        "size_ratio": ours["size_mb"] / theirs["size_mb"],
-        "same": ours["digest"] == theirs["digest"],
-    }
+    what = f"{OBJECTS} cut-outs of a {CANVAS_PX}² image"
+    yield Figure(f"{what}: processor time (Pillow, save per mask)", ours["cpu_s"], "s", 0.2, theirs["cpu_s"])
+    yield Figure("  size of the files", ours["size_mb"], "MB", None, theirs["size_mb"])
+    yield differing(ours, theirs)
 
 
 # Processes
@@ -212,45 +209,29 @@ def in_child(task: str, arguments: Mapping[str, object]) -> Result:
     return result
 
 
+def measure_all(sizes: str, points_per_side: int, device: str) -> Iterator[Figure]:
+    """Compare the cut-outs, and the masks at every size."""
+    yield from compare_cutouts()
+    for side in filter(None, sizes.split(",")):
+        yield from compare_masks(int(side), points_per_side, device)
+
+
 def main() -> None:
-    """Compare, and print a line or a JSON object for each comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="512,1024,2048", help="sides of the images for the masks; empty for none")
-    parser.add_argument("--points-per-side", type=int, default=16)
+    """Print the table; write it as JSON where asked."""
+    parser = arguments(__doc__)
+    parser.add_argument("--sizes", help="sides of the images for the masks; 512, with --full also 1024 and 2048")
+    parser.add_argument("--points-per-side", type=int)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child:
-        task, arguments = args.child
+    given = parser.parse_args()
+    if given.child:
+        task, values = given.child
         tasks = {one.__name__: one for one in (iou_threshold, generate_masks, encode_all)}
-        say(json.dumps(tasks[task](**json.loads(arguments))))
+        print(json.dumps(tasks[task](**json.loads(values))))  # noqa: T201 - read by the process that started this one
         return
-    show(compare_cutouts(), as_json=args.json)
-    for side in filter(None, args.sizes.split(",")):
-        show(compare_masks(int(side), args.points_per_side, args.device), as_json=args.json)
-
-
-def show(result: Result, *, as_json: bool) -> None:
-    """Print one comparison."""
-    if as_json:
-        say(json.dumps(result))
-        return
-    ours, theirs = result["ours"], result["theirs"]
-    parts = [f"time {ours['elapsed_s']:.2f} s against {theirs['elapsed_s']:.2f} s: {result['time_ratio']:.2f}"]
-    parts.append(f"CPU {ours['cpu_s']:.2f} s against {theirs['cpu_s']:.2f} s: {result['cpu_ratio']:.2f}")
-    if "memory_ratio" in result:
-        parts.append(
-            f"memory {ours['peak_mb']:.0f} MB against {theirs['peak_mb']:.0f} MB: {result['memory_ratio']:.2f}"
-        )
-    if "size_ratio" in result:
-        parts.append(f"size {ours['size_mb']:.1f} MB against {theirs['size_mb']:.1f} MB: {result['size_ratio']:.2f}")
-    say(f"{result['what']}: {'; '.join(parts)}; {'the same' if result['same'] else 'NOT THE SAME'}")
-
-
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    sizes = "512,1024,2048" if given.full else "256" if given.quick else "512"
+    points = given.points_per_side or (2 if given.quick else 16)
+    tell(measure_all(sizes if given.sizes is None else given.sizes, points, given.device), given.json)
 
 
 if __name__ == "__main__":
