@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sdclient.batch.folder import RunFolder
-from sdclient.cli.talk import byte_size, emit, is_watched, say
+from sdclient.cli.talk import byte_size, emit, is_watched, plural, say
 from sdclient.report import ReportOptions, Written, make_grid, parse_grid, write_grid, write_report
 
 _SHOWN_NOTES = 10
@@ -87,6 +87,5 @@ def _tell_page(written: Written, *, as_json: bool) -> None:
         say(f"note: {text}")
     if len(written.notes) > _SHOWN_NOTES:
         say(f"note: … and {len(written.notes) - _SHOWN_NOTES} more, all in the page")
-    click.echo(
-        f"{written.page}  {len(report.images)} images, {len(report.attempts)} attempts, {byte_size(written.size_bytes)}"
-    )
+    images, attempts = plural(len(report.images), "image"), plural(len(report.attempts), "attempt")
+    click.echo(f"{written.page}  {images}, {attempts}, {byte_size(written.size_bytes)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,8 @@ from typing import Literal
 from sdclient.batch.survey import Counts
 
 FileState = Literal["there", "gone", "changed"]
+_ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
+_REASON_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,12 @@ class Failure:
     places: tuple[str, ...]
     reply: str = ""
     reply_path: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The beginning of the message, without the address that was asked: what tells this failure from others."""
+        words = _ADDRESS.sub("", self.message, count=1)
+        return words if len(words) <= _REASON_CHARS else words[: _REASON_CHARS - 1].rstrip() + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,7 @@ def _binned(frame: pd.DataFrame, column: str, how: str) -> tuple[list[float], li
 
 def _range(frame: pd.DataFrame, column: str, unit: str) -> str:
     mean, most = figure_text(float(frame[column].mean())), figure_text(float(frame[column].max()))
-    return f"{len(frame)} attempts: {mean} {unit} on average, {most} {unit} at most."
+    return f"{len(frame)} attempt{'' if len(frame) == 1 else 's'}: {mean} {unit} on average, {most} {unit} at most."
 
 
 def _draw_lines(table: _Table, plot: _LinePlot) -> Plot | None:
@@ -258,7 +258,7 @@ def _draw_rate(table: _Table) -> Plot | None:
             base += made / width_hours
 
     total, hours = int(done["images"].sum()), length / table.per_hour
-    summary = f"{total} images in {figure_text(length)} {table.unit} of work, {figure_text(total / hours)} an hour."
+    summary = f"{total} image{'' if total == 1 else 's'} in {figure_text(length)} {table.unit} of work, {figure_text(total / hours)} an hour."
     return _draw(table, "Images made per hour", "an hour", paint, summary)
 
 

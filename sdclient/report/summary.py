@@ -44,6 +44,9 @@ def _request(kind: str, jobs: int, spec: Mapping[str, JsonValue]) -> RequestSumm
         # Of many segmenter options nearly all stand at what they are anyway; the model is always worth a word.
         if name not in _PROMPTS and value is not None and (name == "model" or value != usual.get(name, _OTHER))
     }
+    if spec.get("size") is not None:
+        # The size of each image follows from the one it is drawn over; the payload's own is not used.
+        settings = {name: value for name, value in settings.items() if name not in ("width", "height")}
     settings |= {name: str(spec[name]) for name in ("size", "fit") if spec.get(name) is not None}
     text = json.dumps(_cut(dict(spec)), ensure_ascii=False, indent=1, sort_keys=True)
     return RequestSummary(

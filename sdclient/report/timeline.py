@@ -114,7 +114,9 @@ def _row(lane: LaneHistory, axis: Axis) -> TimelineRow:
         for name, found in spans.items()
     }
     failed = sum(_CLASSES.get(bar.status) == "failed" for bar in lane.bars)
-    summary = f"{len(lane.bars)} tries, {failed} failed, held for {span(lane.busy_s)}"
+    summary = (
+        f"{len(lane.bars)} {'try' if len(lane.bars) == 1 else 'tries'}, {failed} failed, held for {span(lane.busy_s)}"
+    )
     return TimelineRow(f"{lane.server} · worker {lane.worker}", paths, summary)
 
 

@@ -25,6 +25,8 @@ MANY = 300
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # A live page asks every three seconds, and the machine may have other work.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield running
@@ -105,6 +107,18 @@ def test_cut_outs_are_laid_over_their_image(page: Page, written: Path) -> None:
     assert all(
         cutouts.nth(index).evaluate("image => image.decode().then(() => image.naturalWidth)") for index in (0, 1)
     )
+
+
+def test_an_image_that_was_drawn_over_nothing_has_no_slider(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+    expect(page.locator("#cut")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    page.locator("[data-folder='generated/Italian'] .card a").click()
+
+    expect(page.locator("#sheet")).to_be_visible()
+    expect(page.locator("#cut")).to_be_hidden()
 
 
 def test_rejected_images_are_saved_as_a_list_that_redo_reads(page: Page, written: Path) -> None:
@@ -200,6 +214,49 @@ def test_a_live_page_shows_what_is_done_meanwhile_and_forgets_nothing_of_its_rea
             server.stop()
 
 
+def test_a_live_page_that_was_opened_before_the_first_job_gets_every_part_it_had_no_use_for(
+    page: Page, tmp_path: Path
+) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    job = run.plan("generated/fox")
+    with PageServer(run.fresh(), port=0) as server:
+        threading.Thread(target=server.serve, daemon=True).start()
+        try:
+            page.goto(server.url)
+            expect(page.get_by_text("Nothing was tried yet.")).to_be_visible()
+
+            run.fail(run.plan("generated/owl"), "status 500: out of memory")
+            run.commit(job, png((1, 2, 3)))
+
+            expect(page.get_by_role("heading", name="Failures, by reason")).to_be_visible()
+            expect(page.get_by_role("heading", name="Figures")).to_be_visible()
+            expect(page.locator(".samples a")).to_have_count(1)
+            expect(page.locator("#kind option")).to_have_text(["all", "txt2img"])
+            expect(page.get_by_role("link", name="Failures")).to_be_visible()
+        finally:
+            server.stop()
+
+
+def test_a_live_page_leaves_open_what_its_reader_has_opened(page: Page, tmp_path: Path) -> None:
+    run = study(tmp_path / "OUT")
+    with PageServer(run.fresh(), port=0) as server:
+        threading.Thread(target=server.serve, daemon=True).start()
+        try:
+            page.goto(server.url)
+            first, second = page.locator("#part-failures details").nth(0), page.locator("#part-failures details").nth(1)
+            first.locator("summary").click()
+            second.locator("summary").click()
+            run.fail(run.plan("generated/Greek/owl"), "status 500: out of memory after 13 s")
+
+            expect(page.locator("#part-failures")).to_contain_text("2 tries of 2 jobs")
+
+            assert first.get_attribute("open") is None
+            assert second.get_attribute("open") is not None
+            expect(second.locator("summary")).to_be_focused()
+        finally:
+            server.stop()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [1280, 390])
 def test_a_checker_of_accessibility_finds_nothing(browser: Browser, written: Path, scheme: str, width_px: int) -> None:
@@ -225,7 +282,11 @@ def _without_policy(written: Path) -> str:
 
 
 @pytest.mark.parametrize("width_px", [320, 390, 768, 1280])
-def test_no_width_makes_the_page_scroll_sideways(browser: Browser, written: Path, width_px: int) -> None:
+def test_no_width_makes_the_page_scroll_sideways(browser: Browser, tmp_path: Path, width_px: int) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    run.fail(run.plan("generated/" + "a_very_long_name_of_a_job_" * 4), "x" * 90 + ": status 500", reply="y" * 500)
+    run.commit(run.plan("z" * 90), png())
+    written = write_report(run.fresh()).page
     context = browser.new_context(viewport={"width": width_px, "height": 844})
     opened = context.new_page()
     opened.goto(written.as_uri())

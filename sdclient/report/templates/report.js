@@ -80,7 +80,7 @@
   function fill(n) {
     open = n;
     const card = data.cards[n], list = order();
-    $("sheet-name").replaceChildren(element("bdi", {}, card.name));
+    $("sheet-name").replaceChildren(element("bdi", { dir: "ltr" }, card.name));
     $("sheet-at").textContent = `${list.indexOf(n) + 1} of ${list.length}`;
     const pile = $("pile");
     pile.className = "pile";
@@ -130,7 +130,7 @@
   }
   function cutouts(card) {
     const names = card.cutouts.names;
-    const set = element("fieldset", { className: "cuts" }, element("legend", {}, `${names.length} cut-outs, shown over the image`));
+    const set = element("fieldset", { className: "cuts" }, element("legend", {}, `${names.length} ${names.length === 1 ? "cut-out" : "cut-outs"}: tick to see over the image`));
     const boxes = names.map((name, index) => {
       const box = element("input", { type: "checkbox" });
       box.onchange = () => toggle(card, index, box.checked);
@@ -191,11 +191,25 @@
 
   // Live: ask the server this page comes from, and change only what has changed.
 
-  function merge(fresh) {
+  const served = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.id, part.innerHTML]));
+  function mergeParts(fresh) {
+    const kind = $("kind").value, unfolded = (root) => [...root.querySelectorAll("details[data-key]")];
+    const was = new Map(unfolded(document).map((one) => [one.dataset.key, one.open]));
+    const focus = document.activeElement?.closest?.("details[data-key]")?.dataset.key;
     for (const part of fresh.querySelectorAll("[data-part]")) {
-      const mine = $(part.id);
-      if (mine && mine.innerHTML !== part.innerHTML) mine.replaceChildren(...part.childNodes);
+      // Compared with what was served before, not with what people have folded or unfolded since.
+      if (served.get(part.id) === part.innerHTML) continue;
+      served.set(part.id, part.innerHTML);
+      $(part.id).replaceChildren(...part.childNodes);
+      for (const one of unfolded($(part.id))) {
+        if (was.has(one.dataset.key)) one.open = was.get(one.dataset.key);
+        if (focus === one.dataset.key) one.querySelector("summary").focus({ preventScroll: true });
+      }
     }
+    $("kind").value = kind;
+  }
+  function merge(fresh) {
+    mergeParts(fresh);
     const groups = $("groups"), scroll = window.scrollY, focus = document.activeElement?.closest?.(".card")?.id;
     const closed = new Set([...groups.querySelectorAll(".group:not([open])")].map((group) => group.dataset.folder));
     groups.replaceChildren(...fresh.getElementById("groups").childNodes);

@@ -138,7 +138,8 @@ def test_names_with_quotes_spaces_and_colons_make_addresses_that_lead_there(buil
 def test_right_to_left_names_are_isolated(builder: RunBuilder) -> None:
     builder.commit(builder.plan("ثعلب", changes={"prompt": "ثعلب أحمر"}))
 
-    assert "<bdi>ثعلب_1.png</bdi>" in page_of(builder)
+    # A file name reads from left to right, whatever its letters: its number and ending stay at its end.
+    assert '<bdi dir="ltr">ثعلب_1.png</bdi>' in page_of(builder)
 
 
 def test_a_prompt_shared_by_many_images_is_in_the_page_once(builder: RunBuilder) -> None:
@@ -241,7 +242,7 @@ def test_an_embedded_page_carries_its_thumbnails(studied: RunBuilder) -> None:
 def test_the_head_shows_the_last_drawing_of_each_image(studied: RunBuilder) -> None:
     page = write_report(studied.fresh(), ReportOptions(thumbs=False)).page.read_text(encoding="utf-8")
 
-    head = page[page.index('<ul id="part-samples"') : page.index("<nav")]
+    head = page[page.index('<div id="part-samples"') : page.index("<nav")]
     assert re.findall(r'<a href="([^"]+)"', head) == [
         "./baked/Italian/fox_1_upscaled_1.png",
         "./baked/Greek/fox_1_upscaled_1.png",
@@ -254,7 +255,7 @@ def test_of_many_images_the_head_shows_a_few_from_all_over_the_run(builder: RunB
 
     page = write_report(builder.fresh(), ReportOptions(thumbs=False)).page.read_text(encoding="utf-8")
 
-    head = page[page.index('<ul id="part-samples"') : page.index("<nav")]
+    head = page[page.index('<div id="part-samples"') : page.index("<nav")]
     assert re.findall(r'alt="([^"]+)"', head) == [f"fox{number:02}_1.png" for number in range(0, SAMPLES * 3, 3)]
 
 
@@ -285,3 +286,12 @@ def test_an_image_of_the_same_length_that_was_replaced_is_found_when_its_thumbna
     written = write_report(builder.fresh())
 
     assert "changed or replaced by hand" in written.notes[0]
+
+
+def test_failures_are_headed_by_what_was_wrong_and_not_by_the_address_that_was_asked(builder: RunBuilder) -> None:
+    job = builder.plan("fox")
+    builder.fail(job, "POST http://mini:7860/sdapi/v1/txt2img: image 1 is black all over", error="BadReplyError")
+
+    page = page_of(builder)
+
+    assert "<b><bdi>image 1 is black all over</bdi></b>: 1 try of 1 job, none set aside" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
 from sdclient.report.collect import make_report, read_run
 from sdclient.report.summary import summarise_energy, summarise_servers
@@ -18,6 +19,16 @@ def test_requests_are_listed_with_their_settings_and_overlays(studied: RunBuilde
     assert requests[0].settings == {"steps": "30", "width": "64", "height": "64"}
     assert requests[0].overlays == ("a1111",)
     assert requests[2].settings == {"model": "classical"}
+
+
+def test_a_size_that_follows_from_the_image_drawn_over_is_shown_without_the_payloads(builder: RunBuilder) -> None:
+    request: JsonValue = {"steps": 8, "width": 2048, "height": 2048}
+    source = builder.plan("fox")
+    builder.plan("up", kind="img2img", source=source, spec={"request": request, "size": "scale=2", "fit": "pad"})
+
+    requests = make_report(read_run(builder.fresh())).requests
+
+    assert requests[1].settings == {"steps": "8", "size": "scale=2", "fit": "pad"}
 
 
 def test_nested_settings_are_written_in_words_and_unset_ones_left_out(builder: RunBuilder) -> None:
