@@ -14,7 +14,7 @@ from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.segment import fetch_with_progress
-from sdclient.cli.talk import say, table
+from sdclient.cli.talk import plural, say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
 from sdclient.recipes.nations import (
     BAKE_PAYLOAD,
@@ -121,7 +121,8 @@ def command(
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
     if before:
-        say(f"{before} jobs were planned in {out} before, {len(run.jobs()) - before} are new: counts are in all")
+        new = plural(len(run.jobs()) - before, "new job")
+        say(f"{plural(before, 'job')} planned in {out} before, and {new} now: counts are in all")
     code = work(run, Company(urls, segmenter), running)
     if export_emif and not running["dry_run"]:
         _export(run, with_base64=with_base64)

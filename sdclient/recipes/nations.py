@@ -111,12 +111,13 @@ def has_paired_seeds(jobs: Iterable[Job]) -> bool | None:
 def _generations(listed: JobList, spec: GenerateSpec, entry: QueueEntry, study: Study) -> list[Job]:
     nation, category = safe_name(entry.nation), safe_name(entry.category)
     changes = {"prompt": study.prompt(entry.nation, entry.category)}
+    carried = study.columns.get((entry.nation, entry.category), {})
     return [
         listed.add(
             spec,
             f"generated/{nation}/{category}/{nation}_{category}_{number}",
             changes=changes,
-            columns={"nation": entry.nation, "category": entry.category, "number": str(number)},
+            columns={**carried, "nation": entry.nation, "category": entry.category, "number": str(number)},
         )
         for number in range(1, entry.count + 1)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sdclient.schemas.csvtext import csv_rows, read_csv
 SUFFIX = "(35mm lens photography), extremely detailed, 4k, shot on dslr, photorealistic, photographic, sharp"
 """What every prompt of the study ends with."""
 MAX_COUNT = 100_000
+_STUDY_COLUMNS = ("nation", "category", "prompt")
 _MAX_DIGITS = 9
 
 
@@ -24,10 +25,13 @@ class Study:
     Attributes:
         prompts: What is drawn, by (nation, category), without the ending that all share.
         suffix: That ending; may be empty.
+        columns: What else the data set says of a nation and category, by (nation, category); carried to
+            ``images.csv``.
     """
 
     prompts: Mapping[tuple[str, str], str]
     suffix: str = SUFFIX
+    columns: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict[tuple[str, str], dict[str, str]])
 
     @property
     def nations(self) -> list[str]:
@@ -75,7 +79,7 @@ class QueueEntry:
 
 
 def load_study(path: Path | None = None, *, suffix: str = SUFFIX) -> Study:
-    """Read a study: a CSV with the columns nation, category and prompt.
+    """Read a study: a CSV with the columns nation, category and prompt; others are carried along.
 
     Args:
         path: The file; None takes the ten nations that come with sdclient.
@@ -87,14 +91,16 @@ def load_study(path: Path | None = None, *, suffix: str = SUFFIX) -> Study:
     own = resources.files("sdclient.recipes").joinpath("nations.csv")
     text = own.read_text(encoding="utf-8") if path is None else read_csv(path)
     prompts: dict[tuple[str, str], str] = {}
-    for line, row in csv_rows(text, ("nation", "category", "prompt"), path or "nations.csv"):
+    columns: dict[tuple[str, str], dict[str, str]] = {}
+    for line, row in csv_rows(text, _STUDY_COLUMNS, path or "nations.csv"):
         key = (row["nation"], row["category"])
         if key in prompts:
             raise ConfigurationError(f"{path}, line {line}: {key[0]} {key[1]} is there twice; keep one prompt")
         prompts[key] = row["prompt"]
+        columns[key] = {name: cell for name, cell in row.items() if name not in _STUDY_COLUMNS}
     if not prompts:
         raise ConfigurationError(f"{path}: holds no nations; add rows of nation, category and prompt")
-    return Study(prompts, suffix)
+    return Study(prompts, suffix, columns)
 
 
 def load_queue(path: Path, study: Study) -> list[QueueEntry]:

@@ -29,7 +29,8 @@ def csv_rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int
 
     Args:
         text: The whole table.
-        columns: Those that are wanted, in small letters; none of their cells may be empty. Others are left out.
+        columns: Those that are wanted, in small letters; none of their cells may be empty. Others follow them, under
+            their own names and with any cells.
         where: What to call the source in an error.
 
     Raises:
@@ -43,11 +44,17 @@ def csv_rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int
         lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as exc:
         raise ConfigurationError(f"{where}, line {reader.line_num}: no CSV ({exc}); save the table as CSV") from exc
-    names = [name.strip().casefold() for name in lines[0][1]] if lines else []
+    names = [_name(name, columns) for name in lines[0][1]] if lines else []
     missing = [name for name in columns if name not in names]
     if missing:
         raise ConfigurationError(f"{where}: lacks the column {missing[0]}; the columns are {', '.join(columns)}")
     return [(number, _row(cells, names, columns, f"{where}, line {number}")) for number, cells in lines[1:]]
+
+
+def _name(name: str, columns: Sequence[str]) -> str:
+    """Return a column's name: in small letters where it is one that is wanted."""
+    name = name.strip()
+    return name.casefold() if name.casefold() in columns else name
 
 
 def _row(cells: Sequence[str], names: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
@@ -57,4 +64,5 @@ def _row(cells: Sequence[str], names: Sequence[str], columns: Sequence[str], whe
     row = {name: values.get(name, "").strip() for name in columns}
     if not all(row.values()):
         raise ConfigurationError(f"{where}: a cell is empty; fill in {', '.join(columns)}")
-    return row
+    # A column without a name is one that a spreadsheet left behind.
+    return row | {name: values.get(name, "").strip() for name in names if name and name not in row}

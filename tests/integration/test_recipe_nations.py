@@ -180,7 +180,7 @@ def test_the_same_queue_again_sends_nothing_and_a_larger_one_the_rest(cli: Comma
     more = study(cli, a1111.url, queue=QUEUE + "Greek,family,1\n")
 
     assert (again.code, sent_again) == (0, 0)
-    assert "4 jobs were planned in STUDY before, 2 are new: counts are in all" in more.stderr
+    assert "4 jobs planned in STUDY before, and 2 new jobs now: counts are in all" in more.stderr
     assert len(posts(a1111)) - sent == 2
     assert all((cli.folder / "STUDY" / name).stat().st_mtime_ns == then for name, then in before.items())
     assert len(table(cli.folder / "STUDY" / "images.csv")) == 6
@@ -269,6 +269,19 @@ def test_a_data_set_of_ones_own_is_drawn_with_an_ending_of_ones_own(cli: Command
 
     image = (cli.folder / "STUDY" / "generated/Mars/home/Mars_home_1_1.png").read_bytes()
     assert parse_infotext(read_infotext(image) or "").prompt == "a red house, at dusk"
+
+
+def test_other_columns_of_a_data_set_stand_in_the_tables_of_images(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "mars.csv").write_text("nation,category,prompt,region,number\nMars,home,a red house,outer,9\n")
+    queue = "nation,category,count\nMars,home,1\n"
+
+    study(cli, draw_things.url, "--study", "mars.csv", queue=queue)
+
+    rows = table(cli.folder / "STUDY" / "images.csv")
+    assert [(row["kind"], row["region"], row["number"]) for row in rows] == [
+        ("txt2img", "outer", "1"),
+        ("img2img", "outer", "1"),
+    ]
 
 
 def test_every_image_carries_its_prompt_and_seed(cli: CommandLine, draw_things: Simulator) -> None:

@@ -138,6 +138,17 @@ def test_any_csv_with_the_same_columns_is_a_data_set(tmp_path: Path) -> None:
     assert study.prompt("Mars", "at\nwork") == "dig\u2028deep"
 
 
+def test_other_columns_of_a_data_set_are_kept_for_its_nation_and_category(tmp_path: Path) -> None:
+    text = "Nation,Category,Prompt,Region,,year \nMars,home,a house,outer,x,1976\nMars,work,a mine,,,\n"
+
+    study = load_study(write(tmp_path, text))
+
+    assert study.columns == {
+        ("Mars", "home"): {"Region": "outer", "year": "1976"},
+        ("Mars", "work"): {"Region": "", "year": ""},
+    }
+
+
 def test_every_prompt_ends_alike_unless_nothing_is_wanted() -> None:
     assert STUDY.prompt("Italian", "family") == (
         "a family, (35mm lens photography), extremely detailed, 4k, shot on dslr, photorealistic, photographic, sharp"
