@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
-from statistics import median
+from statistics import mean, median
 
 from sdclient.batch.events import Event
 from sdclient.batch.survey import Counts
@@ -54,6 +54,7 @@ class LanePace:
     Attributes:
         ended_s: When its last jobs were done, by the caller's clock.
         held_s: How long they held it, in seconds.
+        images: How many images each of them drew; 1 for a job that draws none.
         place: The job it is at; empty where it is at none.
         began_s: Since when.
         trouble: Why it waits or left; empty where it does neither.
@@ -61,17 +62,18 @@ class LanePace:
 
     ended_s: deque[float] = field(default_factory=lambda: deque[float](maxlen=_KEPT))
     held_s: deque[float] = field(default_factory=lambda: deque[float](maxlen=_KEPT))
+    images: deque[int] = field(default_factory=lambda: deque[int](maxlen=_KEPT))
     place: str = ""
     began_s: float = 0.0
     trouble: str = ""
 
     @property
     def per_hour(self) -> float | None:
-        """Jobs an hour, by the middle one of the last pauses between two; None before there are two."""
+        """Images an hour, by the middle one of the last pauses between two jobs; None before there are two of them."""
         if len(self.ended_s) < 2:  # noqa: PLR2004 - one end is no pause
             return None
         usual_s = median(two - one for one, two in pairwise(self.ended_s))
-        return 3600 / usual_s if usual_s > 0 else None
+        return 3600 / usual_s * mean(self.images) if usual_s > 0 else None
 
     def left_s(self, now_s: float, step: Step | None, usual_s: float | None) -> float | None:
         """Return the seconds until the job it is at has left it, by its own times, else by its steps, else as usual."""
@@ -156,6 +158,7 @@ def _follow(lane: LanePace, event: Event, now_s: float) -> None:
         lane.place, lane.trouble = "", "waits for its server" if event.name == "asleep" else "left the run"
     elif event.name in ("done", "late"):
         lane.ended_s.append(now_s)
+        lane.images.append(1 if event.images is None else event.images)
         if event.execute_s is not None:
             lane.held_s.append(event.execute_s)
     if event.place == lane.place and event.name in ("done", "late", "failed", "set_aside", "released"):
@@ -197,11 +200,16 @@ def _bar(counts: Counts) -> str:
 
 
 def _rates(pace: Pace, width: int) -> str:
-    rates = {name: rate for name, lane in pace.lanes.items() if (rate := lane.per_hour) is not None}
+    """Say the images an hour of each server at work, by name where there is room, else in the order they came."""
+    # A server that is waited for, or has left, draws nothing: its rate is of the past.
+    working = {name: lane.per_hour for name, lane in pace.lanes.items() if not lane.trouble}
+    rates = {name: rate for name, rate in working.items() if rate is not None}
     if len(rates) > 1:
-        each = ", ".join(f"{name} {rate:.0f}/h" for name, rate in rates.items())
-        if cell_width(each) <= width // 3:
-            return each
+        named = ", ".join(f"{name} {rate:.0f}/h" for name, rate in rates.items())
+        bare = "+".join(f"{rate:.0f}" for rate in rates.values()) + "/h"
+        fitting = [each for each in (named, bare) if cell_width(each) <= width // 3]
+        if fitting:
+            return fitting[0]
     return f"{sum(rates.values()):.0f}/h" if rates else ""
 
 

@@ -231,7 +231,9 @@ class Attempts:
                 self.made += 1
                 self.images += len(outcome.files)
         self._write(one, name, cells, finish_s=finish_s)
-        self._teller.tell(name, lane=one.lane.name, place=one.task.job.place, execute_s=one.execute_s)
+        job = one.task.job
+        images = None if outcome is None or job.kind == "segment" else len(outcome.files)
+        self._teller.tell(name, lane=one.lane.name, place=job.place, execute_s=one.execute_s, images=images)
 
     # Ends without a commit
 

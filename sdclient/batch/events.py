@@ -30,6 +30,7 @@ class Event:
         place: Place of the job; empty where none is meant.
         message: A sentence for people; empty where there is nothing to say.
         execute_s: Seconds the lane was held, for ``done``.
+        images: How many images were drawn, for ``done``; None where a job draws none.
         counts: Where all jobs stand after it.
     """
 
@@ -39,11 +40,12 @@ class Event:
     place: str = ""
     message: str = ""
     execute_s: float | None = None
+    images: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the event as one JSON object, without empty parts."""
         value: dict[str, object] = {"event": self.name, **self.counts.to_json()}
-        for name in ("lane", "place", "message", "execute_s"):
+        for name in ("lane", "place", "message", "execute_s", "images"):
             part = getattr(self, name)
             if part not in ("", None):
                 value[name] = part
@@ -70,14 +72,21 @@ class Teller:
         self._lock = threading.Lock()
 
     def tell(
-        self, name: EventName, *, lane: str = "", place: str = "", message: str = "", execute_s: float | None = None
+        self,
+        name: EventName,
+        *,
+        lane: str = "",
+        place: str = "",
+        message: str = "",
+        execute_s: float | None = None,
+        images: int | None = None,
     ) -> None:
         """Pass an event on."""
         with self._lock:
             if self._listener is None:
                 return
             try:
-                self._listener(Event(name, self._counts(), lane, place, message, execute_s))
+                self._listener(Event(name, self._counts(), lane, place, message, execute_s, images))
             except Exception as exc:  # noqa: BLE001 - foreign code; whatever it raises, no job may suffer
                 log.warning("the listener of this run fails and is told no more: %r", exc)
                 self._listener = None

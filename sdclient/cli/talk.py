@@ -17,7 +17,7 @@ import click
 
 from sdclient.batch.events import Event
 from sdclient.batch.survey import Counts
-from sdclient.errors import SDClientError
+from sdclient.errors import MissingRouteError, SDClientError
 from sdclient.progress import Pace, Step, busy_lanes, cell_width, progress_line
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 LOG_EVERY_S = 60.0
 """A log file gets a line this often."""
 STEPS_EVERY_S = 2.0
-_SMALL_UNITS = 90
 """How often a server is asked how far it is."""
+STEPS_AGAIN_S = 60.0
+"""How long a server that did not answer that is left alone with it."""
+_SMALL_UNITS = 90
 
 
 def say(text: str = "") -> None:
@@ -117,6 +119,7 @@ class Progress:
         steps: For lanes that tell how far they are with an image: what asks them. Called on a thread of its own.
         screen: Where to show it; None takes stderr.
         steps_every_s: Seconds between two questions for steps.
+        steps_again_s: Seconds in which a server that did not answer is not asked.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class Progress:
         steps: Mapping[str, Callable[[], Step | None]] | None = None,
         screen: Screen | None = None,
         steps_every_s: float = STEPS_EVERY_S,
+        steps_again_s: float = STEPS_AGAIN_S,
     ) -> None:
         self._as_json = as_json
         self._screen = screen or own_screen()
@@ -135,7 +139,9 @@ class Progress:
         self._pace = Pace(Counts(jobs=total, done=done, waiting=total - done), self._screen.clock_s())
         self._steps: dict[str, Step] = {}
         self._asked = dict(steps or {})
+        self._ask_again_s: dict[str, float] = {}
         self._steps_every_s = steps_every_s
+        self._steps_again_s = steps_again_s
         self._painted = 0
         self._written_s = self._screen.clock_s()
         self._was_stalled = False
@@ -226,16 +232,20 @@ class Progress:
     def _ask_steps(self) -> None:
         while self._asked and not self._over.wait(self._steps_every_s):
             with self._lock:
+                now_s = self._screen.clock_s()
                 busy = [lane for lane in busy_lanes(self._pace) if lane in self._asked]
+                busy = [lane for lane in busy if self._ask_again_s.get(lane, now_s) <= now_s]
             for lane in busy:
                 self._ask_step(lane)
 
     def _ask_step(self, lane: str) -> None:
         try:
             self.note_step(lane, self._asked[lane]())
-        except SDClientError:
-            # It has no such route, or does not answer while it draws: the line does without.
+        except MissingRouteError:
             del self._asked[lane]
+        except SDClientError:
+            # It is in trouble, or does not answer while it draws: the line does without for a while.
+            self._ask_again_s[lane] = self._screen.clock_s() + self._steps_again_s
 
 
 def server_steps(lanes: Sequence[Lane]) -> dict[str, Callable[[], Step | None]]:

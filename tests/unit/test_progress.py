@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sdclient.batch.events import Event, EventName
 from sdclient.batch.survey import Counts
 from sdclient.cli.talk import Progress, Screen, byte_size, duration, server_steps, table
-from sdclient.errors import MissingRouteError
+from sdclient.errors import MissingRouteError, ServerBusyError
 from sdclient.progress import (
     Pace,
     Step,
@@ -136,7 +136,27 @@ def test_two_servers_have_their_own_rates_where_there_is_room() -> None:
         pace.see(event("done", 7 + number, lane="gpu", execute_s=5), 100 + 5.0 * number)
 
     assert "mini 360/h, gpu 720/h" in progress_line(pace, 120, NOON, 120)
-    assert "1080/h" in progress_line(pace, 120, NOON, 60)
+    assert "  360+720/h" in progress_line(pace, 120, NOON, 60)
+    for number in range(3):
+        pace.see(event("done", 10 + number, lane="third", execute_s=5), 115 + 0.01 * number)
+    assert "  361080/h" in progress_line(pace, 120, NOON, 40)
+
+
+def test_the_rate_counts_images_where_a_job_draws_several() -> None:
+    pace = Pace(counts(0), 0.0)
+    for number in range(1, 4):
+        pace.see(event("done", number, execute_s=10, images=4), number * 10.0)
+
+    assert "  1440/h" in progress_line(pace, 31, NOON, 80)
+
+
+def test_a_server_that_left_draws_nothing_an_hour() -> None:
+    pace = steady(6)
+    for number in range(3):
+        pace.see(event("done", 7 + number, lane="gpu", execute_s=5), 100 + 5.0 * number)
+    pace.see(event("left", 9, lane="gpu", message="gone"), 111)
+
+    assert "  360/h" in progress_line(pace, 112, NOON, 60)
 
 
 def test_a_server_that_is_waited_for_is_said() -> None:
@@ -291,6 +311,26 @@ def test_servers_that_tell_steps_are_asked_and_those_that_do_not_are_left_alone(
 
     assert asked.wait(5)
     assert refused.wait(5)
+    progress.close()
+
+
+def test_a_server_that_once_did_not_answer_for_its_steps_is_asked_again() -> None:
+    answers = iter([ServerBusyError("timed out")])
+    told = threading.Event()
+
+    def tell() -> Step | None:
+        for error in answers:
+            raise error
+        told.set()
+        return Step(0.5, 15, 30)
+
+    screen = replace(Stage(is_watched=True, width=100).screen, repaint_s=0.01)
+    progress = Progress(
+        100, 0, as_json=False, steps={"mini": tell}, screen=screen, steps_every_s=0.01, steps_again_s=0.0
+    )
+    progress(event("begun", 0))
+
+    assert told.wait(5)
     progress.close()
 
 
