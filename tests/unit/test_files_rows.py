@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdclient import files
 from sdclient.errors import StorageError
@@ -221,3 +223,10 @@ class TestRows:
     def test_a_missing_log_is_a_storage_error(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="read"):
             read_rows(tmp_path / "gone.csv")
+
+
+@given(st.lists(st.text("ab'=+-@ \t\n\r\0\u2028\uff1d\"é", max_size=6), min_size=1, max_size=5))
+def test_a_cell_is_made_harmless_whatever_stands_beside_it(cells: list[str]) -> None:
+    together = next(csv.reader([format_row(cells).decode()]))
+
+    assert together == [next(csv.reader([format_row(["x", cell]).decode()]))[1] for cell in cells]
