@@ -34,7 +34,8 @@ from sdclient.files import storage_errors
 log = logging.getLogger(__name__)
 
 SCAN_S = 5.0
-"""Seconds between two looks at the whole folder, give or take a fifth."""
+"""Seconds between two looks at the whole folder, give or take a fifth; more where looking takes long."""
+_PAUSES_PER_LOOK = 20
 _TICK_S = 0.1
 
 
@@ -208,14 +209,15 @@ class Worker:
         return since_s < self._folder.settings.lease_s / 2 or self._shared.in_flight > 0
 
     def _watch(self) -> None:
-        next_scan = time.monotonic() + self._scan_pause()
+        next_scan = time.monotonic() + self._scan_pause(0.0)
         was_fenced = False
         while not self._have_ended():
             self._last_tick = time.monotonic()
             if self._last_tick >= next_scan or self._wants_scan:
                 self._wants_scan = False
                 self._scan()
-                next_scan = time.monotonic() + self._scan_pause()
+                ended_s = time.monotonic()
+                next_scan = ended_s + self._scan_pause(ended_s - self._last_tick)
             if self._shared.beats.is_fenced is not was_fenced:
                 was_fenced = not was_fenced
                 self._tell_fence(is_fenced=was_fenced)
@@ -231,8 +233,9 @@ class Worker:
         )
         self._shared.teller.tell("stuck" if is_fenced else "remark", message=text)
 
-    def _scan_pause(self) -> float:
-        return self._settings.scan_s * self._rng.uniform(0.8, 1.2)
+    def _scan_pause(self, took_s: float) -> float:
+        pause_s = scan_pause_s(self._settings.scan_s, took_s, self._folder.settings.lease_s)
+        return pause_s * self._rng.uniform(0.8, 1.2)
 
     def _scan(self) -> None:
         try:
@@ -281,6 +284,20 @@ class Worker:
         left = {pipeline.lane.name: pipeline.left_because for pipeline in self._pipelines if pipeline.left_because}
         attempts, trouble = self._shared.attempts, self._shared.trouble
         return WorkerResult(self._board.counts(), attempts.made, attempts.images, left, trouble, tuple(problems))
+
+
+def scan_pause_s(usual_s: float, took_s: float, lease_s: float) -> float:
+    """Return the seconds to let pass before the next look at the folder.
+
+    A share that answers slowly is looked at seldom: fifty workers that each list a folder of a hundred thousand jobs
+    every five seconds would keep it busy with that alone.
+
+    Args:
+        usual_s: The pause where looking costs little.
+        took_s: How long the last look took.
+        lease_s: The lease: who looks too seldom cannot tell whether others still live.
+    """
+    return max(usual_s, min(_PAUSES_PER_LOOK * took_s, lease_s / 6))
 
 
 def _any_living(beats: Mapping[str, bytes]) -> bool:
