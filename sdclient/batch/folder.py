@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from sdclient.batch.adding import check_new_jobs
+from sdclient.batch.ahead import read_ahead
 from sdclient.batch.claims import TORN, End, Epoch, claim_name, parse_claim, parse_claim_name, parse_end
 from sdclient.batch.listing import names_in
 from sdclient.batch.making import content, create_or_nothing
@@ -23,12 +24,7 @@ from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, Staged, decode_s
 from sdclient.batch.record import Record, parse_record
 from sdclient.batch.settings import BEAT_S, LEASE_S, RunSettings, begin_settings, read_settings
 from sdclient.errors import RunFolderError
-from sdclient.files import (
-    create_whole,
-    is_storage_trouble,
-    storage_error,
-    storage_errors,
-)
+from sdclient.files import create_whole, is_storage_trouble, storage_error, storage_errors
 
 __all__ = ["BEAT_S", "LEASE_S", "STATE_FOLDER", "RunFolder", "RunSettings"]
 
@@ -387,11 +383,16 @@ class RunFolder:
             but: Jobs to pass over.
         """
         done = self.read_done() - but
-        for job in self.read_plan().jobs:
-            if job in done:
-                try:
-                    yield self.record(job)
-                except RunFolderError as exc:
-                    if problems is None:
-                        raise
-                    problems.append(str(exc))
+        for record in read_ahead(self._record_or_words, [job for job in self.read_plan().jobs if job in done]):
+            if isinstance(record, Record):
+                yield record
+            elif problems is None:
+                raise record
+            else:
+                problems.append(str(record))
+
+    def _record_or_words(self, job: str) -> Record | RunFolderError:
+        try:
+            return self.record(job)
+        except RunFolderError as exc:
+            return exc

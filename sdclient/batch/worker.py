@@ -50,6 +50,8 @@ class WorkerSettings:
         health: When to leave a failing server alone, and how many failures to forgive.
         patience: How to wait for a disk that is full or gone.
         scan_s: Seconds between two looks at the folder.
+        large_jobs: Jobs of a run from which only the last worker to leave writes the merged tables: each reads every
+            record for them.
         expected: Tells the kinds of jobs that this process may still plan; until there are none, lanes for them stay.
     """
 
@@ -59,6 +61,7 @@ class WorkerSettings:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     patience: PatiencePolicy = field(default_factory=PatiencePolicy)
     scan_s: float = SCAN_S
+    large_jobs: int = 10_000
     expected: Callable[[], frozenset[str]] = frozenset
 
 
@@ -280,10 +283,21 @@ class Worker:
         return []
 
     def _result(self, problems: list[str]) -> WorkerResult:
-        problems = [*problems, *write_views(self._folder)]
+        if self._writes_views():
+            problems = [*problems, *write_views(self._folder)]
         left = {pipeline.lane.name: pipeline.left_because for pipeline in self._pipelines if pipeline.left_because}
         attempts, trouble = self._shared.attempts, self._shared.trouble
         return WorkerResult(self._board.counts(), attempts.made, attempts.images, left, trouble, tuple(problems))
+
+    def _writes_views(self) -> bool:
+        if self._board.counts().jobs < self._settings.large_jobs:
+            return True
+        # Our own beat is gone by now, so of two that leave at once the later one sees nobody.
+        try:
+            others = read_beats(self._folder.state / "beats").keys() - {self.token}
+        except OSError:
+            return True
+        return all(self._board.is_worker_gone(token) for token in others)
 
 
 def scan_pause_s(usual_s: float, took_s: float, lease_s: float) -> float:

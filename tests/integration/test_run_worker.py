@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sdclient.batch.beats import Beat
+from sdclient.batch.beats import Beat, BeatWriter
 from sdclient.batch.claims import End, Epoch, claim_name
 from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import Event
@@ -131,6 +131,24 @@ class TestAllGoesWell:
 
         assert len((folder.out / "images.csv").read_text(encoding="utf-8").splitlines()) == 9
         assert len((folder.out / "attempts.csv").read_text(encoding="utf-8").splitlines()) == 9
+
+    def test_of_a_large_run_the_last_worker_to_leave_writes_the_views(self, folder: RunFolder) -> None:
+        plan_jobs(folder, PLACES)
+        other = BeatWriter(folder.state / "beats" / new_token(), beat_s=0.05, lease_s=1.0)
+        other.start()
+        try:
+            large = replace(quick(), large_jobs=len(PLACES))
+            first = Worker(folder, [PracticeLane()], large).run()
+            was_left_to_the_other = not (folder.out / "images.csv").exists()
+        finally:
+            other.stop(remove=True)
+
+        Worker(folder, [PracticeLane()], large).run()
+
+        assert first.counts.done == len(PLACES)
+        assert was_left_to_the_other
+        assert len((folder.out / "attempts.csv").read_text().splitlines()) == 1 + len(PLACES)
+        assert (folder.out / "images.csv").exists()
 
     def test_an_empty_plan_ends_at_once(self, folder: RunFolder) -> None:
         assert work(folder).counts.jobs == 0
