@@ -9,24 +9,59 @@ from PIL import Image
 
 from sdclient import (
     ADetailer,
+    AnswerLostError,
     AsyncClient,
+    AuthenticationError,
+    BadReplyError,
+    CancelledError,
     CancelToken,
+    Change,
+    ChangedPlanError,
     Client,
+    CodecError,
+    ConfigurationError,
     ControlNet,
+    DeadlineError,
+    Enlarge,
     GeneratedImage,
+    HiresFix,
+    ImageLimitError,
     Img2Img,
+    Lora,
+    LossError,
     Losses,
+    MissingExtraError,
+    MissingRouteError,
+    NotListeningError,
+    NotSentError,
+    OverloadError,
+    PayloadError,
+    PlanError,
     Refiner,
+    RejectedError,
     Result,
     Run,
+    RunError,
+    RunFolderError,
     SDClientError,
     SDUpscale,
+    SegmentationError,
     SegmentSettings,
+    ServerBusyError,
+    ServerChangedError,
+    ServerError,
+    ServerFaultError,
     StepProgress,
+    StorageError,
+    Tiled,
+    Tiles,
+    TransportError,
     Txt2Img,
     UltimateUpscale,
     Variations,
     Watch,
+    WrongServerError,
+    __version__,
 )
 
 
@@ -94,3 +129,73 @@ def vary_a_folder_that_grows(bake: Img2Img) -> Run:
     places: tuple[str, ...] = run.import_log("logfile_upscales.txt").imported
     run.remarks += places
     return run
+
+
+def everything_about_size() -> Txt2Img:
+    tiles = Tiles(width=768, height=768, overlap=64)
+    return Txt2Img(
+        width=2048,
+        height=2048,
+        hires=HiresFix(first_width=1024, first_height=1024, strength=0.4),
+        enlarge=Enlarge(model="4x-UltraSharp", scale=2),
+        tiled=Tiled(diffusion=tiles, vae=tiles),
+        loras=(Lora(model="detail", weight=0.6),),
+    )
+
+
+def what_was_done_otherwise(result: Result) -> list[str]:
+    changes: Sequence[Change] = result.changed
+    return [f"{change.field}: {change.asked} became {change.applied}" for change in changes]
+
+
+def was_it_sent(sd: Client) -> str:
+    """Errors by what follows from them; the most particular first."""
+    try:
+        sd.txt2img("a red fox")
+    except (NotListeningError, NotSentError):
+        return "start the server; nothing was sent"
+    except CancelledError:
+        return "ended on request"
+    except (DeadlineError, AnswerLostError):
+        return "look at the server; it may have drawn the image"
+    except TransportError as exc:
+        return str(exc)
+    return __version__
+
+
+def what_the_server_said(sd: Client) -> str:
+    try:
+        sd.txt2img("a red fox")
+    except AuthenticationError as exc:
+        return f"give the password: {exc}"
+    except (ServerBusyError, OverloadError, ServerFaultError) as exc:
+        return "later" if exc.retryable else "ask for less"
+    except (MissingRouteError, RejectedError, BadReplyError, WrongServerError, ServerChangedError) as exc:
+        return f"the server: {exc}" if exc.blames_server else f"the request: {exc}"
+    except ServerError as exc:
+        return str(exc)
+    return "an image"
+
+
+def what_was_asked_wrongly(sd: Client) -> str:
+    try:
+        sd.img2img("in.png", Img2Img.load("mine.json"))
+    except (LossError, PayloadError, ConfigurationError) as exc:
+        return f"mend the request: {exc}"
+    except (ImageLimitError, CodecError) as exc:
+        return f"no image that can be taken: {exc}"
+    return "an image"
+
+
+def what_stops_a_run(run: Run, sd: Client) -> str:
+    try:
+        run.start([sd])
+    except (ChangedPlanError, PlanError) as exc:
+        return f"another plan: {exc}"
+    except StorageError as exc:
+        return f"the disk: {exc}"
+    except (RunFolderError, RunError) as exc:
+        return f"the folder: {exc}"
+    except (MissingExtraError, SegmentationError) as exc:
+        return f"the segmenter: {exc}"
+    return "done"
