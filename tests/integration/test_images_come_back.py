@@ -13,7 +13,7 @@ from sdclient.dialects import DIALECTS
 from sdclient.dialects.importing import import_image
 from sdclient.dialects.keysets import newest_key_set
 from sdclient.dialects.showing import compile_for_show
-from sdclient.schemas import Txt2Img
+from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
 
 MODELS = {"drawthings": "sd_xl_base_1.0_f16.ckpt"}
@@ -46,3 +46,21 @@ def test_an_image_becomes_a_payload_that_its_own_server_takes(name: str, fields:
         assert (found.request.sampler_name, found.request.steps) == (fields["sampler_name"], 2)
     assert parsed is not None
     assert [prompt.value for sampler in parsed.samplers for prompt in sampler.prompts] == [BARE["prompt"]]
+
+
+@pytest.mark.parametrize("name", ["a1111", "forge", "drawthings"])
+def test_an_image_drawn_over_remembers_its_loras_and_controls(name: str) -> None:
+    bake = Img2Img.load("bake").replace(width=128, height=128, denoising_strength=0.3)
+    with Simulator(name) as server:
+        client = Client(server.url)
+        first = client.txt2img(Txt2Img.from_mapping({**BARE, "model": MODELS.get(name, "sd_xl_base_1.0")}))
+        result = client.img2img(first.image, bake)
+        found = import_image(result.image.data)
+
+    asked = result.request
+    assert [(lora.model, lora.weight) for lora in found.request.loras] == [
+        (one.model, one.weight) for one in asked.loras
+    ]
+    assert [(one.model, one.module, one.weight) for one in found.request.controls] == [
+        (one.model, one.module, one.weight) for one in asked.controls
+    ]

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from sdclient.dialects.importing.door import import_payload
 from sdclient.dialects.importing.result import Imported
+from sdclient.dialects.importing.units import take_parts
 from sdclient.dialects.samplers import split_native, split_sampler
 from sdclient.dialects.tables import small_samplers, small_schedulers
 from sdclient.errors import PayloadError
@@ -49,7 +50,7 @@ _FLOATS: Mapping[str, str] = {
 _TELLING = frozenset(
     {
         *("Version", "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Hires first pass", "Sampler"),
-        *("Size", "Schedule type", "Lora", "Module 1", "Module 2", "RNG", "User", "Created Date"),
+        *("Size", "Schedule type", "Module 1", "Module 2", "RNG", "User", "Created Date"),
     }
 )
 
@@ -76,7 +77,7 @@ def import_image(data: bytes, *, what: str = "image") -> Imported:
 
 
 def import_infotext(text: str) -> Imported:
-    """Make a request out of a ``parameters`` text; what it tells of extensions stays out.
+    """Make a request out of a ``parameters`` text; what it tells of most extensions stays out.
 
     Raises:
         PayloadError: If a setting in it has a value that no request takes.
@@ -98,8 +99,9 @@ def import_infotext(text: str) -> Imported:
         fields["denoising_strength"] = strength
     elif "mask_blur" in fields:
         del fields["mask_blur"]
-    known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, "Denoising strength"}
-    left = {label: "no field says it; set it by hand" for label in info.fields if label not in known}
+    told, parts_left = take_parts(info, fields, is_img2img=is_img2img)
+    known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, *told, "Denoising strength"}
+    left = {label: "no field says it; set it by hand" for label in info.fields if label not in known} | parts_left
     cls = Img2Img if is_img2img else Txt2Img
     return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
 

@@ -397,14 +397,67 @@ def test_a_hires_fix_is_read_as_a1111_and_as_we_write_it(settings: str, size: tu
 def test_a_strength_alone_is_img2img() -> None:
     found = import_infotext(
         "x\nSteps: 20, Size: 64x64, Denoising strength: 0.3, Mask blur: 4, Refiner: r [abcdef1234], "
-        'Refiner switch at: 0.7, Upscaler: u, Upscale factor: 2, ControlNet 0: "Model: a"'
+        "Refiner switch at: 0.7, Upscaler: u, Upscale factor: 2, ADetailer version: 25.3.0"
     )
 
     assert isinstance(found.request, Img2Img)
     assert (found.request.denoising_strength, found.request.mask_blur) == (0.3, 4)
     assert (found.request.refiner.model, found.request.refiner.switch_at) == ("r", 0.7)
     assert (found.request.enlarge.model, found.request.enlarge.scale) == ("u", 2)
-    assert found.left_out.keys() == {"ControlNet 0"}
+    assert found.left_out.keys() == {"ADetailer version"}
+
+
+def test_loras_units_and_tiles_come_back_as_sdclient_writes_them() -> None:
+    found = import_infotext(
+        'x\nSteps: 20, Size: 64x64, Denoising strength: 0.3, Lora: "a, b.ckpt: 0.7, c: -1", '
+        'ControlNet: "tile.ckpt: 0.5", Tile size: 512x640'
+    )
+
+    request = found.request
+    assert [(lora.model, lora.weight) for lora in request.loras] == [("a, b.ckpt", 0.7), ("c", -1)]
+    assert [(unit.model, unit.weight) for unit in request.controls] == [("tile.ckpt", 0.5)]
+    assert (request.tiled.diffusion.width, request.tiled.diffusion.height) == (512, 640)
+    assert not found.left_out
+
+
+def test_a_unit_comes_back_as_the_extension_writes_it() -> None:
+    found = import_infotext(
+        'x\nSteps: 20, Size: 64x64, Denoising strength: 0.3, ControlNet 0: "Module: tile_resample, '
+        "Model: control_v11f1e_sd15_tile [a371b31b], Weight: 0.5, Resize mode: Crop and Resize, Processor res: -1, "
+        "Threshold a: 2.0, Threshold b: -1, Guidance start: 0.1, Guidance end: 0.9, Pixel perfect: True, "
+        'Control mode: Balanced"'
+    )
+
+    (unit,) = found.request.controls
+    assert (unit.model, unit.module, unit.weight) == ("control_v11f1e_sd15_tile", "tile_resample", 0.5)
+    assert (unit.guidance_start, unit.guidance_end, unit.pixel_perfect) == (0.1, 0.9, True)
+    assert (unit.threshold_a, unit.threshold_b, unit.processor_res) == (2.0, None, None)
+    assert not found.left_out
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("Lora", "a: much"),
+        ("Lora", "a: 0.5, b: 999"),
+        ("ControlNet 0", "Module: tile_resample"),
+        ("ControlNet 0", "Model: a, Control mode: Whatever"),
+        ("Tile size", "1x1"),
+    ],
+)
+def test_parts_that_are_not_understood_are_named(label: str, value: str) -> None:
+    found = import_infotext(f'x\nSteps: 20, Size: 64x64, Denoising strength: 0.3, {label}: "{value}"')
+
+    assert found.left_out.keys() == {label}
+    assert not found.request.loras
+    assert not found.request.controls
+
+
+def test_the_image_of_a_unit_is_missed_where_no_init_image_steers() -> None:
+    found = import_infotext('x\nSteps: 20, Size: 64x64, ControlNet 0: "Module: canny, Model: a, Weight: 1"')
+
+    assert "image" in found.left_out["ControlNet 0"]
+    assert not found.request.controls
 
 
 def test_a_value_that_no_request_takes_is_named() -> None:
