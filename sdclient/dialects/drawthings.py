@@ -193,7 +193,8 @@ def _put_fields(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
 def _check_model(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
     """Say that the app's window chooses the model where the request does not."""
     if "model" not in draft.asked and request.model is None:
-        message = "without one Draw Things uses the model its window shows; name a model, or set inherit to accept that"
+        advice = "name one to be sure of it" if request.inherit else "name a model, or set inherit to accept that"
+        message = f"without one Draw Things uses the model its window shows; {advice}"
         draft.lose("model", "inherited", "warning" if request.inherit else "error", message)
 
 

@@ -123,8 +123,8 @@ def put_controls(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
             "controls",
             "inherited",
             "warning" if request.inherit else "error",
-            "in txt2img Draw Things steers by whatever its canvas shows, and no image can be sent; use img2img, "
-            "or set inherit to accept that",
+            "in txt2img Draw Things steers by whatever its canvas shows, and no image can be sent; use img2img"
+            f"{'' if request.inherit else ', or set inherit to accept that'}",
         )
 
 

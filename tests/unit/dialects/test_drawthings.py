@@ -107,6 +107,8 @@ def test_no_model_is_refused_unless_inherit_accepts_the_windows() -> None:
 
     assert (refused.kind, refused.severity) == ("inherited", "error")
     assert (accepted.kind, accepted.severity) == ("inherited", "warning")
+    assert "set inherit" in refused.message
+    assert "set inherit" not in accepted.message
     assert "model" not in body_of(Txt2Img(seed=7, inherit=True))
     assert "model" not in losses_of(Txt2Img(seed=7, native={"drawthings": {"model": "m.ckpt"}}))
 
