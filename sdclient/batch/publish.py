@@ -35,6 +35,9 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     remarks: list[str] = []
     touched: set[Path] = set()
     before = _record_before(folder, record)
+    if before is not None and _waits(folder, before):
+        # Else the image in its place would pass for one of the user's, and it would replace the newer one later.
+        remarks += publish_job(folder, before)
     for one in record.files:
         source = resolve_inside(folder.done_folder(record.job), one.name)
         if not source.exists():
@@ -63,6 +66,11 @@ def _publish_aside(folder: RunFolder, record: Record, one: OutFile, source: Path
 # Redone jobs
 
 
+def _waits(folder: RunFolder, record: Record) -> bool:
+    """Tell whether files of a committed job have not been moved to their places: who made it died before."""
+    return any(resolve_inside(folder.done_folder(record.job), one.name).exists() for one in record.files)
+
+
 def _record_before(folder: RunFolder, record: Record) -> Record | None:
     """Return the record of the last revision before this one that was done; None where there is none."""
     job = folder.job(record.job)
@@ -88,23 +96,30 @@ def _take_away(folder: RunFolder, before: Record, place: str, source: Path) -> N
 
 
 def _take_away_rest(folder: RunFolder, before: Record, record: Record) -> None:
-    """Take away old files whose names the new ones do not have: another format, fewer cut-outs."""
+    """Take away old files that no new one took the place of.
+
+    They are of another format, fewer cut-outs, or stood beside a file of the user's.
+    """
     new = {one.place for one in record.files}
     for old in before.files:
-        final = resolve_inside(folder.out, old.place)
-        if old.place not in new and _holds(final, old.sha256):
-            _keep(folder, before, old, final)
-            with storage_errors("take away", final):
-                final.unlink(missing_ok=True)
+        for place in (old.place, second_place(old.place, before.job)):
+            final = resolve_inside(folder.out, place)
+            if place not in new and _holds(final, old.sha256):
+                _keep(folder, before, old, final)
+                with storage_errors("take away", final):
+                    final.unlink(missing_ok=True)
 
 
 def _keep(folder: RunFolder, before: Record, old: OutFile, final: Path) -> None:
     kept = folder.state / "replaced" / before.job / old.name
-    if not _holds(kept, old.sha256):
-        ensure_folder(kept.parent)
-        with storage_errors("keep", final):
-            data = final.read_bytes()
-        write_durable(kept, data)
+    if _holds(kept, old.sha256):
+        return
+    ensure_folder(kept.parent)
+    with storage_errors("keep", final), suppress(FileNotFoundError):
+        data = final.read_bytes()
+        # Another may be faster: then the old file is kept already, and the new one stands there.
+        if hashlib.sha256(data).hexdigest() == old.sha256:
+            write_durable(kept, data)
 
 
 def _holds(path: Path, sha256: str) -> bool:

@@ -6,11 +6,8 @@ changes a file: there a worker dies, another one works in between, or the call h
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from sdclient.batch.again import redo, wanted
 from sdclient.batch.attempts import Attempts, Try
 from sdclient.batch.beats import Beat
 from sdclient.batch.board import Board
@@ -30,100 +28,17 @@ from sdclient.batch.folder import RunFolder, RunSettings
 from sdclient.batch.identity import ProcessIdentity, new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Executed
-from sdclient.batch.plan import OutputInput
+from sdclient.batch.plan import OutputInput, latest_jobs
 from sdclient.batch.publish import roll_forward, second_place
 from sdclient.batch.survey import Counts
 from sdclient.batch.sweep import sweep
 from sdclient.errors import CancelledError, RejectedError, RunFolderError, ServerFaultError, StorageError
+from tests.file_changes import HOOK, CrashError
 from tests.practice_lane import ALL_KINDS, PracticeLane, plan_jobs
 
 LEASE_S, BEAT_S, STALE_S = 90.0, 10.0, 60.0
-CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir"}
+MOST_REDONE = 3
 MEMORY = Path("/dev/shm")  # noqa: S108 - flushing to memory costs nothing
-
-
-class CrashError(BaseException):
-    """The worker is gone; nothing of its own may run any more."""
-
-
-class Hook:
-    """Stands before every call that changes a file, and acts before one of them."""
-
-    def __init__(self) -> None:
-        self.countdown: int | None = None
-        self.action: Callable[[], None] | None = None
-        self.lose_reply = False
-        self.is_dead = False
-        self.is_active = False
-        self._is_inside = False
-        self._is_installed = False
-
-    def install(self) -> None:
-        if not self._is_installed:
-            self._is_installed = True
-            sys.addaudithook(self)
-
-    def arm(self, countdown: int, *, action: Callable[[], None] | None = None, lose_reply: bool = False) -> None:
-        self.countdown, self.action, self.lose_reply = countdown, action, lose_reply
-
-    def disarm(self) -> None:
-        self.countdown, self.action, self.lose_reply, self.is_dead = None, None, False, False
-
-    def __call__(self, event: str, args: tuple[object, ...]) -> None:
-        if not self.is_active or self._is_inside or not _is_change(event, args):
-            return
-        if self.is_dead:
-            raise CrashError
-        if self.countdown is None:
-            return
-        self.countdown -= 1
-        if self.countdown > 0:
-            return
-        self.countdown = None
-        self._is_inside = True
-        try:
-            self._act(event, args)
-        finally:
-            self._is_inside = False
-
-    def _act(self, event: str, args: tuple[object, ...]) -> None:
-        if self.lose_reply:
-            _do(event, args)
-            raise OSError(errno.EIO, "the reply was lost")
-        if self.action is not None:
-            self.action()
-        else:
-            self.is_dead = True
-            raise CrashError
-
-
-def _do(event: str, args: tuple[object, ...]) -> None:
-    """Have the call happen: as on a network, where it was carried out and the answer did not get through."""
-    match event:
-        case "open":
-            path, _, flags = args
-            # Only a creation: what is written to a file afterwards is a call of its own, without an event.
-            if isinstance(flags, int) and flags & os.O_CREAT:
-                os.close(os.open(path, flags))  # type: ignore[arg-type]
-        case "os.rename" | "os.link":
-            getattr(os, event.removeprefix("os."))(args[0], args[1])
-        case _:
-            folder = None if args[-1] == -1 else args[-1]
-            getattr(os, event.removeprefix("os."))(args[0], dir_fd=folder)
-
-
-def _is_change(event: str, args: tuple[object, ...]) -> bool:
-    if event == "open":
-        flags = args[2]
-        return (
-            isinstance(flags, int)
-            and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-            and ".csv" not in str(args[0])
-        )
-    return event in CHANGES
-
-
-HOOK = Hook()
 
 
 class StaleFolder(RunFolder):
@@ -250,6 +165,7 @@ class SharedFolder(RuleBasedStateMachine):
         plan_jobs(folder, ["set/c"], kind="img2img", inputs=[OutputInput(first[0].id)])
         self.folder = folder
         self.workers = [self.spawn(), self.spawn()]
+        self.redone = 0
         self.records: dict[str, bytes] = {}
         self.foreign: dict[Path, bytes] = {}
 
@@ -322,6 +238,12 @@ class SharedFolder(RuleBasedStateMachine):
             path.write_bytes(b"mine")
             self.foreign[path] = b"mine"
 
+    @precondition(lambda self: self.redone < MOST_REDONE)
+    @rule(name=st.sampled_from(["a", "b", "c"]))
+    def somebody_wants_one_anew(self, name: str) -> None:
+        if redo(self.folder, wanted([f"set/{name}"])).jobs:
+            self.redone += 1
+
     # What workers do, and what befalls them at one of their file operations
 
     def meet(self, fate: Fate) -> None:
@@ -371,6 +293,7 @@ class SharedFolder(RuleBasedStateMachine):
             for one in self.folder.record(job).files:
                 places = [self.folder.done_folder(job) / one.name, self.folder.out / one.place]
                 places.append(self.folder.out / second_place(one.place, job))
+                places.append(self.folder.state / "replaced" / job / one.name)
                 found = [hashlib.sha256(path.read_bytes()).hexdigest() for path in places if path.is_file()]
                 assert one.sha256 in found, "a committed file is lost"
 
@@ -401,6 +324,15 @@ class SharedFolder(RuleBasedStateMachine):
             assert [path.name for path in self.folder.done_folder(job).iterdir()] == ["record.json"]
         assert list((self.folder.state / "parts").iterdir()) == []
         assert not {job for job in self.folder.read_claims() if job in done}
+        self.the_latest_stands_in_its_place()
+
+    def the_latest_stands_in_its_place(self) -> None:
+        done = self.folder.read_done()
+        for job in latest_jobs(self.folder.read_plan().jobs).values():
+            for one in self.folder.record(job.id).files if job.id in done else ():
+                path = self.folder.out / one.place
+                place = self.folder.out / second_place(one.place, job.id) if path in self.foreign else path
+                assert hashlib.sha256(place.read_bytes()).hexdigest() == one.sha256, "an older image stands there"
 
 
 @pytest.mark.parametrize(
