@@ -290,13 +290,14 @@ class Run(Planner, RunView):
         self.folder.require_begun()
         return again.retry(self.folder, new_token(), again.wanted(patterns) if patterns else lambda _: True)
 
-    def redo(self, *patterns: str, new_seed: bool = False) -> again.Redone:
+    def redo(self, *patterns: str, names: Iterable[str] = (), new_seed: bool = False) -> again.Redone:
         """Plan done jobs once more, with every done job that works on their outputs; `start` does them.
 
         The images there stay until the new ones are complete, and are kept in ``.sdclient/replaced`` then.
 
         Args:
             patterns: Places or names of images, with ``*`` and ``?``.
+            names: The same, in which these signs mean themselves.
             new_seed: Draw them from another seed.
 
         Raises:
@@ -304,7 +305,7 @@ class Run(Planner, RunView):
             StorageError: If the folder cannot be read or written.
         """
         self.folder.require_begun()
-        return again.redo(self.folder, again.wanted(patterns), new_seed=new_seed)
+        return again.redo(self.folder, again.wanted(patterns, names), new_seed=new_seed)
 
     def verify(self, *, inputs: Mapping[str, Path] | None = None, decode: bool = True) -> list[Finding]:
         """Look whether every image is there and what it was, and every input what it was made from.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -32,31 +33,62 @@ class Redone:
     left_out: tuple[str, ...] = ()
 
 
-def wanted(patterns: Iterable[str]) -> Wanted:
-    """Return a test for jobs: by place, by place and number of an output, or by its file name; ``*`` and ``?`` as in a shell.
+class Wish:
+    """A test for jobs: by place, by place and number of an output, or by its file name; ``*`` and ``?`` as in a shell.
+
+    A name may be many among many jobs: it is looked up, and only what has a wildcard is compared with every job.
+
+    Args:
+        patterns: Names and patterns.
+        names: Names only; brackets and stars in them mean themselves.
+    """
+
+    def __init__(self, patterns: Sequence[str], names: Sequence[str]) -> None:
+        self._all = [*patterns, *names]
+        self._named: dict[str, set[str]] = {}
+        self._globs: list[tuple[str, re.Pattern[str]]] = []
+        for name in self._all:
+            for form in _forms(name):
+                self._named.setdefault(form, set()).add(name)
+        for pattern in patterns:
+            if any(sign in pattern for sign in "*?["):
+                expression = "|".join(f"(?:{fnmatch.translate(form)})" for form in _forms(pattern))
+                self._globs.append((pattern, re.compile(expression)))
+
+    def __call__(self, job: Job) -> bool:
+        """Tell whether a job fits one of them."""
+        return job.place in self._named or any(glob.match(job.place) for _, glob in self._globs)
+
+    def unmet(self, jobs: Iterable[Job]) -> list[str]:
+        """Return the patterns that none of these jobs fits, in their order."""
+        places = {job.place for job in jobs}
+        met = {pattern for place in places for pattern in self._named.get(place, ())}
+        met |= {pattern for pattern, glob in self._globs if any(glob.match(place) for place in places)}
+        return [pattern for pattern in self._all if pattern not in met]
+
+
+def wanted(patterns: Iterable[str], names: Iterable[str] = ()) -> Wish:
+    """Return a test for jobs. Arguments as for `Wish`.
 
     Raises:
-        PlanError: If there is no pattern.
+        PlanError: If there is neither a pattern nor a name.
     """
-    listed = [pattern.strip() for pattern in patterns if pattern.strip()]
-    if not listed:
+    given = [list(dict.fromkeys(one.strip() for one in many if one.strip())) for many in (patterns, names)]
+    if not any(given):
         raise PlanError("which jobs? give a pattern such as 'generated/*' or a list of images")
-
-    def is_wanted(job: Job) -> bool:
-        return any(_matches(job.place, pattern) for pattern in listed)
-
-    return is_wanted
+    return Wish(*given)
 
 
-def _matches(place: str, pattern: str) -> bool:
-    if fnmatch.fnmatchcase(place, pattern):
-        return True
-    # An image is named `<place>_<k>.png`, a cut-out `<place>/<name>_<nn>.png`.
+def _forms(pattern: str) -> list[str]:
+    """Return what places a pattern may mean: an image is `<place>_<k>.png`, a cut-out `<place>/<name>_<nn>.png`."""
     path = PurePosixPath(pattern)
-    stem = str(path.with_suffix("")) if path.suffix else pattern
-    number = stem.rpartition("_")
-    is_image = number[2].isdigit() and fnmatch.fnmatchcase(place, number[0])
-    return is_image or (bool(path.suffix) and fnmatch.fnmatchcase(place, str(path.parent)))
+    base, _, number = (str(path.with_suffix("")) if path.suffix else pattern).rpartition("_")
+    forms = [pattern]
+    if base and number.isdigit():
+        forms.append(base)
+    if path.suffix:
+        forms.append(str(path.parent))
+    return forms
 
 
 def retry(folder: RunFolder, token: str, is_wanted: Wanted = lambda _: True) -> list[Job]:
@@ -108,7 +140,8 @@ def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Red
     asked = [job for job in latest.values() if is_wanted(job)]
     if not asked:
         raise PlanError(f"{folder.out}: no job matches; patterns are matched with the places in images.csv")
-    left_out = [f"{job.place}: is not done; `sdclient retry` tries it again" for job in asked if job.id not in done]
+    left_out = [_not_done(job) for job in asked if job.id not in done]
+    left_out += [f"{name}: no such image" for name in is_wanted.unmet(asked)] if isinstance(is_wanted, Wish) else []
     chosen = _with_dependents(latest, [job.id for job in asked if job.id in done], done)
     new_ids = {old: job_id(latest[old].kind, latest[old].place, latest[old].revision + 1) for old in chosen}
     explicit = {job.id for job in asked} if new_seed else set[str]()
@@ -117,6 +150,10 @@ def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Red
         _next_revision(latest[old], new_ids, run_seed if old in explicit else None) for old in latest if old in chosen
     ]
     return Redone(tuple(folder.add(jobs, plan.specs)), tuple(left_out))
+
+
+def _not_done(job: Job) -> str:
+    return f"{job.place}: is not made yet; `sdclient join` makes it, after `sdclient retry` if it was set aside"
 
 
 def _with_dependents(jobs: Mapping[str, Job], chosen: Iterable[str], done: set[str]) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sdclient.cli.talk import emit, say
+from sdclient.cli.talk import emit, planned_again, say
 from sdclient.errors import ConfigurationError
 from sdclient.run import Run
 
@@ -31,10 +31,10 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
 
     The images that are there stay until the new ones are complete, and are kept in OUT/.sdclient/replaced then.
     """
-    wanted = [*patterns, *(read_images(listed) if listed else ())]
-    if not wanted:
+    names = read_images(listed) if listed else []
+    if not patterns and not names:
         raise click.UsageError("say which: a PATTERN such as '*Greek*', or --list FILE")
-    redone = Run.open(out).redo(*wanted, new_seed=new_seed)
+    redone = Run.open(out).redo(*patterns, names=names, new_seed=new_seed)
     if as_json:
         emit({"planned": [job.place for job in redone.jobs], "left_out": list(redone.left_out)})
         return
@@ -42,7 +42,7 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
         click.echo(job.place)
     for text in redone.left_out:
         say(f"left out: {text}")
-    say(f"{len(redone.jobs)} jobs are planned once more; made by: sdclient join {out}")
+    say(planned_again(out, len(redone.jobs)))
 
 
 def read_images(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sdclient.cli.talk import emit
+from sdclient.cli.talk import emit, plural, say
 from sdclient.run import Run
 
 
@@ -27,4 +27,7 @@ def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
         return
     for job in jobs:
         click.echo(job.place)
-    click.echo(f"{len(jobs)} jobs will be tried again by: sdclient join {out}", err=True)
+    if jobs:
+        say(f"{plural(len(jobs), 'job')} may be tried again; to try: sdclient join {out}")
+    else:
+        say(f"{out}: no job{' that fits' if patterns else ''} is set aside for a reason of its own")

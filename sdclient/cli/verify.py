@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sdclient.cli.app import EXIT_FAILED
-from sdclient.cli.talk import emit, plural, say
+from sdclient.cli.talk import emit, planned_again, plural, say
 from sdclient.run import Run
 
 
@@ -41,7 +41,7 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
         )
     elif broken and not repair:
         say(f"{len(broken)} can be made again: sdclient verify {out} --repair")
-    if repair and broken and (yes or click.confirm(f"Plan {len(broken)} files once more?", err=True)):
+    if repair and broken and (yes or click.confirm(f"Plan {plural(len(broken), 'file')} once more?", err=True)):
         redone = run.repair(findings)
-        say(f"{len(redone.jobs)} jobs are planned once more; made by: sdclient join {out}")
+        say(planned_again(out, len(redone.jobs)))
     return EXIT_FAILED if findings else 0

@@ -146,11 +146,26 @@ class TestRedo:
     def test_nothing_that_matches_is_an_error_and_what_is_not_done_is_left_out(self, run: Run) -> None:
         plan_jobs(run.folder, ["a"])
 
-        assert run.redo("a").left_out == ("a: is not done; `sdclient retry` tries it again",)
+        (told,) = run.redo("a").left_out
+        assert told.startswith("a: is not made yet; `sdclient join` makes it")
         with pytest.raises(PlanError, match="no job matches"):
             run.redo("z*")
         with pytest.raises(PlanError, match="which jobs"):
             run.redo()
+
+    @pytest.mark.usefixtures("chain")
+    def test_a_name_that_is_no_image_is_told_beside_those_that_are(self, run: Run) -> None:
+        redone = run.redo("up/a_1.png", "up/nobody_1.png", "elsewhere/*")
+
+        assert [job.place for job in redone.jobs] == ["up/a"]
+        assert redone.left_out == ("up/nobody_1.png: no such image", "elsewhere/*: no such image")
+
+    def test_brackets_in_a_name_mean_themselves(self, run: Run) -> None:
+        plan_jobs(run.folder, ["fox [1]", "fox 1"])
+        work(run.folder)
+
+        assert [job.place for job in run.redo(names=["fox [1]_1.png"]).jobs] == ["fox [1]"]
+        assert [job.place for job in run.redo("fox [1]_1.png").jobs] == ["fox 1"]
 
     @pytest.mark.usefixtures("chain")
     def test_an_image_the_user_has_changed_stays_and_the_new_one_goes_beside_it(self, run: Run) -> None:
