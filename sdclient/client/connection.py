@@ -74,9 +74,8 @@ class Connection:
         self._transport = transport
         self._clock = clock
         self._asked_s = 0.0
-        self._dialect: Dialect | None = _named(dialect) if dialect else None
-        self._is_named = dialect is not None
-        self._version: str | None = None
+        self._spoken: Dialect | None = _named(dialect) if dialect else None
+        self._found: Detected | None = None
         self._facts: ServerFacts | None = None
         self._names: dict[Operation, tuple[str, ...] | None] = {}
         self._script_args: Mapping[str, frozenset[int]] | None = None
@@ -94,10 +93,11 @@ class Connection:
             AuthenticationError: If it wants credentials.
         """
         with self._lock:
-            if self._dialect is None:
-                found = self._detected()
-                self._dialect, self._version = found.dialect, found.version
-            return self._dialect
+            if self._spoken is not None:
+                return self._spoken
+            if self._found is None:
+                self._found = self._detected()
+            return self._found.dialect
 
     @property
     def facts(self) -> ServerFacts:
@@ -107,6 +107,12 @@ class Connection:
                 self._facts = self._ask_facts()
                 self._asked_s = self._clock()
             return self._facts
+
+    @property
+    def taken_for(self) -> Dialect | None:
+        """The program that was seen to answer where somebody wants it spoken to as another; else None."""
+        found = self._found
+        return None if found is None or found.dialect.name == self.dialect.name else found.dialect
 
     def forget(self) -> None:
         """Ask again at the next need: the server may have changed."""
@@ -124,7 +130,7 @@ class Connection:
         """
         with self._lock:
             self.forget()
-            if self._is_named:
+            if self._spoken is not None:
                 self.read_options()
                 return self.dialect
             return self._detected().dialect
@@ -178,7 +184,7 @@ class Connection:
             ) from exc
         try:
             reply = self._scrubbed(reply)
-            judge_status(reply, what=what, has_credentials=self._has_credentials)
+            judge_status(reply, what=what, has_credentials=self.address.credentials is not None)
         except MissingRouteError as exc:
             raise WrongServerError(
                 f"{what}: 404; something answers at this address, but not a Stable Diffusion server with its API on. "
@@ -270,7 +276,7 @@ class Connection:
         what = f"{route.method} {self.address.url(route.path)}"
         if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             reply = self._scrubbed(reply)
-        judge_status(reply, what=what, dialect=self.dialect, has_credentials=self._has_credentials)
+        judge_status(reply, what=what, dialect=self.dialect, has_credentials=self.address.credentials is not None)
         if not reply.body.strip():
             return Answer(None, reply.elapsed_s)
         try:
@@ -301,19 +307,17 @@ class Connection:
                 body = body.replace(secret.encode(), b"***")
         return replace(reply, body=body)
 
-    @property
-    def _has_credentials(self) -> bool:
-        return self.address.credentials is not None
-
     def _ask_facts(self) -> ServerFacts:
         dialect = self.dialect
-        facts = ServerFacts(dialect.name, self._version, options=self.read_options())
-        if self._is_named and facts.options is not None:
-            from sdclient.dialects.detect import refuse_stranger
+        options = self.read_options()
+        if self._spoken is not None:
+            from sdclient.dialects.detect import who_answers
 
-            refuse_stranger(dialect, facts.options, server=self.address.base_url)
-        return replace(
-            facts,
+            self._found = who_answers(self._spoken, self._look, server=self.address.base_url)
+        return ServerFacts(
+            dialect.name,
+            self._found.version if self._found is not None and self.taken_for is None else None,
+            options=options,
             models=self.names("models", "title", "model_name", "filename", "sha256", "hash"),
             samplers=self.names("samplers", "name"),
             schedulers=self._schedulers(),

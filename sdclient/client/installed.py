@@ -69,12 +69,10 @@ def _other_arguments(connection: Connection, compiled: Compiled) -> Iterable[Los
 
 
 def _spoken_otherwise(connection: Connection) -> Iterable[Loss]:
-    from sdclient.dialects.detect import another_program
-
-    found = another_program(connection.dialect, connection.facts.options or {})
+    found = connection.taken_for
     if found is not None:
-        message = f"{found.title} answers there, by its options, and is spoken to as {connection.dialect.title}"
-        yield Loss("dialect", "replaced", "warning", f"{message}; leave the dialect out")
+        message = f"{found.title} answers there, and is spoken to as {connection.dialect.title}; leave the dialect out"
+        yield Loss("dialect", "replaced", "warning", message)
 
 
 def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:

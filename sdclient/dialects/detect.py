@@ -30,10 +30,9 @@ __all__ = [
     "SPOKEN",
     "Ask",
     "Detected",
-    "another_program",
     "detect",
     "detect_server",
-    "refuse_stranger",
+    "who_answers",
 ]
 
 Ask: TypeAlias = Callable[[str], object]
@@ -65,6 +64,8 @@ SPOKEN: tuple[Dialect, ...] = tuple(
 # Schedules that came with a version of A1111, the newest first.
 _A1111_VERSIONS: tuple[tuple[str, str], ...] = (("beta", "1.10"), ("karras", "1.9"))
 _OLD_A1111 = "1.8"
+# One draws by the other's code, and yet they spell samplers, LoRAs and sizes differently.
+_SMALL = {"sdcpp", "koboldcpp"}
 _VERSION_CHARS = 60
 
 
@@ -75,10 +76,12 @@ class Detected:
     Attributes:
         dialect: The dialect that speaks to it.
         version: Its version, where it shows one or is known by what it has; else None.
+        is_sure: Something only this program has was seen; else it is told by what is missing.
     """
 
     dialect: Dialect
     version: str | None = None
+    is_sure: bool = True
 
 
 def detect_server(ask: Ask, *, server: str = "this address") -> Detected:
@@ -124,33 +127,31 @@ def detect(options: object, *, status: int = HTTPStatus.OK, server: str = "this 
     return found
 
 
-def another_program(spoken: Dialect, options: Mapping[str, JsonValue]) -> Dialect | None:
-    """Return the program that these options show where it is plainly not the one spoken to; None where it may be.
-
-    A fork may hide that it is one, so options of the program it descends from say nothing against it.
-    """
-    found = _by_options(options)
-    return None if found is None or isinstance(spoken, type(found)) else found
-
-
-def refuse_stranger(spoken: Dialect, options: Mapping[str, JsonValue], *, server: str) -> None:
-    """Refuse to speak a language that the server plainly does not: it would take half of it for something else.
+def who_answers(spoken: Dialect, ask: Ask, *, server: str) -> Detected | None:
+    """Find out who answers where a dialect was named; None where that is not known, since then people know best.
 
     Args:
         spoken: The dialect that somebody named.
-        options: The server's options.
-        server: The server's address, for the message.
+        ask: Makes the GETs; what it raises is passed on.
+        server: The server's address, for messages.
 
     Raises:
-        ConfigurationError: If the options are those of a program that is no relative of the one named. A relative
-            understands most of what is said to it.
+        ConfigurationError: If the program that was found is no relative of the one named, or one of the small ones
+            that have their options in common and little else: it would take half of what is said for something
+            else. A relative understands most of it.
     """
-    found = another_program(spoken, options)
-    if found is not None and not set(type(spoken).__mro__) & set(type(found).__mro__) - {object}:
+    try:
+        found = detect_server(ask, server=server)
+    except WrongServerError:
+        return None
+    answers = found.dialect
+    small = {spoken.name, answers.name} == _SMALL and found.is_sure
+    if small or not set(type(spoken).__mro__) & set(type(answers).__mro__) - {object}:
         raise ConfigurationError(
-            f"dialect {spoken.name!r} for {server}: {found.title} answers there, by its options; "
-            f"leave the dialect out, or name {found.name!r}"
+            f"dialect {spoken.name!r} for {server}: {answers.title} answers there; "
+            f"leave the dialect out, or name {answers.name!r}"
         )
+    return found
 
 
 def _by_options(options: object) -> Dialect | None:
@@ -168,7 +169,8 @@ def _classic(ask: Ask) -> Detected:
     if version is not None:
         return Detected(_BY_NAME["sdnext"], version)
     schedules = _names(ask(_SCHEDULERS_PATH))
-    return Detected(_BY_NAME["a1111"], next((v for name, v in _A1111_VERSIONS if name in schedules), _OLD_A1111))
+    version = next((v for name, v in _A1111_VERSIONS if name in schedules), _OLD_A1111)
+    return Detected(_BY_NAME["a1111"], version, is_sure=False)
 
 
 def _small(ask: Ask) -> Detected:
@@ -179,7 +181,8 @@ def _small(ask: Ask) -> Detected:
     kobold = _kobold_version(ask(_KOBOLD_VERSION_PATH))
     if kobold is not None:
         return Detected(_BY_NAME["koboldcpp"], kobold)
-    return Detected(_BY_NAME["sdcpp"] if isinstance(ask(_SCHEDULERS_PATH), list) else _BY_NAME["koboldcpp"])
+    name = "sdcpp" if isinstance(ask(_SCHEDULERS_PATH), list) else "koboldcpp"
+    return Detected(_BY_NAME[name], is_sure=False)
 
 
 def _sdnext_version(body: object) -> str | None:

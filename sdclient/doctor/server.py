@@ -93,11 +93,8 @@ def _network_hint(client: Client, exc: SDClientError, platform: str) -> str:
 
 def _other_program(url: str, client: Client) -> Iterator[Finding]:
     """Say where a server that was named by hand looks like another program."""
-    try:
-        looks_like = Connection(client.address, RequestsTransport(HttpSettings(), server=client.address)).dialect
-    except SDClientError:
-        return
-    if looks_like.name != client.dialect:
+    looks_like = client.connection.taken_for
+    if looks_like is not None:
         text = f"it looks like {looks_like.title}; leave --dialect out for {url} unless you know better"
         yield Finding("note", client.url, text, "server", {"looks_like": looks_like.name})
 

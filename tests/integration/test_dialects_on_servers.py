@@ -142,7 +142,7 @@ def test_what_no_dialect_understands_is_an_error_of_ours() -> None:
         Client(server.url, dialect="drawthings").txt2img(Txt2Img(**PLAIN, model="m"))
 
 
-FAMILIES = ({"a1111", "forge", "sdnext"}, {"sdcpp", "koboldcpp"}, {"drawthings"})
+FAMILIES = ({"a1111", "forge", "sdnext"}, {"sdcpp"}, {"koboldcpp"}, {"drawthings"})
 
 
 @pytest.mark.parametrize("spoken", list(DIALECTS))
@@ -164,11 +164,16 @@ def test_a_dialect_that_is_plainly_wrong_is_refused_before_anything_is_drawn(the
     assert not posts
     if refusal:
         assert f"dialect {spoken!r} for {address}: " in refusal
-        assert "leave the dialect out, or name" in refusal
+        assert f"{DIALECTS[there].title} answers there; leave the dialect out, or name {there!r}" in refusal
     else:
-        # What is spoken to a fork by its parent's words, or by a sibling's, is said; a fork may hide that it is one.
+        # What is spoken to a fork by its parent's words, or by a sibling's, is said.
         told = [loss.message for loss in losses.items if loss.field == "dialect"]
-        assert bool(told) == (there != spoken and there in ("forge", "sdnext"))
+        assert bool(told) == (there != spoken)
+
+
+def test_a_version_is_known_where_the_dialect_is_named_too() -> None:
+    with Simulator("koboldcpp", version="1.76") as server:
+        assert Client(server.url, dialect="koboldcpp").facts.version == Client(server.url).facts.version == "1.76"
 
 
 class Told:
