@@ -39,20 +39,57 @@ def daily(cli: CommandLine, at: str, server: str, *more: str) -> Ended:
     return cli("daily", "--out", "BOT", "--at", at, "--zone", "Europe/Madrid", "--url", server, *QUICK, *more)
 
 
-def posts(cli: CommandLine) -> list[str]:
-    return (
-        sorted(path.name for path in (cli.folder / "BOT/posts").glob("*"))
-        if (cli.folder / "BOT/posts").exists()
-        else []
-    )
+def posts(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "posts").glob("*"))
 
 
 def sent(server: Simulator) -> int:
     return sum(one.method == "POST" for one in server.log)
 
 
-def sidecar(cli: CommandLine, key: str) -> dict[str, object]:
-    return dict(json.loads((cli.folder / "BOT/daily" / f"{key}.posted").read_bytes()))
+def sidecar(out: Path, key: str) -> dict[str, object]:
+    return dict(json.loads((out / "daily" / f"{key}.posted").read_bytes()))
+
+
+class Doubler:
+    """Enlarges twice, where a network would do it four times."""
+
+    name = "Doubler"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def enlarge(self, data: bytes) -> bytes:
+        self.calls += 1
+        image = open_rgb(data)
+        return read_image_input(image.resize((image.width * 2, image.height * 2)))
+
+
+def bot(
+    out: Path,
+    enlarger: Doubler | None = None,
+    *,
+    words: Path | None = None,
+    grace_s: float | None = 3600.0,
+    first_number: int = 1,
+) -> Daily:
+    """Make a bot as the command does, without a process for each look at the clock."""
+    known = load_words(words)
+    request = Txt2Img.load("daily").replace(width=128, height=128, steps=2, enlarge=None)
+    return Daily(
+        Run(out),
+        request,
+        words=known,
+        completer=TemplateCompleter(known),
+        publisher=FolderPublisher(out / "posts"),
+        ledger=Ledger(out / "daily", first_number),
+        settings=DailySettings(MADRID, grace_s, enlarger=enlarger),
+    )
+
+
+def look(daily: Daily, moment: str, server: str) -> Outcome:
+    """Let a bot look at the clock once; a moment without a zone is one of Madrid's."""
+    return daily.tick(parse_moment(moment, MADRID), lambda run: run.start(server))
 
 
 # ---- one slot ----
@@ -71,12 +108,12 @@ def test_a_slot_is_drawn_and_posted_with_text_alternative_text_and_image(
     assert inspect_image((post / "image.png").read_bytes()).size == (128, 128)
 
 
-def test_everything_about_a_post_is_recorded(cli: CommandLine, draw_things: Simulator) -> None:
+def test_everything_about_a_post_is_recorded(tmp_path: Path, draw_things: Simulator) -> None:
     """The original recorded no seed, prompt or model of any image."""
-    daily(cli, "2026-11-20T06:10", draw_things.url)
+    look(bot(tmp_path), "2026-11-20T06:10", draw_things.url)
 
-    told = sidecar(cli, "2026-11-20_06_Europe-Madrid")
-    info = parse_infotext(read_infotext((cli.folder / "BOT" / str(told["image"])).read_bytes()) or "")
+    told = sidecar(tmp_path, "2026-11-20_06_Europe-Madrid")
+    info = parse_infotext(read_infotext((tmp_path / str(told["image"])).read_bytes()) or "")
     assert told["start"] in load_words().at(6).starts
     assert str(told["prompt"]).startswith(str(told["start"]))
     assert (info.prompt, info.fields["Seed"]) == (told["prompt"], str(told["seed"]))
@@ -84,12 +121,12 @@ def test_everything_about_a_post_is_recorded(cli: CommandLine, draw_things: Simu
 
 
 def test_what_is_posted_says_nothing_of_prompt_seed_or_machine_inside_the_image(
-    cli: CommandLine, draw_things: Simulator
+    tmp_path: Path, draw_things: Simulator
 ) -> None:
-    daily(cli, "2026-11-20T06:10", draw_things.url)
+    look(bot(tmp_path), "2026-11-20T06:10", draw_things.url)
 
-    image = (cli.folder / "BOT/posts/0001_2026-11-20_06_Europe-Madrid/image.png").read_bytes()
-    drawn = (cli.folder / "BOT/images/2026-11-20_06_Europe-Madrid_1.png").read_bytes()
+    image = (tmp_path / "posts/0001_2026-11-20_06_Europe-Madrid/image.png").read_bytes()
+    drawn = (tmp_path / "images/2026-11-20_06_Europe-Madrid_1.png").read_bytes()
     assert read_infotext(drawn) is not None
     assert read_infotext(image) is None
     assert b"127.0.0.1" not in image
@@ -134,37 +171,49 @@ def test_quotes_and_backslashes_of_a_prompt_reach_the_server(cli: CommandLine, d
 # ---- at most once ----
 
 
-@pytest.mark.parametrize("again", ["2026-11-20T06:10", "2026-11-20T06:55", "2026-11-20T05:10+00:00"])
-def test_a_slot_is_posted_once_however_often_it_is_looked_at(
-    cli: CommandLine, draw_things: Simulator, again: str
-) -> None:
-    """The original slept 45 minutes in slots of an hour: a quick cycle posted twice."""
+def test_a_slot_is_posted_once_however_often_the_command_is_given(cli: CommandLine, draw_things: Simulator) -> None:
     daily(cli, "2026-11-20T06:10", draw_things.url)
     before = sent(draw_things)
 
-    ended = daily(cli, again, draw_things.url)
+    ended = daily(cli, "2026-11-20T05:55+00:00", draw_things.url)
 
     assert ended.code == 0
     assert "2026-11-20_06_Europe-Madrid: posted before" in ended.stderr
     assert sent(draw_things) == before
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
-def test_a_clock_that_steps_back_posts_nothing_again(cli: CommandLine, draw_things: Simulator) -> None:
-    for moment in ("2026-11-20T09:10", "2026-11-20T06:10", "2026-11-20T09:20", "2026-11-20T06:20"):
-        daily(cli, moment, draw_things.url)
+@pytest.mark.parametrize("again", ["2026-11-20T06:10", "2026-11-20T06:55", "2026-11-20T05:10+00:00"])
+def test_a_slot_is_posted_once_however_often_it_is_looked_at(
+    tmp_path: Path, draw_things: Simulator, again: str
+) -> None:
+    """The original slept 45 minutes in slots of an hour: a quick cycle posted twice."""
+    look(bot(tmp_path), "2026-11-20T06:10", draw_things.url)
+    before = sent(draw_things)
 
-    assert posts(cli) == ["0001_2026-11-20_09_Europe-Madrid", "0002_2026-11-20_06_Europe-Madrid"]
+    outcome = look(bot(tmp_path), again, draw_things.url)
+
+    assert outcome.message == "2026-11-20_06_Europe-Madrid: posted before"
+    assert sent(draw_things) == before
+    assert posts(tmp_path) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
-def test_an_hour_that_comes_twice_is_posted_once(cli: CommandLine, draw_things: Simulator) -> None:
+def test_a_clock_that_steps_back_posts_nothing_again(tmp_path: Path, draw_things: Simulator) -> None:
+    for time in ("09:10", "06:10", "09:20", "06:20"):
+        look(bot(tmp_path), f"2026-11-20T{time}", draw_things.url)
+
+    assert posts(tmp_path) == ["0001_2026-11-20_09_Europe-Madrid", "0002_2026-11-20_06_Europe-Madrid"]
+
+
+def test_an_hour_that_comes_twice_is_posted_once(tmp_path: Path, draw_things: Simulator) -> None:
     slots = [{"hour": 2, "theme": "t", "greeting": "☀ hi", "starts": ["a fox"]}]
-    (cli.folder / "words.json").write_text(json.dumps({"slots": slots}))
+    words = tmp_path / "words.json"
+    words.write_text(json.dumps({"slots": slots}))
 
     for moment in ("2026-10-25T02:10+02:00", "2026-10-25T02:10+01:00"):
-        daily(cli, moment, draw_things.url, "--words", "words.json", "--grace", "600")
+        look(bot(tmp_path, words=words, grace_s=36_000), moment, draw_things.url)
 
-    assert posts(cli) == ["0001_2026-10-25_02_Europe-Madrid"]
+    assert posts(tmp_path) == ["0001_2026-10-25_02_Europe-Madrid"]
 
 
 def test_two_processes_at_once_post_a_slot_once(cli: CommandLine, draw_things: Simulator) -> None:
@@ -181,33 +230,30 @@ def test_two_processes_at_once_post_a_slot_once(cli: CommandLine, draw_things: S
         *QUICK,
     )
 
-    workers = [cli.start(*command) for _ in range(3)]
+    workers = [cli.start(*command) for _ in range(2)]
     errors = [worker.communicate(timeout=120)[1] for worker in workers]
 
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0001_2026-11-20_06_Europe-Madrid"]
     assert not [text for text in errors if "Traceback" in text]
 
 
 # ---- too late, and not at all ----
 
 
-def test_a_slot_that_began_too_long_ago_is_missed(cli: CommandLine, draw_things: Simulator) -> None:
-    late = daily(cli, "2026-11-20T07:01", draw_things.url)
-    later = daily(cli, "2026-11-20T07:59", draw_things.url)
+def test_a_slot_that_began_too_long_ago_is_missed(tmp_path: Path, draw_things: Simulator) -> None:
+    late = look(bot(tmp_path), "2026-11-20T07:01", draw_things.url)
+    later = look(bot(tmp_path), "2026-11-20T07:59", draw_things.url)
 
-    assert (late.code, later.code) == (0, 0)
-    assert "2026-11-20_06_Europe-Madrid: missed; it is too late for this slot" in late.stderr
-    assert "2026-11-20_06_Europe-Madrid: was missed" in later.stderr
-    assert (sent(draw_things), posts(cli)) == (0, [])
+    assert (late.status, later.status) == ("missed", "nothing")
+    assert late.message.startswith("2026-11-20_06_Europe-Madrid: missed; it is too late for this slot")
+    assert later.message.startswith("2026-11-20_06_Europe-Madrid: was missed")
+    assert (sent(draw_things), posts(tmp_path)) == (0, [])
 
 
-@pytest.mark.parametrize("option", [("--late",), ("--grace", "180")])
-def test_a_late_slot_is_posted_where_that_is_wanted(
-    cli: CommandLine, draw_things: Simulator, option: tuple[str, ...]
-) -> None:
-    daily(cli, "2026-11-20T08:59", draw_things.url, *option)
+def test_a_late_slot_is_posted_where_the_grace_is_long_enough(cli: CommandLine, draw_things: Simulator) -> None:
+    daily(cli, "2026-11-20T08:59", draw_things.url, "--grace", "180")
 
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_without_a_server_nothing_is_posted_and_the_slot_stays_open(cli: CommandLine, draw_things: Simulator) -> None:
@@ -217,7 +263,7 @@ def test_without_a_server_nothing_is_posted_and_the_slot_stays_open(cli: Command
 
     assert (down.code, up.code) == (3, 0)
     assert "refused" in down.stderr
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_an_image_that_cannot_be_drawn_costs_no_number(cli: CommandLine, a1111: Simulator) -> None:
@@ -227,28 +273,28 @@ def test_an_image_that_cannot_be_drawn_costs_no_number(cli: CommandLine, a1111: 
 
     assert wrong.code in (1, 2)
     assert "gone" in wrong.stderr
-    assert (right.code, posts(cli)) == (0, ["0001_2026-11-20_09_Europe-Madrid"])
+    assert (right.code, posts(cli.folder / "BOT")) == (0, ["0001_2026-11-20_09_Europe-Madrid"])
 
 
-def test_an_image_of_another_slot_is_never_posted(cli: CommandLine, draw_things: Simulator) -> None:
+def test_an_image_of_another_slot_is_never_posted(tmp_path: Path, draw_things: Simulator) -> None:
     """All that kept the original from posting yesterday's image was that it deleted a file first."""
-    daily(cli, "2026-11-20T06:10", draw_things.url)
+    look(bot(tmp_path), "2026-11-20T06:10", draw_things.url)
 
     with Relay(
         draw_things.url, {1: (422, b'{"error": "HTTPException", "detail": "no", "body": "", "errors": ""}')}
     ) as bad:
-        failed = daily(cli, "2026-11-20T09:10", bad.url)
+        failed = look(bot(tmp_path), "2026-11-20T09:10", bad.url)
 
-    assert failed.code == 1
-    assert "2026-11-20_09_Europe-Madrid: no image: " in failed.stderr
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert failed.status == "failed"
+    assert failed.message.startswith("2026-11-20_09_Europe-Madrid: no image: ")
+    assert posts(tmp_path) == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 def test_numbers_go_on_from_a_first_one(cli: CommandLine, draw_things: Simulator) -> None:
-    for moment in ("2026-11-20T06:10", "2026-11-20T09:10"):
-        daily(cli, moment, draw_things.url, "--first-number", "261")
+    daily(cli, "2026-11-20T06:10", draw_things.url, "--first-number", "261")
+    look(bot(cli.folder / "BOT", first_number=261), "2026-11-20T09:10", draw_things.url)
 
-    assert posts(cli) == ["0261_2026-11-20_06_Europe-Madrid", "0262_2026-11-20_09_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0261_2026-11-20_06_Europe-Madrid", "0262_2026-11-20_09_Europe-Madrid"]
 
 
 def test_a_process_killed_while_it_draws_is_followed_by_one_that_goes_on(cli: CommandLine) -> None:
@@ -264,7 +310,7 @@ def test_a_process_killed_while_it_draws_is_followed_by_one_that_goes_on(cli: Co
 
     assert ended.code == 0
     assert (cli.folder / "BOT/daily/2026-11-20_06_Europe-Madrid.json").read_bytes() == plan
-    assert posts(cli) == ["0001_2026-11-20_06_Europe-Madrid"]
+    assert posts(cli.folder / "BOT") == ["0001_2026-11-20_06_Europe-Madrid"]
 
 
 # ---- all day long ----
@@ -285,34 +331,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 30
         self.now += dt.timedelta(seconds=seconds)
-
-
-class Doubler:
-    """Enlarges twice, where a network would do it four times."""
-
-    name = "Doubler"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def enlarge(self, data: bytes) -> bytes:
-        self.calls += 1
-        image = open_rgb(data)
-        return read_image_input(image.resize((image.width * 2, image.height * 2)))
-
-
-def bot(out: Path, enlarger: Doubler | None = None) -> Daily:
-    words = load_words()
-    request = Txt2Img.load("daily").replace(width=128, height=128, steps=2, enlarge=None)
-    return Daily(
-        Run(out),
-        request,
-        words=words,
-        completer=TemplateCompleter(words),
-        publisher=FolderPublisher(out / "posts"),
-        ledger=Ledger(out / "daily"),
-        settings=DailySettings(MADRID, enlarger=enlarger),
-    )
 
 
 def test_a_bot_posts_eight_times_a_day(tmp_path: Path, draw_things: Simulator) -> None:
@@ -409,7 +427,7 @@ def test_a_machine_that_cannot_enlarge_says_so_and_posts_nothing(cli: CommandLin
 
     assert ended.code == 2
     assert "enlarging here failed (RuntimeError: no vulkan device); is there a Vulkan driver?" in ended.stderr
-    assert posts(cli) == []
+    assert posts(cli.folder / "BOT") == []
 
 
 @pytest.mark.parametrize(
@@ -431,6 +449,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(
     cli: CommandLine, package: str, arguments: tuple[str, ...], words: str
 ) -> None:
     with_package(cli, package, "raise ImportError('libvulkan.so.1 is missing')")
+    (cli.folder / "packages/config.json").write_text("{}")
     cli.env.update(dict.fromkeys(SECRETS, "x"))
 
     ended = cli("daily", "--out", "BOT", "--once", *arguments)

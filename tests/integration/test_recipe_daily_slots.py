@@ -43,6 +43,9 @@ class Bot:
     def tick(self, moment: str) -> Outcome:
         return self.daily.tick(dt.datetime.fromisoformat(moment).replace(tzinfo=UTC), self.drawing)
 
+    def foresee(self, moment: str) -> Outcome:
+        return self.daily.foresee(dt.datetime.fromisoformat(moment).replace(tzinfo=UTC), lambda _: None)
+
     def posts(self) -> list[str]:
         return sorted(path.name for path in (self.out / "posts").glob("*"))
 
@@ -67,20 +70,17 @@ def test_a_dry_run_says_what_would_be_posted_and_writes_nothing(
     assert not [one for one in draw_things.log if one.method == "POST"]
 
 
-def test_a_dry_run_changes_nothing_where_something_is_there_already(cli: CommandLine, draw_things: Simulator) -> None:
-    command = ("daily", "--out", "BOT", "--url", draw_things.url, "--set", "enlarge=null", "--json")
-    cli(*command, "--at", "2026-11-20T06:10")
-    before = files(cli.folder / "BOT")
+def test_a_dry_run_changes_nothing_where_something_is_there_already(tmp_path: Path, draw_things: Simulator) -> None:
+    bot = Bot(tmp_path, draw_things)
+    bot.tick("2026-11-20T06:10")
+    before = files(tmp_path)
 
-    told = [
-        json.loads(cli(*command, "--at", f"2026-11-20T{time}", "--dry-run").stdout.splitlines()[-1])
-        for time in ("06:20", "09:10", "14:00")
-    ]
+    told = [bot.foresee(f"2026-11-20T{time}") for time in ("06:20", "09:10", "14:00")]
 
-    assert [one["status"] for one in told] == ["foreseen"] * 3
-    assert ["posted before" in told[0]["message"], "as No.2" in told[1]["message"]] == [True, True]
-    assert "missed" in told[2]["message"]
-    assert files(cli.folder / "BOT") == before
+    assert [one.status for one in told] == ["foreseen"] * 3
+    assert ["posted before" in told[0].message, "as No.2" in told[1].message] == [True, True]
+    assert "missed" in told[2].message
+    assert files(tmp_path) == before
 
 
 def test_a_dry_run_tells_what_no_server_would_draw(cli: CommandLine, a1111: Simulator) -> None:

@@ -16,6 +16,7 @@ MAX_PROMPT_CHARS = 250
 TEMPLATES = "templates"
 """What the record calls prompts that no language model completed; posts do not mention it."""
 _TRIES = 4
+_LEAST_NEW_TOKENS = 20
 _WORTH_CHARS = 4
 
 
@@ -75,6 +76,11 @@ class MagicPromptCompleter:
                 f"--magic-prompt {folder}: no such folder; name the one that a language model was saved to, as by: "
                 f"hf download Gustavosta/MagicPrompt-Stable-Diffusion --local-dir {folder.name or 'MagicPrompt'}"
             )
+        if not (folder / "config.json").is_file():
+            # Said at once: loading the libraries takes many seconds.
+            raise ConfigurationError(
+                f"--magic-prompt {folder}: holds no language model (there is no config.json in it)"
+            )
         try:
             transformers = importlib.import_module("transformers")
             self._torch = importlib.import_module("torch")
@@ -100,12 +106,23 @@ class MagicPromptCompleter:
 
     def _generate(self, start: str, seed: int, tokens: int) -> str:
         asked = self._tokenizer(start, return_tensors="pt")
-        # The seed of our own draw, without leaving a mark on anyone else's random numbers.
-        with self._torch.random.fork_rng(devices=[]):
-            self._torch.manual_seed(seed)
-            made = self._model.generate(
-                **asked, do_sample=True, max_length=tokens, pad_token_id=self._tokenizer.eos_token_id
-            )
+        # A start may be longer than what was drawn: scripts that the tokenizer does not know take many tokens a word.
+        tokens = max(tokens, int(asked["input_ids"].shape[-1]) + _LEAST_NEW_TOKENS)
+        if tokens > int(getattr(self._model.config, "max_position_embeddings", tokens)):
+            return start
+        try:
+            # The seed of our own draw, without leaving a mark on anyone else's random numbers.
+            with self._torch.random.fork_rng(devices=[]):
+                self._torch.manual_seed(seed)
+                made = self._model.generate(
+                    **asked, do_sample=True, max_length=tokens, pad_token_id=self._tokenizer.eos_token_id
+                )
+        except (ValueError, IndexError, RuntimeError) as exc:
+            reason = str(exc).split("\n", 1)[0][:200]
+            raise ConfigurationError(
+                f"--magic-prompt {self.name}: this model cannot complete {start[:60]!r} ({reason}); "
+                "do model and tokenizer belong together?"
+            ) from exc
         return str(self._tokenizer.decode(made[0], skip_special_tokens=True))
 
 

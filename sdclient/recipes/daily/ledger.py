@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -74,6 +75,17 @@ class Posting:
     moment: str = ""
 
 
+# Made when first wanted, and once: a bot looks at its mark twice a minute, all year.
+@cache
+def _plan_form() -> TypeAdapter[SlotPlan]:
+    return TypeAdapter(SlotPlan)
+
+
+@cache
+def _posting_form() -> TypeAdapter[Posting]:
+    return TypeAdapter(Posting)
+
+
 class Ledger:
     """The slots of an output folder.
 
@@ -110,7 +122,7 @@ class Ledger:
         if path is None:
             return None
         try:
-            return TypeAdapter(SlotPlan).validate_json(path.read_bytes())
+            return _plan_form().validate_json(path.read_bytes())
         except (OSError, ValidationError) as exc:
             raise RunFolderError(f"{path}: damaged; remove it, and the slot is planned anew") from exc
 
@@ -151,7 +163,7 @@ class Ledger:
             RunFolderError: If the mark is damaged.
         """
         try:
-            return TypeAdapter(Posting).validate_json(self._mark.read_bytes())
+            return _posting_form().validate_json(self._mark.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as exc:

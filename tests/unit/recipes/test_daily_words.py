@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -138,7 +139,29 @@ def test_completing_leaves_other_peoples_random_numbers_alone(tiny_model: Path) 
     assert torch.rand(3).tolist() == wanted
 
 
+@pytest.mark.parametrize("words", [70, 110, 600], ids=["longer than drawn", "than some", "than the model knows"])
+def test_a_long_start_is_completed_or_kept_as_it_is(tiny_model: Path, words: int) -> None:
+    """A start of forty Japanese characters is already longer than the shortest prompt that may be drawn."""
+    start = " ".join(["fox", "moon"] * (words // 2))
+
+    prompts = [MagicPromptCompleter(tiny_model).complete(start, seed, WORDS.at(6)) for seed in range(3)]
+
+    assert all(start.startswith(prompt) and 200 < len(prompt) <= 250 for prompt in prompts)
+
+
+def test_a_model_and_a_tokenizer_that_do_not_go_together_are_said(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "Mixed")
+    path = tmp_path / "Mixed/tokenizer.json"
+    path.write_text(path.read_text().replace('"fox": 2', '"fox": 2000').replace('"fox":2', '"fox":2000'))
+
+    with pytest.raises(ConfigurationError, match=r"Mixed: this model cannot complete 'a fox' \("):
+        MagicPromptCompleter(tmp_path / "Mixed").complete("a fox", 1, WORDS.at(6))
+
+
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no language model"):
+        MagicPromptCompleter(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="holds no language model"):
         MagicPromptCompleter(tmp_path)
 
