@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.client.cleaning import clean_text
-from sdclient.client.labels import told_by_scripts
+from sdclient.client.labels import sent_units, told_by_scripts
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, ReadReply
@@ -64,7 +64,7 @@ def find_changes(
     if isinstance(labels, dict):
         silent = (name for name in asked if name in _TOLD_WHEN_DONE and name not in applied)
         found += [Change(name, asked[name], None) for name in silent]
-        found += [] if is_lost("controls", compiled.losses) else _control_changes(request, labels)
+        found += [] if is_lost("controls", compiled.losses) else _control_changes(request, compiled, labels)
         found += _script_changes(request, compiled, labels, read)
     found += _surplus(compiled, read)
     wanted = compiled.call.body.get("samples_format")
@@ -75,18 +75,10 @@ def find_changes(
 
 def _surplus(compiled: Compiled, read: ReadReply) -> list[Change]:
     """Record images that came and belong to nothing that was sent; they are kept, as maps."""
-    body = compiled.call.body
-    if not read.maps or body.get("script_name"):
+    if not read.maps or compiled.call.body.get("script_name"):
         # Scripts give images of stages in between, and those are told apart where the reply is read.
         return []
-    sent = body.get("alwayson_scripts")
-    units = (
-        next((value for title, value in sent.items() if title.casefold() == "controlnet"), None)
-        if isinstance(sent, dict)
-        else None
-    )
-    args = units.get("args") if isinstance(units, dict) else None
-    if len(read.maps) <= (len(args) if isinstance(args, list) else 0):
+    if len(read.maps) <= len(sent_units("ControlNet", compiled)):
         return []
     return [Change("images", len(read.images), len(read.images) + len(read.maps))]
 
@@ -117,17 +109,30 @@ def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
     return asked
 
 
-def _control_changes(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]) -> list[Change]:
+def _control_changes(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapping[str, JsonValue]) -> list[Change]:
     """Compare ControlNet units: a script that failed is swallowed by the server, and leaves no label behind."""
     # Older versions of the extension number and name their labels otherwise; then only "none at all" tells.
     names = [name for name in labels if name.startswith("ControlNet")]
     found: list[Change] = []
-    for number, unit in enumerate(request.controls):
+    for number, (field, unit) in enumerate(_units(request, compiled)):
         text = labels.get(f"ControlNet {number}")
         if not names:
-            found.append(Change(f"controls[{number}]", unit.model, None))
+            found.append(Change(field, unit.model, None))
         elif isinstance(text, str):
-            found += _unit_changes(f"controls[{number}]", unit, text)
+            found += _unit_changes(field, unit, text)
+    return found
+
+
+def _units(request: Txt2Img | Img2Img, compiled: Compiled) -> list[tuple[str, ControlNet]]:
+    """Return the units that were sent, by the name of each: the request's, or those of its native keys."""
+    if request.controls:
+        return [(f"controls[{number}]", unit) for number, unit in enumerate(request.controls)]
+    found: list[tuple[str, ControlNet]] = []
+    for number, unit in enumerate(sent_units("ControlNet", compiled)):
+        # Off by default in the extension; Forge leaves the labels of what is off out as well.
+        if unit.get("enabled") is True:
+            told = {name: unit[name] for name in ("model", "module", "weight") if unit.get(name) is not None}
+            found.append((f"ControlNet[{number}]", ControlNet.from_mapping({"model": "None", **told})))
     return found
 
 

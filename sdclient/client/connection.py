@@ -323,7 +323,7 @@ class Connection:
             schedulers=self._schedulers(),
             upscalers=self.names("upscalers", "name"),
             scripts=script_titles(self._list("scripts")),
-            controlnet_models=self._controlnet_models(),
+            controlnet_models=self.names("controlnet_models", "model_list"),
             loras=self._lora_names(),
         )
 
@@ -358,20 +358,19 @@ class Connection:
 
     def _ask_names(self, operation: Operation, keys: tuple[str, ...]) -> tuple[str, ...] | None:
         entries = self._list(operation)
+        if isinstance(entries, dict):
+            # ControlNet's lists are plain names under a key.
+            found = cast("dict[str, object]", entries).get(keys[0])
+            return _texts(cast("list[object]", found)) if isinstance(found, list) else None
         if not isinstance(entries, list):
             return None
         rows = [cast("dict[str, object]", row) for row in cast("list[object]", entries) if isinstance(row, dict)]
-        return _texts(row.get(key) for row in rows for key in keys)
+        return _texts(row.get(key) for row in rows for key in keys) if rows or not entries else None
 
     def _schedulers(self) -> tuple[str, ...] | None:
         """Return schedules; empty where a server that draws by them has no list, since then it has no such field."""
         known = self.names("schedulers", "name", "label")
         return () if known is None and self.dialect.route("schedulers") is not None else known
-
-    def _controlnet_models(self) -> tuple[str, ...] | None:
-        body = self._list("controlnet_models")
-        names = cast("dict[str, object]", body).get("model_list") if isinstance(body, dict) else None
-        return _texts(cast("list[object]", names)) if isinstance(names, list) else None
 
 
 def _named(dialect: str) -> Dialect:

@@ -1,17 +1,19 @@
-"""Names that a server would drop without a word: LoRAs and VAEs, held against its own lists."""
+"""Names that a server would drop without a word: LoRAs, VAEs and preprocessors, held against its own lists."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import cast
 
 from sdclient.client.connection import Connection
 from sdclient.dialects.a1111_names import model_stem
-from sdclient.dialects.base import Compiled, Loss
+from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
 from sdclient.dialects.losses import sort_losses
+from sdclient.errors import ServerError
 from sdclient.schemas import Img2Img, Txt2Img
 
 _LORA_ENDINGS = (".safetensors", ".pt", ".ckpt")
@@ -45,6 +47,7 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
         *_missing_vae(connection, request),
+        *_missing_modules(connection, request),
     ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
 
@@ -98,6 +101,31 @@ def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable
             f"this server has no VAE {request.vae!r:.80} and would use the model's own{close_names(request.vae, known)}"
         )
         yield Loss("vae", "dropped", "warning", message)
+
+
+def _missing_modules(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
+    """Refuse ControlNet units whose preprocessor is not there: the unit fails, and the image comes without it."""
+    route = connection.dialect.route("controlnet_modules")
+    known = connection.names("controlnet_modules", "module_list") if request.controls and route is not None else None
+    if route is None or known is None:
+        return
+    names = {name.casefold() for name in known}
+    for number, unit in enumerate(request.controls):
+        if unit.module.casefold() not in {"none", *names} and not _is_label(unit.module, connection, route):
+            message = f"this server has no preprocessor {unit.module!r:.80}{close_names(unit.module, known)}"
+            yield Loss(f"controls[{number}].module", "refused", "error", message)
+
+
+def _is_label(module: str, connection: Connection, route: Route) -> bool:
+    """Tell whether a preprocessor goes by this name on the extension's pages, which it takes as well; yes in doubt."""
+    try:
+        body = connection.ask_route(replace(route, path=f"{route.path}?alias_names=true")).body
+    except ServerError:
+        return True
+    labels = cast("dict[str, object]", body).get("module_list") if isinstance(body, dict) else None
+    if not isinstance(labels, list):
+        return True
+    return module.casefold() in {label.casefold() for label in cast("list[object]", labels) if isinstance(label, str)}
 
 
 def lora_stem(model: str) -> str:

@@ -34,7 +34,7 @@ def told_by_scripts(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapp
     titles = {title.casefold() for title in sent} if isinstance(sent, dict) else set[str]()
     found: list[Change] = []
     if "adetailer" in titles:
-        found += _detected(request, labels)
+        found += _detected(request, compiled, labels)
     tiles = request.tiled.diffusion if request.tiled is not None else None
     if tiles is not None and "tiled diffusion" in titles and _has_more_tiles(tiles, compiled):
         found += _tiled(tiles, labels)
@@ -47,9 +47,21 @@ def told_by_scripts(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapp
     return found
 
 
-def _detected(request: Txt2Img | Img2Img, labels: Mapping[str, JsonValue]) -> list[Change]:
+def sent_units(title: str, compiled: Compiled) -> list[Mapping[str, JsonValue]]:
+    """Return the units of an always-on script as they were sent; none where it was not."""
+    sent = compiled.call.body.get("alwayson_scripts")
+    scripts = sent.items() if isinstance(sent, dict) else ()
+    part = next((value for name, value in scripts if name.casefold() == title.casefold()), None)
+    args = part.get("args") if isinstance(part, dict) else None
+    return [unit for unit in args if isinstance(unit, dict)] if isinstance(args, list) else []
+
+
+def _detected(request: Txt2Img | Img2Img, compiled: Compiled, labels: Mapping[str, JsonValue]) -> list[Change]:
     """Look for every detector: the extension leaves a unit that it does not understand out, and runs the others."""
-    units = [(number, unit.model) for number, unit in enumerate(request.adetailer) if unit.model.casefold() != "none"]
+    asked = [unit.model for unit in request.adetailer]
+    # Those of native keys have no field of their own.
+    asked = asked or [str(unit.get("ad_model", "None")) for unit in sent_units("ADetailer", compiled)]
+    units = [(number, model) for number, model in enumerate(asked) if model.casefold() != "none"]
     if not _is_labelled("ADetailer", labels):
         return [Change("adetailer", ", ".join(model for _, model in units), None)] if units else []
     ran = [value for name, value in labels.items() if name.startswith("ADetailer model")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.doctor.probe import probe_server, small_request, variants
-from sdclient.schemas import ControlNet, HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img, save_payload
+from sdclient.schemas import HiresFix, Img2Img, Lora, Refiner, Tiled, Tiles, Txt2Img, save_payload
 from sdclient.simulator import Simulator
 from tests.integration.scripted_server import TXT2IMG, base_url, images, png, scripted
 
@@ -68,8 +68,9 @@ def test_without_a_payload_one_plain_image_is_drawn(a1111: Simulator) -> None:
 
 
 def test_what_the_server_says_it_did_not_do_is_told_too(a1111: Simulator, tmp_path: Path) -> None:
-    unit = ControlNet(model="control_v11f1e_sd15_tile", module="no_such_module")
-    path = save_payload(Img2Img(prompt="x", denoising_strength=0.5, controls=[unit]), tmp_path / "x.json")
+    unit = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "no_such_module"}
+    native = {"a1111": {"alwayson_scripts": {"ControlNet": {"args": [unit]}}}}
+    path = save_payload(Img2Img(prompt="x", denoising_strength=0.5, native=native), tmp_path / "x.json")
 
     found = told(a1111.url, str(path))
 

@@ -316,19 +316,44 @@ def test_what_the_server_says_it_used_instead_is_recorded() -> None:
     assert result.seed == 8
 
 
+BAD_UNIT = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "no_such_module"}
+
+
 def test_a_control_unit_that_failed_inside_the_server_is_noticed(a1111: Simulator) -> None:
     client = Client(a1111.url)
     over = Img2Img.from_mapping({**small(client).to_mapping(), "denoising_strength": 0.4})
     good = ControlNet(model="control_v11f1e_sd15_tile", module="tile_resample", weight=0.5)
-    # The extension does not know this preprocessor, and fails without a word.
-    bad = good.replace(module="no_such_module")
+    # The extension does not know this preprocessor, and fails without a word; native keys are sent as they are.
+    bad = {"a1111": {"alwayson_scripts": {"ControlNet": {"args": [BAD_UNIT]}}}}
 
     done = client.img2img(png(128, 128), over, controls=[good])
-    undone = client.img2img(png(128, 128), over, controls=[bad])
+    undone = client.img2img(png(128, 128), over, native=bad)
 
     assert done.changed == ()
-    assert [(change.field, change.applied) for change in undone.changed] == [("controls[0]", None)]
+    assert [(change.field, change.applied) for change in undone.changed] == [("ControlNet[0]", None)]
     assert "does not say that it did it" in str(undone.changed[0])
+
+
+def test_a_detector_of_a_native_key_that_did_not_run_is_noticed(a1111: Simulator) -> None:
+    units = [{"ad_model": "face_yolov8n.pt"}, {"ad_model": "no_such_detector.pt"}]
+    native = {"a1111": {"alwayson_scripts": {"ADetailer": {"args": [True, False, *units]}}}}
+
+    result = Client(a1111.url).txt2img("a red fox", **SMALL, seed=7, native=native)
+
+    assert [(change.field, change.asked) for change in result.changed] == [("adetailer[1]", "no_such_detector.pt")]
+
+
+@pytest.mark.parametrize("dialect", ["a1111", "forge"])
+@pytest.mark.parametrize(("module", "close"), [("tile_resampel", "tile_resample"), ("Canny", None)])
+def test_a_preprocessor_is_looked_up_before_anything_is_drawn(dialect: str, module: str, close: str | None) -> None:
+    over = Img2Img(prompt="a", model="sd_xl_base_1.0", **SMALL)
+    unit = ControlNet(model="control_v11f1e_sd15_tile", module=module)
+    with Simulator(dialect) as server:
+        report = Client(server.url).check(over.replace(controls=[unit], init_image=png(128, 128)))
+
+    told = [loss for loss in report.items if loss.field == "controls[0].module"]
+    assert bool(told) == (close is not None)
+    assert all(loss.severity == "error" and f"did you mean {close}" in loss.message for loss in told)
 
 
 # ---- the other calls ----
