@@ -28,7 +28,7 @@ from sdclient.recipes.story import (
     read_text,
     require_docx,
 )
-from sdclient.recipes.story.asking import Asked, new_ideas
+from sdclient.recipes.story.asking import Asked, Made, foresee_ideas, new_ideas
 from sdclient.recipes.story.ideas import IDEAS_PER_SECTION, STYLE
 from sdclient.recipes.story.language import NOT_ENGLISH, has_english_prompts
 from sdclient.recipes.story.manifest import FILE_NAME
@@ -136,7 +136,7 @@ def command(
     request = apply_sets(Txt2Img.load(payload), sets)
     sources = _read_all(texts)
     run = open_run(out, run_seed)
-    stories = {one.name: _ideas(one, out / one.name, asked, as_json=running["as_json"]) for one in sources}
+    stories = {one.name: _ideas(one, out / one.name, asked, running) for one in sources}
     if ideas_only:
         return
     for name, manifest in stories.items():
@@ -166,7 +166,7 @@ def _read_all(texts: Sequence[Path]) -> list[SourceText]:
     return sources
 
 
-def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> Manifest:
+def _ideas(source: SourceText, folder: Path, asked: Asked, running: RunningOptions) -> Manifest:
     there = None if asked.anew else read_manifest(folder)
     if there is not None:
         say(f"{folder / FILE_NAME}: its ideas are used again; --new-ideas makes new ones")
@@ -176,23 +176,33 @@ def _ideas(source: SourceText, folder: Path, asked: Asked, *, as_json: bool) -> 
             say(f"note: {', '.join(idle)}: no effect on ideas that are there already; --new-ideas makes them anew")
         _say_language(there)
         return there
-    made = _new_ideas(source, folder, asked)
-    if made.filled:
-        filled = plural(made.filled, "key sentence")
+    made = _new_ideas(source, folder, asked, dry_run=running["dry_run"])
+    _say_made(source, folder / FILE_NAME, made, as_json=running["as_json"])
+    return made.manifest
+
+
+def _say_made(source: SourceText, path: Path, made: Made, *, as_json: bool) -> None:
+    ideas = made.manifest
+    if ideas.filled:
+        filled = plural(ideas.filled, "key sentence")
         say(
-            f"note: {made.source} gave too few ideas that differ; {filled} of the text stand in (see origin in the list)"
+            f"note: {ideas.source} gave too few ideas that differ; {filled} of the text stand in (see origin in the list)"
         )
-    _say_language(made)
+    _say_language(ideas)
+    if made.kept is not None:
+        say(f"note: the ideas of before are kept as {made.kept}")
     if as_json:
-        emit({"event": "ideas", "story": source.name, "file": str(folder / FILE_NAME), **made.model_dump(mode="json")})
-        return made
-    whose = "key sentences of the text" if made.source == ExtractIdeas().name else f"ideas by {made.source}"
-    say(f"{folder / FILE_NAME}: {whose}; change them as you like before images are drawn")
-    for section in made.sections:
+        emit({"event": "ideas", "story": source.name, "file": str(path), **ideas.model_dump(mode="json")})
+        return
+    whose = "key sentences of the text" if ideas.source == ExtractIdeas().name else f"ideas by {ideas.source}"
+    if made.is_written:
+        say(f"{path}: {whose}; change them as you like before images are drawn")
+    else:
+        say(f"{path}: stays as it is; without --dry-run these would take its place, {whose}")
+    for section in ideas.sections:
         say(f"  {section.section}")
         for number, one in enumerate(section.ideas, start=1):
             say(f"    {number}. {one.idea}")
-    return made
 
 
 def _say_language(manifest: Manifest) -> None:
@@ -200,9 +210,10 @@ def _say_language(manifest: Manifest) -> None:
         say(f"note: {NOT_ENGLISH}")
 
 
-def _new_ideas(source: SourceText, folder: Path, asked: Asked) -> Manifest:
+def _new_ideas(source: SourceText, folder: Path, asked: Asked, *, dry_run: bool) -> Made:
+    make = foresee_ideas if dry_run and (folder / FILE_NAME).exists() else new_ideas
     try:
-        return new_ideas(source, folder, asked, os.environ)
+        return make(source, folder, asked, os.environ)
     except SDClientError:
         if had := [one.section for one in asked.draft(source, folder).read()]:
             say(f"note: the ideas for {' and '.join(had)} are kept; the same command asks for the rest only")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,58 @@ def test_new_ideas_draw_what_is_new_and_documents_show_only_that(cli: CommandLin
     assert page.count("<figure>") == 6
     assert "badger" in page
     assert 6 < len(posts(draw_things)) < 12
+
+
+def test_new_ideas_leave_the_list_of_before_beside_them(cli: CommandLine, draw_things: Simulator) -> None:
+    write(cli)
+    story(cli, draw_things.url, "--ideas-only")
+    path = cli.folder / "OUT/the_fox/ideas.json"
+    path.write_text(worked_on := path.read_text().replace('"the_fox"', '"x"').replace("ink", "chalk"))
+
+    new = story(cli, draw_things.url, "--ideas-only", "--new-ideas")
+
+    assert "note: the ideas of before are kept as OUT/the_fox/ideas~1.json" in new.stderr
+    assert path.with_name("ideas~1.json").read_text() == worked_on
+
+
+def test_a_dry_run_of_new_ideas_changes_none_and_they_are_there_afterwards(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    story(cli, draw_things.url, "--ideas-only")
+    before = (cli.folder / "OUT/the_fox/ideas.json").read_bytes()
+    with OpenAiServer(lambda number, _: f'["scene {number} a", "scene {number} b"]') as model:
+        foreseen = story(cli, draw_things.url, "--base-url", model.url, "--new-ideas", "--dry-run")
+        after = (cli.folder / "OUT/the_fox/ideas.json").read_bytes()
+        story(cli, draw_things.url, "--base-url", model.url, "--new-ideas", "--ideas-only")
+
+    assert foreseen.code == 0
+    assert "ideas.json: stays as it is; without --dry-run these would take its place, ideas by small" in foreseen.stderr
+    assert "1. scene 1 a" in foreseen.stderr
+    assert "6 jobs, 0 done, 6 to do" in foreseen.stderr
+    assert after == before
+    assert len(model.asked) == 3
+    assert b"scene 1 a" in (cli.folder / "OUT/the_fox/ideas.json").read_bytes()
+
+
+def test_headings_are_in_the_language_of_the_captions_or_as_the_list_says(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    (cli.folder / "صياد.txt").write_text(
+        "كان صياد يعيش قرب البحر. ألقى شبكته فوجدها ثقيلة. أغلق القمقم وألقاه في البحر.", encoding="utf-8"
+    )
+    command = ("story", "صياد.txt", "--out", "OUT", "--url", draw_things.url, "--ideas", "1", *SMALL)
+    cli(*command, "--ideas-only")
+    path = cli.folder / "OUT/صياد/ideas.json"
+    value = json.loads(path.read_text(encoding="utf-8"))
+    value["sections"][2]["heading"] = "خاتمة"
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+    cli(*command)
+
+    page = (cli.folder / "OUT/صياد/صياد - Illustrations.html").read_text(encoding="utf-8")
+    assert re.findall(r'<h2 dir="auto">(.*)</h2>', page) == ["البداية", "الوسط", "خاتمة"]
+    assert '<html lang="ar">' in page
 
 
 def test_ideas_may_be_changed_by_hand_before_images_are_drawn(cli: CommandLine, draw_things: Simulator) -> None:

@@ -13,7 +13,7 @@ from sdclient.recipes.story.endpoint import EndpointIdeas
 from sdclient.recipes.story.extract import ExtractIdeas
 from sdclient.recipes.story.extracts import collect_extracts
 from sdclient.recipes.story.ideas import IDEAS_PER_SECTION, STYLE, IdeaSettings, collect_ideas
-from sdclient.recipes.story.manifest import Manifest, write_manifest
+from sdclient.recipes.story.manifest import Manifest, keep_manifest, write_manifest
 from sdclient.recipes.story.text import SourceText, sentences
 
 _OPENAI_KEYS = ("OPENAI_API_KEY", "OPENAI_TOKEN")
@@ -84,7 +84,30 @@ class Asked:
         return Draft(folder, [source.sha256, self.base_url or "", self.model or "", *self.given])
 
 
-def new_ideas(source: SourceText, folder: Path, asked: Asked, environ: Mapping[str, str]) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A list of ideas that was made.
+
+    Attributes:
+        manifest: The list; another program's, where that one was first.
+        kept: Where the list is that stood in its place before; None where there was none.
+        is_written: Whether it is in its file.
+    """
+
+    manifest: Manifest
+    kept: Path | None = None
+    is_written: bool = True
+
+
+def foresee_ideas(source: SourceText, folder: Path, asked: Asked, environ: Mapping[str, str]) -> Made:
+    """Make a story's list of ideas without writing over the one that is there.
+
+    What a language model gives is kept aside, so that `new_ideas` has the same without asking again.
+    """
+    return Made(_collect(source, asked, environ, asked.draft(source, folder)), is_written=False)
+
+
+def new_ideas(source: SourceText, folder: Path, asked: Asked, environ: Mapping[str, str]) -> Made:
     """Make a story's list of ideas, and write it; what a language model gave before it failed is used again.
 
     Args:
@@ -94,7 +117,7 @@ def new_ideas(source: SourceText, folder: Path, asked: Asked, environ: Mapping[s
         environ: Where keys are.
 
     Returns:
-        The ideas that are in force now: another program's, where that one was first.
+        The list that is in force now, and where the one before is.
 
     Raises:
         ConfigurationError: If what is asked for does not go together, or a key is missing.
@@ -103,9 +126,11 @@ def new_ideas(source: SourceText, folder: Path, asked: Asked, environ: Mapping[s
     """
     draft = asked.draft(source, folder)
     made = _collect(source, asked, environ, draft).model_copy(update={"made_with": asked.given})
+    # A list that somebody has worked on is not made again.
+    kept = keep_manifest(folder) if asked.anew else None
     written = write_manifest(folder, made, replace=asked.anew)
     draft.drop()
-    return written
+    return Made(written, kept)
 
 
 def _collect(source: SourceText, asked: Asked, environ: Mapping[str, str], draft: Draft) -> Manifest:

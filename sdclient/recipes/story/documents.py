@@ -11,6 +11,7 @@ from sdclient.batch.commit import locate
 from sdclient.errors import MissingExtraError, RunFolderError
 from sdclient.files import safe_name
 from sdclient.recipes.documents import Shelf
+from sdclient.recipes.story.headings import heading_of, manifest_language
 from sdclient.recipes.story.manifest import Manifest
 from sdclient.recipes.story.pages import Chapter, Illustration, html_page, markdown_page
 from sdclient.recipes.story.plan import Slot, slots
@@ -58,19 +59,19 @@ def build_documents(run: Run, name: str, manifest: Manifest, formats: Sequence[F
     if not images:
         return BuiltDocuments((), 0, missing, tuple(remarks))
     folder = run.folder.out / name
-    paths = [shelf.put(stem + _SUFFIXES[form], _document(form, manifest.title, chapters, folder)) for form in formats]
+    paths = [shelf.put(stem + _SUFFIXES[form], _document(form, manifest, chapters, folder)) for form in formats]
     return BuiltDocuments(tuple(paths), images, missing, (*remarks, *shelf.remarks))
 
 
-def _document(form: Format, title: str, chapters: Sequence[Chapter], folder: Path) -> bytes:
+def _document(form: Format, manifest: Manifest, chapters: Sequence[Chapter], folder: Path) -> bytes:
     if form == "markdown":
-        return markdown_page(title, chapters).encode()
+        return markdown_page(manifest.title, chapters).encode()
     if form == "html":
-        return html_page(title, chapters).encode()
+        return html_page(manifest.title, chapters, manifest_language(manifest)).encode()
     require_docx()
     from sdclient.recipes.story.word import docx_bytes
 
-    return docx_bytes(title, chapters, folder)
+    return docx_bytes(manifest.title, chapters, folder)
 
 
 def _chapters(run: Run, name: str, manifest: Manifest) -> tuple[list[Chapter], int, list[str]]:
@@ -88,11 +89,9 @@ def _chapters(run: Run, name: str, manifest: Manifest) -> tuple[list[Chapter], i
         except RunFolderError as exc:
             missing += 1
             remarks.append(str(exc))
-    return [Chapter(_heading(section), tuple(listed)) for section, listed in found.items()], missing, remarks
-
-
-def _heading(section: str) -> str:
-    return section[:1].upper() + section[1:]
+    language = manifest_language(manifest)
+    headings = {one.section: heading_of(one, language) for one in manifest.sections}
+    return [Chapter(headings[section], tuple(listed)) for section, listed in found.items()], missing, remarks
 
 
 def _illustrations(run: Run, name: str, slot: Slot) -> list[Illustration]:

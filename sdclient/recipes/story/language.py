@@ -1,9 +1,10 @@
-"""Tells whether words look like English, which is what most image models were taught."""
+"""Tells the language of words: English is what most image models were taught, and headings follow their captions."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from sdclient.recipes.story.manifest import Idea, Manifest
 
@@ -13,21 +14,30 @@ NOT_ENGLISH = (
     "ideas in English with --base-url and --new-ideas"
 )
 _ENGLISH = frozenset("the and of to was his her that with is for she he it they from were had at by".split())  # noqa: SIM905 - a list of words reads better as one
-_OTHERS = tuple(
-    frozenset(words.split())
-    for words in (
-        "el la los las del en que y una con por su para se como",
-        "le la les des une et dans est sur pas qui du au ils elle",
-        "der die das und ist nicht ein eine mit den dem auf von zu sie",
-        "il la che di un una per con nel della gli le si era",
-        "o os uma que não com do da em para se ele ela no",
-        "de het een en van niet op met zijn haar was dat te",
-        "i w na się nie jest z do że to jak po był",
-        "och att det som en på är av för med den till var hon",
-        "ve bir bu için ile da de ne çok gibi daha",
-        "và là của có trong một những được không cho",
-    )
-)
+_OTHERS = {
+    code: frozenset(words.split())
+    for code, words in {
+        "es": "el la los las del en que y una con por su para se como",
+        "fr": "le la les des une et dans est sur pas qui du au ils elle",
+        "de": "der die das und ist nicht ein eine mit den dem auf von zu sie",
+        "it": "il la che di un una per con nel della gli le si era",
+        "pt": "o os uma que não com do da em para se ele ela no",
+        "nl": "de het een en van niet op met zijn haar was dat te",
+        "pl": "i w na się nie jest z do że jak to po był",
+        "sv": "och att det som en på är av för med den till var hon",
+        "tr": "ve bir bu için ile da de ne çok gibi daha",
+        "vi": "và là của có trong một những được không cho",
+    }.items()
+}
+_SCRIPTS = {"HANGUL": "ko", "GREEK": "el", "HEBREW": "he", "THAI": "th", "DEVANAGARI": "hi", "CJK": "zh"}
+"""Scripts that tell the language well enough for a heading."""
+_LETTERS = {
+    "ARABIC": (("ٹڈڑےں", "ur"), ("پچژگی", "fa"), ("", "ar")),
+    "CYRILLIC": (("ў", "be"), ("іїєґ", "uk"), ("ыэё", "ru")),
+}
+"""Letters of scripts that several languages share, and which of them they tell; the first that is there counts."""
+_KANA_PART = 0.1
+_LOOKED_AT_CHARS = 20_000
 _FEW_WORDS = 3
 _BEGINNING = 12
 """Characters by which a prompt is known to be its idea with words added, not a translation."""
@@ -56,4 +66,26 @@ def looks_english(text: str) -> bool:
         return False
     words = [word.casefold() for word in _WORD.findall(text)]
     english = sum(word in _ENGLISH for word in words)
-    return all(sum(word in other for word in words) < max(_FEW_WORDS, english + 1) for other in _OTHERS)
+    return all(sum(word in other for word in words) < max(_FEW_WORDS, english + 1) for other in _OTHERS.values())
+
+
+def language_of(text: str) -> str:
+    """Return the language of a text as a code such as ``ja``; empty where neither script nor small words tell it."""
+    text = text[:_LOOKED_AT_CHARS]
+    scripts = Counter(unicodedata.name(char, "").split(" ", 1)[0] for char in text if char.isalpha())
+    if not scripts:
+        return ""
+    if scripts["HIRAGANA"] + scripts["KATAKANA"] > _KANA_PART * scripts.total():
+        return "ja"
+    script = scripts.most_common(1)[0][0]
+    if script == "LATIN":
+        return _by_small_words(text)
+    shared = _LETTERS.get(script, ())
+    return _SCRIPTS.get(script) or next((code for some, code in shared if not some or set(some) & set(text)), "")
+
+
+def _by_small_words(text: str) -> str:
+    words = Counter(word.casefold() for word in _WORD.findall(text))
+    counts = {code: sum(words[one] for one in small) for code, small in {"en": _ENGLISH, **_OTHERS}.items()}
+    best = max(counts, key=lambda code: counts[code])
+    return best if counts[best] >= _FEW_WORDS else ""

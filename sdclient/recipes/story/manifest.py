@@ -37,7 +37,9 @@ class SectionIdeas(_Part):
     """The ideas of one section, in order."""
 
     section: Annotated[str, Field(min_length=1, max_length=60)]
-    """Its name; also its heading."""
+    """Its name, also in the names of its images."""
+    heading: Annotated[str, Field(max_length=200)] = ""
+    """What stands above it; empty for its name, in the language of the ideas where that is known."""
     ideas: tuple[Idea, ...]
     """In order."""
 
@@ -88,6 +90,24 @@ def read_manifest(folder: Path) -> Manifest | None:
         return Manifest.model_validate(parse_json_object(text, str(path)))
     except ValidationError as exc:
         raise ConfigurationError("\n".join(problem_lines(exc.errors(), Manifest, f"{path}: "))) from None
+
+
+def keep_manifest(folder: Path) -> Path | None:
+    """Copy a story's ideas beside them, before others are written over them; None where there are none.
+
+    Raises:
+        StorageError: If the copy cannot be written.
+    """
+    path = folder / FILE_NAME
+    with storage_errors("read", path):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+    number = 1
+    while not create_whole(kept := path.with_stem(f"{path.stem}~{number}"), data):
+        number += 1
+    return kept
 
 
 def write_manifest(folder: Path, manifest: Manifest, *, replace: bool) -> Manifest:

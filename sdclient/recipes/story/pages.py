@@ -81,10 +81,16 @@ figcaption{overflow-wrap:anywhere}small{color:var(--soft);display:block;font:.85
 """
 
 
-def html_page(title: str, chapters: Sequence[Chapter]) -> str:
-    """Return the illustrations as one HTML page."""
+def html_page(title: str, chapters: Sequence[Chapter], language: str = "") -> str:
+    """Return the illustrations as one HTML page.
+
+    Args:
+        title: Its title.
+        chapters: Its sections.
+        language: Code of the captions' language; empty where it is unknown.
+    """
     head = (
-        '<!doctype html>\n<html lang="mul">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{html.escape(language or "mul")}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src 'self' file: data:; "
         "style-src 'unsafe-inline'\">\n"
@@ -101,7 +107,7 @@ def html_page(title: str, chapters: Sequence[Chapter]) -> str:
 
 def _figure(one: Illustration) -> str:
     size = f' width="{one.size[0]}" height="{one.size[1]}"' if all(one.size) else ""
-    small = f'\n<small dir="auto">{html.escape(one.small_print)}</small>' if one.small_print else ""
+    small = f'\n<small lang="en" dir="auto">{html.escape(one.small_print)}</small>' if one.small_print else ""
     return (
         f'<figure>\n<img src="{quote(one.place)}"{size} alt="{html.escape(one.caption)}">\n'
         f'<figcaption dir="auto">{html.escape(one.caption)}{small}</figcaption>\n</figure>\n'

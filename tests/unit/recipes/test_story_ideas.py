@@ -22,7 +22,7 @@ from sdclient.recipes.story import (
 )
 from sdclient.recipes.story.draft import Draft
 from sdclient.recipes.story.ideas import STYLE, prompt_of
-from sdclient.recipes.story.language import looks_english
+from sdclient.recipes.story.language import language_of, looks_english
 from sdclient.recipes.story.plan import slots
 from sdclient.schemas import Txt2Img
 
@@ -257,3 +257,27 @@ def test_slots_know_their_jobs() -> None:
     assert [slot.job for slot in slots("pigs", manifest)] == [
         job.id for job in plan_story("pigs", manifest, Txt2Img(), 7).jobs
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The fox lived under the hill. She had a red lantern.", "en"),
+        ("Der Fuchs lebte unter dem Berg und hatte eine Laterne.", "de"),
+        ("Le renard et la chouette dans les bois sur la rive", "fr"),
+        ("狐は丘の下に住んでいた", "ja"),
+        ("从前山下住着一只狐狸", "zh"),
+        ("여우는 언덕 아래에 살았다", "ko"),
+        ("كان يا ما كان ملك عجوز", "ar"),
+        ("روباه پیری زیر تپه زندگی می‌کرد", "fa"),
+        ("لومڑی پہاڑی کے نیچے رہتی تھی", "ur"),
+        ("Старые лисы жили под горой", "ru"),
+        ("Лисиця жила під горою", "uk"),
+        ("השועל גר מתחת לגבעה", "he"),
+        ("fox, owl, lantern", ""),
+        ("2024", ""),
+        ("", ""),
+    ],
+)
+def test_a_language_is_told_by_its_script_its_letters_or_its_small_words(text: str, language: str) -> None:
+    assert language_of(text) == language
