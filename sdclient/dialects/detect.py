@@ -145,8 +145,10 @@ def who_answers(spoken: Dialect, ask: Ask, *, server: str) -> Detected | None:
     except WrongServerError:
         return None
     answers = found.dialect
-    small = {spoken.name, answers.name} == _SMALL and found.is_sure
-    if small or not set(type(spoken).__mro__) & set(type(answers).__mro__) - {object}:
+    is_small = {spoken.name, answers.name} == _SMALL
+    if is_small and not found.is_sure:
+        return None
+    if is_small or not set(type(spoken).__mro__) & set(type(answers).__mro__) - {object}:
         raise ConfigurationError(
             f"dialect {spoken.name!r} for {server}: {answers.title} answers there; "
             f"leave the dialect out, or name {answers.name!r}"

@@ -54,6 +54,9 @@ _UNIT_DEFAULTS: Mapping[str, JsonValue] = {
     "guidance_end": 1.0,
     "control_mode": "Balanced",
 }
+# Older versions of the ControlNet extension counted these choices, in the order of their labels; newer ones fail on that.
+_COUNTED = frozenset({"resize_mode", "control_mode", "hr_option"})
+_COUNTS = (0, 1, 2)
 _IMAGES: Mapping[str, str] = {"init_images": "init_image", "mask": "mask"}
 
 
@@ -131,9 +134,11 @@ def _clean_unit(unit: JsonValue, keys: KeyTable, where: str, left: dict[str, str
     if not isinstance(unit, dict):
         return unit
     kept: Body = {}
-    for name, value in unit.items():
-        if value is None:
+    for name, told in unit.items():
+        if told is None:
             continue
+        is_counted = name in _COUNTED and name in keys and type(told) is int and told in _COUNTS
+        value = keys[name].labels[cast("int", told)] if is_counted else told
         problem = keys[name].problem(value) if name in keys else "left out; the extension does not know it"
         if problem is None:
             kept[name] = value

@@ -3,7 +3,7 @@
 import pytest
 
 from sdclient.dialects import DIALECTS, Dialect, detect_server, dialect_named
-from sdclient.dialects.detect import detect
+from sdclient.dialects.detect import detect, who_answers
 from sdclient.dialects.facts import drawthings_keys
 from sdclient.errors import ConfigurationError, NotSentError, WrongServerError
 
@@ -123,3 +123,15 @@ def test_every_dialect_says_what_a_client_must_know(dialect: Dialect) -> None:
     assert dialect.title
     assert dialect.granularity_px in (8, 64)
     assert {dialect.route(kind).method for kind in ("txt2img", "img2img")} == {"POST"}
+
+
+def test_a_named_dialect_stands_where_only_something_missing_speaks_against_it() -> None:
+    def ask(path: str) -> object:
+        return SMALL if path.endswith("/options") else None
+
+    assert detect_server(ask).dialect.name == "koboldcpp"
+    assert who_answers(dialect_named("sdcpp"), ask, server="here") is None
+
+
+def test_a_named_dialect_stands_where_nothing_known_answers() -> None:
+    assert who_answers(dialect_named("a1111"), lambda _: {"odd": 1}, server="here") is None

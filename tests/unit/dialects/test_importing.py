@@ -372,6 +372,21 @@ def test_an_images_own_words_become_a_request() -> None:
     assert not found.left_out
 
 
+@pytest.mark.parametrize("form", ["a1111", "forge"])
+def test_choices_that_older_versions_counted_become_their_labels(form: str, png) -> None:
+    import base64
+
+    image = base64.b64encode(png(64, 64)).decode()
+    unit = {"enabled": True, "model": "tile", "module": "tile_resample", "resize_mode": 2, "control_mode": 1}
+    body = {"prompt": "x", "width": 64, "height": 64, "denoising_strength": 0.3, "init_images": [image]}
+
+    found = import_payload({**body, "alwayson_scripts": {"controlnet": {"args": [unit]}}}, form=form)
+
+    (ours,) = found.request.for_dialect(form).native[form]["alwayson_scripts"]["controlnet"]["args"]
+    assert (ours["resize_mode"], ours["control_mode"]) == ("Resize and Fill", "My prompt is more important")
+    assert not found.left_out
+
+
 @pytest.mark.parametrize(
     ("settings", "size", "hires"),
     [
