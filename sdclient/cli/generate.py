@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.cutouts import ThenOptions, then_options, then_segment
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.segment import then_options, then_segment
 from sdclient.prompts import likely_slips, read_prompts
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.sets import apply_sets
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class GenerateOptions(RunningOptions, options.VersionOptions, ChangingOptions):
+class GenerateOptions(RunningOptions, options.VersionOptions, ThenOptions, ChangingOptions):
     """The options that other commands have, too."""
 
 
@@ -43,8 +43,6 @@ def command(
     urls: tuple[str, ...],
     payload: str | None,
     sets: tuple[str, ...],
-    then: Literal["segment"] | None,
-    cutouts_model: str | None,
     **given: Unpack[GenerateOptions],
 ) -> None:
     """Draw every prompt of a list.
@@ -56,5 +54,5 @@ def command(
     rows = read_prompts(prompts, needs_prompt="prompt" not in words["templates"])
     run = open_run(out, given=given).add(rows, request, **words)
     run.remarks += likely_slips(rows, Txt2Img)
-    segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
+    segmenter = then_segment(run, given, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.cli import options
+from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.segment import fetch_with_progress
 from sdclient.run import Run
 
 if TYPE_CHECKING:

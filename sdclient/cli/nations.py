@@ -12,8 +12,9 @@ import click
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.cutouts import read_cutout_sets
+from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.segment import fetch_with_progress
 from sdclient.cli.talk import plural, say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
 from sdclient.recipes.nations import (
@@ -69,6 +70,13 @@ class NationsOptions(RunningOptions, ChangingOptions):
     help="vit_b, vit_l, vit_h, a checkpoint file, classical, or none. Left out, it asks; with --plan, none.",
 )
 @click.option(
+    "--cutouts-set",
+    "cutouts_sets",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other option of sdclient segment, such as top=5, output=crop,mask or cover=yes.",
+)
+@click.option(
     "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new study; each image's follows from it."
 )
 @click.option("--paired-seeds", is_flag=True, help="One list of seeds for all nations, so that their sets compare.")
@@ -90,6 +98,7 @@ def command(
     bake_payload: str,
     bake_sets: tuple[str, ...],
     cutouts: str | None,
+    cutouts_sets: tuple[str, ...],
     run_seed: int | None,
     no_bake: bool,
     paired_seeds: bool,
@@ -115,7 +124,7 @@ def command(
         say("the queue is empty; nothing to do")
         return
     _print_queue(queue)
-    segmenter = _segmenter(cutouts, may_ask=plan is None, dry_run=running["dry_run"])
+    segmenter = _segmenter(cutouts, cutouts_sets, may_ask=plan is None, dry_run=running["dry_run"])
     run = open_run(out, run_seed, given=running)
     before = len(run.jobs())
     payloads = StudyPayloads(generate, bake, segmenter)
@@ -211,8 +220,9 @@ def _print_queue(queue: list[QueueEntry]) -> None:
     say(table(rows))
 
 
-def _segmenter(model: str | None, *, may_ask: bool, dry_run: bool) -> SegmentSettings | None:
-    settings = partial(_settings, dry_run=dry_run)
+def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_run: bool) -> SegmentSettings | None:
+    read_cutout_sets("classical", sets)  # a slip is told before weights are fetched
+    settings = partial(_settings, sets=sets, dry_run=dry_run)
     if model is not None:
         return settings(model)
     if may_ask:
@@ -225,7 +235,7 @@ def _segmenter(model: str | None, *, may_ask: bool, dry_run: bool) -> SegmentSet
     return None
 
 
-def _settings(model: str, *, dry_run: bool) -> SegmentSettings | None:
+def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSettings | None:
     """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it.
 
     Weights that are known and missing are fetched. A dry run only says so, and looks no further at cut-outs.
@@ -241,7 +251,7 @@ def _settings(model: str, *, dry_run: bool) -> SegmentSettings | None:
         require_segment_anything()
         if not fetch_with_progress(model, dry_run=dry_run):
             return None
-    return SegmentSettings(model=model)
+    return read_cutout_sets(model, sets)
 
 
 def _export(run: Run, *, with_base64: bool) -> None:

@@ -9,8 +9,8 @@ import click
 
 from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.cutouts import ThenOptions, then_options, then_segment
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.segment import then_options, then_segment
 from sdclient.cli.talk import say
 from sdclient.planning import Order
 from sdclient.schemas import Img2Img
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class UpscaleOptions(RunningOptions, options.VersionOptions, ChangingOptions):
+class UpscaleOptions(RunningOptions, options.VersionOptions, ThenOptions, ChangingOptions):
     """The options that other commands have, too."""
 
 
@@ -71,8 +71,6 @@ def command(
     old_log: Path | None,
     is_watching: bool,
     idle_exit_s: float | None,
-    then: Literal["segment"] | None,
-    cutouts_model: str | None,
     **given: Unpack[UpscaleOptions],
 ) -> None:
     """Draw over every image below IN; results go to OUT, in the same folders.
@@ -89,5 +87,5 @@ def command(
     if old_log is not None:
         for text in run.import_log(old_log, is_dry=given["dry_run"]).sentences():
             say(text)
-    segmenter = then_segment(run, then, cutouts_model, dry_run=given["dry_run"])
+    segmenter = then_segment(run, given, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

@@ -317,6 +317,38 @@ def test_then_segment_needs_a_model(cli: CommandLine, a1111: Simulator) -> None:
     assert "--cutouts-model" in ended.stderr
 
 
+def test_drawings_are_cut_up_as_the_segment_command_can(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "prompts.txt").write_text("an Italian family\n")
+    small = ("--set", "width=256", "--set", "height=256", "--set", "steps=2", "--url", a1111.url)
+    then = ("--then", "segment", "--cutouts-model", "classical")
+    sets = ("--cutouts-set", "output=crop,mask", "--cutouts-set", "top=1", "--cutouts-set", "coco=yes")
+
+    ended = cli("generate", "prompts.txt", "--out", "OUT", *small, *then, *sets)
+    again = cli("generate", "prompts.txt", "--out", "OUT", *small, *then, "--cutouts-set", "top=2")
+
+    assert ended.code == 0, ended.stderr
+    made = {path.name.rpartition("_")[2] for path in (cli.folder / "OUT" / "cutouts").rglob("*.png")}
+    assert made == {"crop.png", "mask.png"}
+    assert len(COCO(str(cli.folder / "OUT" / "coco.json")).getAnnIds()) == 1
+    assert again.code == 2
+    assert "top_n 1, now 2" in again.stderr
+
+
+def test_how_drawings_are_cut_is_refused_where_nothing_is_cut_or_it_is_no_option(
+    cli: CommandLine, a1111: Simulator
+) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+
+    lone = cli("generate", "prompts.txt", "--out", "OUT", "--url", a1111.url, "--cutouts-set", "top=5")
+    then = ("--then", "segment", "--cutouts-model", "classical", "--cutouts-set", "tops=5")
+    slip = cli("generate", "prompts.txt", "--out", "OUT", "--url", a1111.url, *then)
+
+    assert (lone.code, slip.code) == (2, 2)
+    assert "give --then segment --cutouts-model MODEL too" in lone.stderr
+    assert "did you mean top?" in slip.stderr
+    assert not list((cli.folder / "OUT").rglob("*.png"))
+
+
 def test_redoing_an_image_replaces_its_cutouts_and_its_rows(cli: CommandLine) -> None:
     draw(cli.folder / "IN" / "fox.png", objects=3)
     cli("segment", "IN", "OUT", "--model", "classical", "--coco")

@@ -1,0 +1,35 @@
+"""Weights that are fetched before work begins, with a bar where a person looks on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from sdclient.cli.talk import byte_size, is_watched, say
+from sdclient.weights import provide_weights
+
+
+def fetch_with_progress(model: str, *, dry_run: bool = False) -> bool:
+    """Fetch a model's weights where they are missing, with a bar where a person looks on; False for a dry run without."""
+    from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
+
+    # What a segmenter does about too little memory is for people to know.
+    logging.getLogger("sdclient.segment").setLevel(logging.WARNING)
+    known = KNOWN_WEIGHTS.get(model)
+    if known is None or (models_folder() / known.file_name).is_file():
+        return True
+    told = f"{known.file_name} ({byte_size(known.size_bytes)}) into {models_folder()}"
+    if dry_run:
+        say(f"{model}: its weights are not here yet; without --dry-run this fetches {told}, then looks further")
+        return False
+    say(f"fetching {told}; if that is broken off, the same command goes on")
+    from tqdm import tqdm
+
+    with tqdm(total=known.size_bytes, unit="B", unit_scale=True, file=sys.stderr, disable=not is_watched()) as bar:
+
+        def show(here: int, _total: int) -> None:
+            bar.n = here
+            bar.refresh()
+
+        provide_weights(model, on_progress=show)
+    return True
