@@ -29,9 +29,7 @@ from sdclient.files import create_whole, is_storage_trouble, storage_error, stor
 __all__ = ["BEAT_S", "LEASE_S", "STATE_FOLDER", "RunFolder", "RunSettings"]
 
 _SUBFOLDERS = ("plan", "beats", "claims", "parts", "done", "log", "replies", "replaced")
-_PATIENCE_S = 2.0
-_PAUSE_S = 0.1
-_MOMENT_S = 0.05
+_PATIENCE_S, _PAUSE_S, _MOMENT_S = 2.0, 0.1, 0.05
 
 
 class RunFolder:
@@ -204,6 +202,10 @@ class RunFolder:
             with storage_errors("read the plan", self.state / "plan"):
                 known = self.read_plan().jobs.get(job)
         return known
+
+    def knows(self, job: str) -> bool:
+        """Tell whether a job is in the plan as it was last read."""
+        return job in self._plan.jobs
 
     def _read_shard(self, name: str) -> Shard:
         path = self.state / "plan" / name

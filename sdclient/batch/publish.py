@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.making import ensure_folder
@@ -20,6 +21,15 @@ from sdclient.errors import RunFolderError
 from sdclient.files import PublishOutcome, fsync_dir, publish, resolve_inside, storage_errors, write_durable
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_MOST_REVISIONS = 10_000
+
+
+class _Revision(NamedTuple):
+    """Which of the jobs of one place."""
+
+    kind: str
+    place: str
+    number: int
 
 
 def publish_job(folder: RunFolder, record: Record) -> list[str]:
@@ -34,22 +44,26 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     """
     remarks: list[str] = []
     touched: set[Path] = set()
-    before = _record_before(folder, record)
-    if before is not None and _waits(folder, before):
-        # Else the image in its place would pass for one of the user's, and it would replace the newer one later.
-        remarks += publish_job(folder, before)
+    revision = _revision(folder, record)
+    if _is_outdone(folder, revision):
+        _put_away(folder, record)
+        return remarks
+    earlier = _records_before(folder, revision)
+    for before in earlier:
+        # One whose maker died or is slow: first of all, so that it cannot come upon the new one later.
+        _put_away(folder, before)
     for one in record.files:
         source = resolve_inside(folder.done_folder(record.job), one.name)
         if not source.exists():
             continue
         final = resolve_inside(folder.out, one.place)
         ensure_folder(final.parent)
-        if before is not None:
+        for before in earlier:
             _take_away(folder, before, one.place, source)
         if publish(source, final) is PublishOutcome.TAKEN:
             remarks.append(_publish_aside(folder, record, one, source))
         touched.add(final.parent)
-    if before is not None:
+    for before in earlier:
         _take_away_rest(folder, before, record)
     for parent in touched:
         fsync_dir(parent)
@@ -66,21 +80,43 @@ def _publish_aside(folder: RunFolder, record: Record, one: OutFile, source: Path
 # Redone jobs
 
 
-def _waits(folder: RunFolder, record: Record) -> bool:
-    """Tell whether files of a committed job have not been moved to their places: who made it died before."""
-    return any(resolve_inside(folder.done_folder(record.job), one.name).exists() for one in record.files)
-
-
-def _record_before(folder: RunFolder, record: Record) -> Record | None:
-    """Return the record of the last revision before this one that was done; None where there is none."""
+def _revision(folder: RunFolder, record: Record) -> _Revision:
     job = folder.job(record.job)
-    if job is None:
-        return None
-    for revision in range(job.revision - 1, -1, -1):
-        earlier = job_id(job.kind, job.place, revision)
-        if folder.is_done(earlier):
-            return folder.record(earlier)
-    return None
+    if job is not None:
+        return _Revision(job.kind, job.place, job.revision)
+    # It was withdrawn from the plan while it was made; its id tells which of its place's jobs it is.
+    kind, place = str(record.facts.get("kind")), str(record.facts.get("place"))
+    numbers = (number for number in range(_MOST_REVISIONS) if job_id(kind, place, number) == record.job)
+    return _Revision(kind, place, next(numbers, 0))
+
+
+def _is_outdone(folder: RunFolder, job: _Revision) -> bool:
+    """Tell whether a later revision of a job is done: then what this one made is of the past."""
+    for number in range(job.number + 1, _MOST_REVISIONS):
+        later = job_id(job.kind, job.place, number)
+        if folder.is_done(later):
+            return True
+        if not folder.knows(later):
+            break
+    return False
+
+
+def _records_before(folder: RunFolder, job: _Revision) -> list[Record]:
+    """Return the records of the revisions before this one that were done, the latest first."""
+    ids = [job_id(job.kind, job.place, number) for number in range(job.number - 1, -1, -1)]
+    return [folder.record(one) for one in ids if folder.is_done(one)]
+
+
+def _put_away(folder: RunFolder, record: Record) -> None:
+    """Move files that have not come to their places to ``replaced/``: those of a later revision belong there."""
+    for one in record.files:
+        source = resolve_inside(folder.done_folder(record.job), one.name)
+        if source.exists():
+            kept = folder.state / "replaced" / record.job / one.name
+            ensure_folder(kept.parent)
+            with storage_errors("keep", source), suppress(FileNotFoundError):
+                source.replace(kept)
+            fsync_dir(kept.parent)
 
 
 def _take_away(folder: RunFolder, before: Record, place: str, source: Path) -> None:

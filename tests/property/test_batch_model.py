@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from sdclient.batch.folder import RunFolder, RunSettings
 from sdclient.batch.identity import ProcessIdentity, new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Executed
-from sdclient.batch.plan import OutputInput, latest_jobs
+from sdclient.batch.plan import OutputInput, job_id, latest_jobs
 from sdclient.batch.publish import roll_forward, second_place
 from sdclient.batch.survey import Counts
 from sdclient.batch.sweep import sweep
@@ -242,6 +242,17 @@ class SharedFolder(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["a", "b", "c"]))
     def somebody_wants_one_anew(self, name: str) -> None:
         if redo(self.folder, wanted([f"set/{name}"])).jobs:
+            self.redone += 1
+
+    @precondition(lambda self: self.redone < MOST_REDONE)
+    @rule(name=st.sampled_from(["b", "c"]))
+    def somebody_asks_otherwise(self, name: str) -> None:
+        plan = self.folder.read_plan()
+        before = next(job for job in latest_jobs(plan.jobs).values() if job.place == f"set/{name}")
+        if not self.folder.is_done(before.id):
+            number = before.revision + 1
+            after = replace(before, id=job_id(before.kind, before.place, number), revision=number)
+            self.folder.add([after], plan.specs, withdrawn=[before.id])
             self.redone += 1
 
     # What workers do, and what befalls them at one of their file operations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from sdclient.batch.again import redo, wanted
 from sdclient.batch.commit import commit, make_record
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Job
+from sdclient.batch.plan import Job, job_id
 from sdclient.batch.publish import publish_job, roll_forward, second_place
 from sdclient.batch.record import Outcome, OutFile, Record
 from sdclient.files import write_new_file
@@ -41,7 +42,7 @@ def committed(folder: RunFolder, job: Job, data: bytes) -> Record:
     part.mkdir()
     write_new_file(part / "a_1.png", data)
     file = OutFile("a_1.png", "set/a_1.png", hashlib.sha256(data).hexdigest(), len(data))
-    record = make_record(job.id, 1, ME, Outcome((file,)), {})
+    record = make_record(job.id, 1, ME, Outcome((file,)), {"kind": job.kind, "place": job.place})
     assert commit(folder, part, record)
     return record
 
@@ -91,3 +92,16 @@ def test_an_image_that_had_to_stand_beside_a_users_goes_when_it_is_redone(folder
     names = {path.name: path.read_bytes() for path in (folder.out / "set").iterdir()}
     assert names == {"a_1.png": b"mine", second_place("a_1.png", second.id): b"new"}
     assert (folder.state / "replaced" / first.id / "a_1.png").read_bytes() == b"old"
+
+
+def test_an_image_that_comes_after_the_one_that_was_to_replace_it_is_kept_out_of_the_way(folder: RunFolder) -> None:
+    (first,) = plan_jobs(folder, ["set/a"])
+    second = replace(first, id=job_id(first.kind, first.place, 1), revision=1)
+    folder.add([second], folder.read_plan().specs, withdrawn=[first.id])
+    publish_job(folder, committed(folder, second, b"new"))
+
+    remarks = publish_job(folder, committed(folder, first, b"late"))
+
+    assert remarks == []
+    assert {path.name: path.read_bytes() for path in (folder.out / "set").iterdir()} == {"a_1.png": b"new"}
+    assert (folder.state / "replaced" / first.id / "a_1.png").read_bytes() == b"late"
