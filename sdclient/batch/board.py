@@ -18,6 +18,7 @@ from sdclient.batch.beats import Watcher, parse_beat, read_beats
 from sdclient.batch.claims import CLAIMED, Epoch, Standing, is_token, standing
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import Job, Plan
+from sdclient.batch.rounds import Rounds
 from sdclient.batch.survey import Counts, count_redone, dependents, survey, tally
 
 
@@ -55,6 +56,7 @@ class Board:
         self._start_at = start_at
         self._clock = clock
         self._expected = expected
+        self._rounds = Rounds()
         self._watcher = Watcher(lease_s=folder.settings.lease_s, beat_s=folder.settings.beat_s)
         self._changed = threading.Condition()
         self._plan = Plan()
@@ -81,8 +83,12 @@ class Board:
 
     # Reading
 
-    def scan(self) -> list[str]:
+    def scan(self, *, whole: bool = True) -> list[str]:
         """Read the folder again; called by one thread only.
+
+        Args:
+            whole: List all of ``done/``; else what others did may be known a few looks later, unless nothing is left
+                to be taken here.
 
         Returns:
             Ids of committed jobs that still have claims and are not ours: their files may need publishing.
@@ -94,6 +100,7 @@ class Board:
         with self._changed:
             self._touched.clear()
             known_done = set(self._done)
+            whole = whole or not any(self._ready.get(kind) for kind, lanes in self._lanes.items() if lanes > 0)
         began_s = self._clock()
         beats = read_beats(self._folder.state / "beats")
         self._watcher.observe(beats, began_s, self._clock())
@@ -101,7 +108,8 @@ class Board:
         alive = [token for token, data in beats.items() if data and not self._watcher.is_gone(token)]
         self._is_alone = set(alive) <= {self._token}
         claims = self._folder.read_claims()
-        done = known_done | self._folder.read_done()
+        groups = self._groups(claims)
+        done = known_done | self._folder.read_done(None if whole else groups)
         plan = self._folder.read_plan()
         done &= plan.jobs.keys()
         # Outside the lock: with a hundred thousand jobs this takes a while, and lanes must not wait for it.
@@ -118,6 +126,12 @@ class Board:
             self._list_ready()
             self._note_change()
             return [job for job in claims if job in self._done and job not in self._mine]
+
+    def _groups(self, claims: Mapping[str, tuple[Epoch, ...]]) -> set[str]:
+        last = {job: epochs[-1] for job, epochs in claims.items()}
+        return self._rounds.groups(
+            claims.keys(), [job for job, epoch in last.items() if epoch.end is None and self._is_stale(epoch)]
+        )
 
     def _keep_newer(self, standings: dict[str, Standing], claims: dict[str, tuple[Epoch, ...]]) -> None:
         """Let what this worker did during the scan stand over what the scan read."""

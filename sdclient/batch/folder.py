@@ -337,14 +337,14 @@ class RunFolder:
         """Return where a job lies once committed."""
         return self.state / "done" / job[:2] / job
 
-    def read_done(self) -> set[str]:
-        """List the ids of all committed jobs.
+    def read_done(self, groups: Iterable[str] | None = None) -> set[str]:
+        """List the ids of all committed jobs, or of those that begin as named.
 
         Raises:
             OSError: If the folder cannot be read.
         """
         done: set[str] = set()
-        for group in names_in(self.state / "done"):
+        for group in names_in(self.state / "done") if groups is None else groups:
             with suppress(NotADirectoryError):
                 done.update(names_in(self.state / "done" / group))
         return done

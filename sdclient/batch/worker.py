@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 SCAN_S = 5.0
 """Seconds between two looks at the whole folder, give or take a fifth; more where looking takes long."""
 _PAUSES_PER_LOOK = 20
+_MANY_JOBS = 1_000
 _TICK_S = 0.1
 
 
@@ -242,7 +243,7 @@ class Worker:
 
     def _scan(self) -> None:
         try:
-            claimed_and_done = self._board.scan()
+            claimed_and_done = self._board.scan(whole=len(self._board.plan.jobs) < _MANY_JOBS)
         except OSError as exc:
             # The share may come back; until then nothing new is known and nothing is judged.
             log.warning("%s: the run folder cannot be read (%s)", self._folder.state, exc.strerror or exc)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,8 +50,10 @@ class StaleFolder(RunFolder):
     def read_claims(self) -> dict[str, tuple[Epoch, ...]]:
         return dict(self.old[0]) if self.old is not None else super().read_claims()
 
-    def read_done(self) -> set[str]:
-        return set(self.old[1]) if self.old is not None else super().read_done()
+    def read_done(self, groups: Iterable[str] | None = None) -> set[str]:
+        if self.old is None:
+            return super().read_done(groups)
+        return {job for job in self.old[1] if groups is None or job[:2] in groups}
 
     def is_done(self, job: str) -> bool:
         return job in self.old[1] if self.old is not None else super().is_done(job)
@@ -91,6 +93,7 @@ class ModelWorker:
         self.token = new_token()
         self.folder = StaleFolder(out, RunSettings(1, LEASE_S, BEAT_S), sleep=lambda _: None)
         self.board = Board(self.folder, self.token, clock=clock)
+        self.board.enter(ALL_KINDS)
         teller = Teller(Counts)
         self.attempts = Attempts(self.folder, self.board, self.token, inputs=Inputs(self.folder), teller=teller)
         self.lane = PracticeLane()
@@ -109,7 +112,7 @@ class ModelWorker:
         (self.folder.state / "beats" / self.token).write_bytes(data)
 
     def scan(self) -> None:
-        found = set(self.board.scan())
+        found = set(self.board.scan(whole=False))
         for job in found & self.left_over:
             try:
                 roll_forward(self.folder, job, [one.number for one in self.board.epochs(job)])
