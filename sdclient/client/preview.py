@@ -1,4 +1,4 @@
-"""A result as one small picture, for notebooks."""
+"""A result as one small image, for notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nations study: pictures of nations at work and at home, generated, baked and cut out.
+"""The nations study: images of nations at work and at home, generated, baked and cut out.
 
 ::
 

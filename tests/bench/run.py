@@ -18,7 +18,7 @@ from typing import Any
 
 from figures import HEADING, arguments, line, say, write
 
-PARTS = ("start", "batch", "segment", "scale", "report")
+PARTS = ("start", "batch", "segment", "scale", "report", "units")
 
 
 def measure(part: str, options: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -96,14 +96,14 @@ def _add(document: Document, one: Illustration, folder: Path) -> None:
 
     centred = WD_ALIGN_PARAGRAPH.CENTER
     data = _image(folder, one.place)
-    picture = document.add_paragraph()
+    image_line = document.add_paragraph()
     # The caption stays on the image's page.
-    picture.paragraph_format.keep_with_next = True
+    image_line.paragraph_format.keep_with_next = True
     # In the middle an image and its caption stay together, whichever way the caption runs.
-    picture.alignment = centred
-    picture.paragraph_format.space_before = Pt(_ABOVE_PT)
+    image_line.alignment = centred
+    image_line.paragraph_format.space_before = Pt(_ABOVE_PT)
     width_in = min(WIDTH_IN, MAX_HEIGHT_IN * one.size[0] / one.size[1]) if all(one.size) else WIDTH_IN
-    run = picture.add_run()
+    run = image_line.add_run()
     run.add_picture(io.BytesIO(data), width=Inches(width_in))
     for drawing in _xml(run).iter(_INLINE):
         # The template keeps other text away from an image; here there is none, and it would only be indented.
