@@ -90,7 +90,9 @@ def _tell_diff(one: Path, two: Path, *, as_json: bool) -> None:
     if as_json:
         emit({"compared": diff.compared, "differences": _as_json(diff.differences), "equal": diff.equal})
         return
-    click.echo(f"{len(diff.differences)} settings differ, {diff.equal} are equal; compared: {diff.compared}")
+    differ = "1 setting differs" if len(diff.differences) == 1 else f"{len(diff.differences)} settings differ"
+    equal = f"{diff.equal} {'is' if diff.equal == 1 else 'are'} equal"
+    click.echo(f"{differ}, {equal}; compared: {diff.compared}")
     if diff.differences:
         click.echo(_as_table(diff.differences))
 

@@ -79,7 +79,9 @@ def _diff(compared: str, a: Mapping[str, str], b: Mapping[str, str]) -> Settings
 def _sent(run: RunOrigin) -> dict[str, str]:
     body = run.record.facts.get("request")
     found = _flat(body) if isinstance(body, dict) else {}
-    return found | _facts(run) if found else {}
+    # The seed that an image was drawn with is mostly the one that was sent, and then said once.
+    facts = {name: text for name, text in _facts(run).items() if (name, text) != ("(seed)", found.get("seed"))}
+    return found | facts if found else {}
 
 
 def _planned(run: RunOrigin) -> dict[str, str]:

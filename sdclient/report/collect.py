@@ -142,7 +142,7 @@ def _read_attempts(
         except StorageError as exc:
             notes.append(str(exc))
             continue
-        notes += [text.replace(str(folder.state), "") for text in problems]
+        notes += problems
         if found and not found[0].keys() >= _NEEDED_COLUMNS:
             notes.append(f"log/{path.name}: of another format, without the columns job and status; left out")
             continue

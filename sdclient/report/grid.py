@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ CELL_PX = 256
 _MAX_PIXELS = 120_000_000
 _MARGIN_PX = 8
 _LABEL_PX = 26
+_FONT_PX = 15
 _MAX_LABEL = 60
 _INK, _PAPER, _EMPTY = (29, 29, 27), (255, 255, 255), (236, 234, 228)
 
@@ -137,8 +139,8 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
         column: max(len(grid.cells.get((row, column), ())) for row in grid.row_labels) for column in grid.column_labels
     }
     step = cell_px + _MARGIN_PX
-    font = _font()
-    left = _MARGIN_PX * 2 + max(int(font.getlength(_label(row))) for row in grid.row_labels)
+    rows = {row: _label(row) for row in grid.row_labels}
+    left = _MARGIN_PX * 2 + max(int(_font(row).getlength(row)) for row in rows.values())
     size = left + step * sum(across.values()), _LABEL_PX + step * len(grid.row_labels)
     if size[0] * size[1] > _MAX_PIXELS:
         raise ImageLimitError(
@@ -147,10 +149,13 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(grid.row_labels):
-        draw.text((_MARGIN_PX, _LABEL_PX + step * number + cell_px // 2), _label(row), _INK, font=font, anchor="lm")
+        middle = _LABEL_PX + step * number + cell_px // 2
+        draw.text((_MARGIN_PX, middle), rows[row], _INK, font=_font(rows[row]), anchor="lm")
     x = left
     for column in grid.column_labels:
-        draw.text((x, _LABEL_PX // 2), _label(column), _INK, font=font, anchor="lm")
+        width = step * across[column] - _MARGIN_PX
+        label = _fitting(_label(column), width)
+        draw.text((x + width // 2, _LABEL_PX // 2), label, _INK, font=_font(label), anchor="mm")
         for number, row in enumerate(grid.row_labels):
             for index, place in enumerate(grid.cells.get((row, column), ())):
                 _paste(sheet, out, place, (x + step * index, _LABEL_PX + step * number), cell_px)
@@ -170,12 +175,42 @@ def _paste(sheet: Image.Image, out: Path, place: str, corner: tuple[int, int], c
     sheet.paste(image, (corner[0] + (cell_px - image.width) // 2, corner[1] + (cell_px - image.height) // 2))
 
 
-def _font() -> ImageFont.FreeTypeFont:
-    """Return a font that has most of the world's letters: the one the plotting library brings."""
-    from matplotlib import font_manager
+def _fitting(label: str, width_px: int) -> str:
+    """Cut a label to a width, so that it does not run into its neighbour."""
+    font = _font(label)
+    while len(label) > 1 and font.getlength(label) > width_px:
+        label = label.removesuffix("…")[:-1] + "…"
+    return label
+
+
+def _font(text: str) -> ImageFont.FreeTypeFont:
+    """Return a font that has all letters of a text, as far as this machine has one."""
+    return _load_font(_font_path(frozenset(text)))
+
+
+@cache
+def _load_font(path: str) -> ImageFont.FreeTypeFont:
     from PIL import ImageFont
 
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 15)  # pyright: ignore[reportUnknownMemberType] - its stub leaves PathLike open
+    return ImageFont.truetype(path, _FONT_PX)
+
+
+@cache
+def _font_path(letters: frozenset[str]) -> str:
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    # It comes with the plotting library and has most of the world's letters, Chinese and the like left out.
+    usual = font_manager.findfont("DejaVu Sans")  # pyright: ignore[reportUnknownMemberType] - its stub leaves PathLike open
+    others = sorted(font_manager.fontManager.ttflist, key=lambda one: ("Sans" not in one.name, one.weight != "normal"))
+    for path in (usual, *(one.fname for one in others)):
+        try:
+            known = FT2Font(path).get_charmap()
+        except (OSError, RuntimeError):
+            continue
+        if all(letter.isspace() or ord(letter) in known for letter in letters):
+            return path
+    return usual
 
 
 def _label(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,19 @@ def test_two_requests_are_compared_as_they_were_sent(tmp_path: Path) -> None:
     assert diff.compared == "the requests as sent"
     assert [(one.field, one.a, one.b) for one in diff.differences] == [("steps", "20", "30")]
     assert diff.equal == 5
+
+
+def test_a_seed_that_was_sent_is_told_once(tmp_path: Path) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    for name, seed in (("a", 7), ("b", 8)):
+        job = run.plan(name)
+        record = run.commit(job, facts={"request": {"seed": seed}})
+        drawn = replace(record, files=tuple(replace(one, facts={**one.facts, "seed": seed}) for one in record.files))
+        (run.folder.done_folder(job.id) / "record.json").write_bytes(drawn.to_bytes())
+
+    diff = compare_settings(run.out / "a_1.png", run.out / "b_1.png")
+
+    assert [(one.field, one.a, one.b) for one in diff.differences] == [("seed", "7", "8")]
 
 
 def test_requests_to_other_programs_are_compared_as_planned(tmp_path: Path) -> None:

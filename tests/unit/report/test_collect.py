@@ -14,6 +14,7 @@ from sdclient.errors import RunFolderError
 from sdclient.files import format_row
 from sdclient.report.collect import make_report, read_run
 from sdclient.report.model import Before, ImageCard, RunReport
+from sdclient.report.write import write_report
 from tests.unit.report.builder import OTHER, SPEC, TOKEN, RunBuilder, moment, png
 
 
@@ -174,6 +175,15 @@ def test_a_torn_log_gives_all_that_can_be_read(studied: RunBuilder) -> None:
 
     assert len(report.attempts) == 6
     assert [note for note in report.notes if "line 3" in note]
+
+
+def test_a_line_of_a_log_that_cannot_be_read_is_noted_once(studied: RunBuilder) -> None:
+    path = studied.folder.state / "log" / f"{TOKEN}.csv"
+    path.write_bytes(path.read_bytes() + b'torn,"in the middle\n')
+
+    notes = write_report(studied.fresh()).notes
+
+    assert len([note for note in notes if "cannot be read" in note]) == 1
 
 
 def test_a_log_of_a_newer_format_is_read_by_its_column_names(builder: RunBuilder) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
+from matplotlib import font_manager
 from PIL import Image
 
 from sdclient.errors import ConfigurationError, ImageLimitError
@@ -57,6 +59,28 @@ def test_a_grid_picture_holds_every_image_and_room_for_those_that_are_gone(studi
     assert (190, 80, 0) in colours
     assert (236, 234, 228) in colours
     assert sheet.height == 26 + 2 * 108
+
+
+def test_a_label_is_written_in_letters_that_the_usual_font_lacks(tmp_path: Path) -> None:
+    if not font_manager.fontManager.ttflist or not any("CJK" in one.name for one in font_manager.fontManager.ttflist):
+        pytest.skip("no font with Chinese letters on this machine")
+    sheets = [
+        grid_png(Grid("r", "c", (label,), ("x",), {(label, "x"): ("gone.png",)}), tmp_path)
+        for label in ("日本", "韓国")
+    ]
+
+    # Letters that a font lacks all are the same empty box.
+    assert sheets[0] != sheets[1]
+
+
+def test_a_label_of_a_column_stays_over_its_column(tmp_path: Path) -> None:
+    columns = ("w" * 60, "v")
+    cells = {("r", column): ("gone.png",) for column in columns}
+
+    sheet = Image.open(io.BytesIO(grid_png(Grid("r", "c", ("r",), columns, cells), tmp_path, cell_px=100)))
+
+    between = sheet.crop((sheet.width - 116, 0, sheet.width - 108, 26))
+    assert between.getcolors() == [(8 * 26, (255, 255, 255))]
 
 
 def test_a_grid_that_would_be_huge_is_refused(studied: RunBuilder) -> None:
