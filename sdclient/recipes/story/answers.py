@@ -11,9 +11,13 @@ from typing import cast
 MAX_IDEA_CHARS = 600
 _ITEM = re.compile(r"^\s*(?:\(?\d{1,3}[.):\]]|[-*•–])\s+(.*)$")  # noqa: RUF001 - dashes that people and models begin items with
 _LOOK = re.compile(r"^[^\w\n]*(content|style)\W*:[ *]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
+_THOUGHTS_END = "</think>"
+_LOOSE_LIST = re.compile(r"\[\s*[\"'“]")
+_LOOSE_TEXT = re.compile(r"(?<=[\[,\s])[\"'“]([^\n]{1,600}?)(?<!\\)[\"'”](?=\s*(?:[,\]]|//|\Z))")
 _TEXT_KEYS = ("idea", "text", "prompt", "description", "image", "content")
 _MAX_ANSWER_CHARS = 200_000
+_LOOKED_AT_CHARS = 20_000
+"""Of a list that is nearly JSON: more is no list of ideas."""
 _MAX_TRIES = 1000
 """Brackets in an answer at which JSON may fail to begin, before it is taken to hold none."""
 
@@ -23,10 +27,15 @@ def parse_ideas(answer: str) -> list[str]:
 
     Brackets and commas inside an idea are kept: nothing is split at them.
     """
-    # What a model says to itself first may hold lists, too; they are not its answer.
-    answer = _THOUGHTS.sub(" ", answer[:_MAX_ANSWER_CHARS])
+    answer = _said(answer)
     lists = [different(one) for one in _json_lists(answer)]
-    return max(lists, key=len) if any(lists) else different(_items(answer))
+    return max(lists, key=len) if any(lists) else different(_loose_list(answer) or _items(answer))
+
+
+def _said(answer: str) -> str:
+    """Return an answer without what the model says to itself first: that may hold lists, too."""
+    # Some servers take the first mark of it out, and leave the second.
+    return answer[:_MAX_ANSWER_CHARS].rpartition(_THOUGHTS_END)[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class Look:
 
 def parse_look(answer: str) -> Look:
     """Read ``content:`` and ``style:`` out of an answer, wherever they stand in it."""
-    answer = _THOUGHTS.sub(" ", answer[:_MAX_ANSWER_CHARS])
+    answer = _said(answer)
     found = {match[1].casefold(): _tidy(match[2]) for match in _LOOK.finditer(answer)}
     return Look(found.get("content", ""), found.get("style", ""))
 
@@ -81,6 +90,7 @@ def _json_lists(answer: str) -> Iterator[list[str]]:
     """Yield every list of texts that stands somewhere in the answer as JSON."""
     decoder = json.JSONDecoder(strict=False)
     position, tries = 0, _MAX_TRIES
+    lone: list[str] = []
     while tries and (position := _next_open(answer, position)) >= 0:
         try:
             value, end = decoder.raw_decode(answer, position)
@@ -89,7 +99,10 @@ def _json_lists(answer: str) -> Iterator[list[str]]:
             tries -= 1
             continue
         yield from _lists_in(value)
+        lone += [text] if isinstance(value, dict) and (text := _text(cast("object", value))) else []
         position = end
+    # An object a line, with no list around them.
+    yield lone
 
 
 def _next_open(answer: str, begin: int) -> int:
@@ -99,12 +112,19 @@ def _next_open(answer: str, begin: int) -> int:
 
 def _lists_in(value: object) -> Iterator[list[str]]:
     if isinstance(value, dict):
-        for part in cast("dict[str, object]", value).values():
+        parts = cast("dict[str, object]", value)
+        if not _text(parts) and all(isinstance(part, str) for part in parts.values()):
+            # Where a list was asked for, some answer with an object of numbers and ideas.
+            yield [str(part) for part in parts.values()]
+        for part in parts.values():
             yield from _lists_in(part)
     elif isinstance(value, list):
         texts = [text for one in cast("list[object]", value) if (text := _text(one))]
         if texts:
             yield texts
+        for part in cast("list[object]", value):
+            if isinstance(part, list):
+                yield from _lists_in(cast("object", part))
 
 
 def _text(value: object) -> str:
@@ -115,6 +135,15 @@ def _text(value: object) -> str:
         found = next((named[key] for key in _TEXT_KEYS if isinstance(named.get(key), str)), "")
         return str(found)
     return ""
+
+
+def _loose_list(answer: str) -> list[str]:
+    """Return the texts of a list that is nearly JSON: other quotation marks, a comma or a comment too much, no end."""
+    begin = _LOOSE_LIST.search(answer)
+    if begin is None:
+        return []
+    found = _LOOSE_TEXT.finditer(answer, begin.start(), begin.start() + _LOOKED_AT_CHARS)
+    return [match[1].replace('\\"', '"') for match in found]
 
 
 def _items(answer: str) -> list[str]:

@@ -23,6 +23,17 @@ TWO = ["a fox, asleep (under a tree)", "an owl's nest"]
         pytest.param(json.dumps({"ideas": TWO}), id="object"),
         pytest.param(json.dumps([{"idea": one, "n": 1} for one in TWO]), id="objects"),
         pytest.param(f'<think>Maybe ["a", "b", "c"]?</think>\n{json.dumps(TWO)}', id="thoughts before"),
+        pytest.param(
+            f'1. "a"\n2. "b"\n3. "c"</think>\n{TWO[0]!r} it is:\n1. {TWO[0]}\n2. {TWO[1]}', id="thoughts unmarked"
+        ),
+        pytest.param("\n".join(json.dumps({"idea": one}) for one in TWO), id="an object a line"),
+        pytest.param(json.dumps({"1": TWO[0], "2": TWO[1]}), id="an object with numbers"),
+        pytest.param(json.dumps([TWO]), id="a list in a list"),
+        pytest.param(json.dumps(TWO)[:-1] + ",]", id="a comma too much"),
+        pytest.param(json.dumps(TWO)[:-1] + ', "an owl at nig', id="cut off"),
+        pytest.param(f"['{TWO[0]}', '{TWO[1]}']", id="single quotation marks"),
+        pytest.param(f"[“{TWO[0]}”, “{TWO[1]}”]", id="curly quotation marks"),
+        pytest.param(f'[\n "{TWO[0]}", // the first\n "{TWO[1]}"\n]', id="a comment"),
         pytest.param(f"[Note: short] {json.dumps(TWO)}", id="a bracket before"),
         pytest.param(f"1) {TWO[0]}\n2) {TWO[1]}\n", id="numbers with brackets"),
         pytest.param(f'Ideas:\n\n1. **{TWO[0]}**\n\n2. "{TWO[1]}"\n\nLet me know!', id="numbers with dots"),
@@ -63,3 +74,12 @@ def test_an_endless_idea_is_cut_at_a_word() -> None:
 
     assert len(idea) <= MAX_IDEA_CHARS
     assert idea.endswith("word")
+
+
+@pytest.mark.parametrize("piece", ['["', "['a", '[ "a ', "<think>", "{", "1. "], ids=repr)
+def test_an_answer_of_one_thing_over_and_over_ends_and_is_one_idea_at_most(piece: str) -> None:
+    assert len(parse_ideas(piece * 100_000)) <= 1
+
+
+def test_escaped_quotation_marks_stay_in_a_list_that_is_nearly_json() -> None:
+    assert parse_ideas(r'["he said \"hi\", and ran", "an owl",]') == ['he said "hi", and ran', "an owl"]
