@@ -79,6 +79,7 @@ class Planner:
         self.skipped: list[str] = []
         self.remarks: list[str] = []
         self.sources: list[Source] = []
+        self._cutting: SegmentSettings | None = None
         self._followers: list[Callable[[], JobList]] = []
         self._told: set[str] = set()
 
@@ -274,6 +275,7 @@ class Planner:
             watch: As for `add_folder`.
         """
         folder = Path(folder)
+        self._cutting = settings
 
         def plan(found: FoundImages) -> PlannedFolder:
             asked = prompts
@@ -288,6 +290,7 @@ class Planner:
 
     def add_cutouts_of_outputs(self, settings: SegmentSettings, *, into: str = CUTOUTS) -> Self:
         """Plan one segment job for every image this run draws and does not draw over again."""
+        self._cutting = settings
 
         def follow() -> JobList:
             return plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into)

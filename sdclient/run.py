@@ -251,11 +251,15 @@ class Run(Planner, RunView):
         return check_losses([*self._open_jobs(), *coming.jobs], specs, lanes, strict=strict)
 
     def segment_settings(self) -> SegmentSettings | None:
-        """Return the settings of the plan's first open segment job; None where there is none."""
+        """Return the settings of the plan's first open segment job, to be done here; None where there is none."""
         cuts = (job for job in self._open_jobs() if job.kind in SegmenterLane.kinds)
         first = next(cuts, None)
         if first is not None:
-            return SegmentSpec.from_json(self.folder.read_plan().specs[first.spec]).settings
+            planned = SegmentSpec.from_json(self.folder.read_plan().specs[first.spec]).settings
+            # What a plan leaves to each machine is known where the cut-outs were asked for.
+            here = self._cutting or planned
+            model = here.model if here.to_json()["model"] == planned.model else planned.model
+            return replace(planned, model=model, device=here.device, points_per_batch=here.points_per_batch)
         return next((one.spec.settings for one in self.sources if isinstance(one.spec, SegmentSpec)), None)
 
     def input_roots(self) -> tuple[str, ...]:

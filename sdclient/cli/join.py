@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @options.urls
 @click.option("--model", metavar="FILE", help="Where the checkpoint of the run's segmenter lies on this machine.")
+@click.option("--device", help="Where to cut out on this machine: cpu, cuda or mps. [default: the best there is]")
 @click.option(
     "--in",
     "folder",
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 )
 @options.running
 def command(
-    out: Path, urls: tuple[str, ...], model: str | None, folder: Path | None, **running: Unpack[RunningOptions]
+    out: Path,
+    urls: tuple[str, ...],
+    model: str | None,
+    device: str | None,
+    folder: Path | None,
+    **running: Unpack[RunningOptions],
 ) -> None:
     """Take part in the run in OUT; nothing has to be typed again.
 
@@ -37,8 +43,8 @@ def command(
     """
     run = Run.open(out)
     settings = run.segment_settings()
-    if model is not None and settings is not None:
-        settings = replace(settings, model=model)
+    if settings is not None:
+        settings = replace(settings, model=model or settings.model, device=device)
     if settings is not None and not fetch_with_progress(settings.model, dry_run=running["dry_run"]):
         return
     inputs = {} if folder is None else dict.fromkeys(run.input_roots(), folder)

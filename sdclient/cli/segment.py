@@ -66,6 +66,10 @@ def command(
     """
     if given["words"] and prompts:
         raise click.UsageError("--words and --prompts both say what to cut out: give one of them")
+    if given["engine"] == "ray" and given["device"]:
+        raise click.UsageError(
+            "--device is about this machine: with --engine ray say --gpu-share, nodes take what they have"
+        )
     settings = cutout_settings(given)
     asked_for = None if prompts is None else read_prompts(prompts)
     if not fetch_with_progress(settings.model, dry_run=given["dry_run"]):

@@ -46,8 +46,9 @@ class SegmentSpec:
     settings: SegmentSettings
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the spec as JSON."""
-        return {"segment": cast("JsonValue", self.settings.to_json())}
+        """Return the spec as JSON: without what concerns one machine alone, so that another may do it its own way."""
+        neutral = replace(self.settings, device=None, points_per_batch=SegmentSettings().points_per_batch)
+        return {"segment": cast("JsonValue", neutral.to_json())}
 
     @classmethod
     def from_json(cls, value: Mapping[str, JsonValue]) -> SegmentSpec:
@@ -110,14 +111,18 @@ class SegmenterLane:
         """Return the segmenter that looks for objects as these settings say; seldom another than the first."""
         key = _finding(settings)
         if key not in self._opened:
-            here = replace(settings, model=self._settings.model, device=self._settings.device)
+            own = self._settings
+            here = replace(settings, model=own.model, device=own.device, points_per_batch=own.points_per_batch)
             self._opened[key] = open_segmenter(settings=here)
         return self._opened[key]
 
 
 def _finding(settings: SegmentSettings) -> str:
     """Return what of the settings a segmenter is opened with; the rest is applied to what it finds."""
-    return json.dumps([settings.sam_options, settings.words, settings.options])
+    sam_options = dict(settings.sam_options)
+    # It changes no mask.
+    del sam_options["points_per_batch"]
+    return json.dumps([sam_options, settings.words, settings.options])
 
 
 class PreparedCut:

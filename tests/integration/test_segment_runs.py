@@ -19,6 +19,7 @@ from sdclient import Run, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.simulator import Simulator
 from sdclient.steps.objects import write_object_views
+from sdclient.steps.segment import SegmenterLane, SegmentSpec
 from tests.conftest import CommandLine
 
 # pycocotools 2.0.11 was built before numpy 2 asked for `copy`.
@@ -347,6 +348,43 @@ def test_how_drawings_are_cut_is_refused_where_nothing_is_cut_or_it_is_no_option
     assert "give --then segment --cutouts-model MODEL too" in lone.stderr
     assert "did you mean top?" in slip.stderr
     assert not list((cli.folder / "OUT").rglob("*.png"))
+
+
+def test_a_run_goes_on_with_another_device_and_batch_for_they_are_each_machines_own(cli: CommandLine) -> None:
+    draw(cli.folder / "IN" / "a.png")
+    draw(cli.folder / "IN" / "b.png")
+    segment = ("segment", "IN", "OUT", "--model", "classical")
+
+    begun = cli(*segment, "--device", "cpu", "--points-per-batch", "16", "--limit", "1")
+    ended = cli(*segment)
+    elsewhere = cli("join", "OUT", "--device", "quantum")
+
+    assert (begun.code, ended.code) == (0, 0), ended.stderr
+    assert "2 of 2 jobs done, 1 of them now" in ended.stderr
+    assert elsewhere.code == 0, "nothing is left to cut, so nothing is opened"
+
+
+def test_a_plan_leaves_model_path_device_and_batch_to_the_machine_that_cuts(tmp_path: Path) -> None:
+    draw(tmp_path / "IN" / "fox.png")
+    settings = SegmentSettings(model="/here/mine.pth", device="cuda:1", points_per_batch=8, points_per_side=4)
+
+    run = Run(tmp_path / "OUT").add_cutouts(tmp_path / "IN", settings)
+    (spec,) = run.folder.read_plan().specs.values()
+
+    assert run.segment_settings() == settings
+    assert SegmentSpec.from_json(spec).settings == SegmentSettings(model="mine.pth", points_per_side=4)
+
+
+def test_a_batch_of_its_own_makes_a_machine_open_no_second_model(tmp_path: Path) -> None:
+    draw(tmp_path / "IN" / "fox.png")
+    settings = SegmentSettings(points_per_batch=8)
+    run = Run(tmp_path / "OUT").add_cutouts(tmp_path / "IN", settings)
+    lane = SegmenterLane(settings)
+    opened = lane._segmenter_for(settings)
+
+    (spec,) = run.folder.read_plan().specs.values()
+
+    assert lane._segmenter_for(SegmentSpec.from_json(spec).settings) is opened
 
 
 def test_redoing_an_image_replaces_its_cutouts_and_its_rows(cli: CommandLine) -> None:
