@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from pydantic import JsonValue
 
 from sdclient.report.serve import PageServer
 from sdclient.report.write import ReportOptions, write_report
@@ -157,6 +158,26 @@ def test_the_replay_command_is_there_to_copy(page: Page, written: Path) -> None:
     page.locator(".samples a").first.click()
 
     expect(page.locator("#side code")).to_have_text("sdclient replay baked/Italian/fox_1_upscaled_1.png")
+
+
+def test_nothing_that_stands_in_a_prompt_a_name_a_column_or_a_reply_is_run(page: Page, tmp_path: Path) -> None:
+    evil = "</script></style><script>window.evil=1</script><img src=x onerror=window.evil=1><svg onload=window.evil=1>"
+    run = RunBuilder.at(tmp_path / "OUT")
+    changes: dict[str, JsonValue] = {"prompt": evil, "negative_prompt": evil}
+    job = run.plan("it's <b>&quot;", changes=changes, columns={"nation": evil, "=1+1": evil})
+    run.commit(job, facts={"server": evil, "changed": [{"field": evil, "asked": evil, "applied": evil}]})
+    run.fail(run.plan("owl"), evil, error=evil, reply=evil)
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/x") else None)
+    page.goto(write_report(run.fresh()).page.as_uri())
+
+    page.locator(".card a").click()
+
+    expect(page.locator("#side .text").first).to_have_text(evil)
+    assert page.evaluate("window.evil") is None
+    assert page.locator("#side img, #side script, main script, #part-failures img").count() == 0
+    assert asked == []
 
 
 def test_of_many_images_only_those_near_the_view_are_loaded(page: Page, tmp_path: Path) -> None:
