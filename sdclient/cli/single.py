@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from sdclient.cli.talk import duration, emit, is_watched, say
-from sdclient.client import Client, Result, StepProgress
+from sdclient.cli.stepbar import step_bar
+from sdclient.cli.talk import duration, emit, say
+from sdclient.client import Client, Result
+from sdclient.dialects.base import names_tasks
 from sdclient.dialects.losses import refuse
 from sdclient.errors import StorageError
 from sdclient.files import storage_errors
@@ -66,14 +67,22 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
     if not _accepts(client, request, one):
         return
     began = time.monotonic()
-    with _bar() as on_progress:
-        if isinstance(request, Txt2Img):
-            result = client.txt2img(request, on_progress=on_progress)
-        elif source is not None:
-            result = client.img2img(source.image, request, size=source.size, fit=source.fit, on_progress=on_progress)
-        else:
-            raise click.UsageError("img2img needs an image")
+    try:
+        result = _draw(client, request, source)
+    except KeyboardInterrupt:
+        if not names_tasks(client.connection.dialect):
+            say(f"\n{client.title} cannot be told to stop: what it has begun it draws to its end, for nobody")
+        raise
     _tell(one, result, time.monotonic() - began)
+
+
+def _draw(client: Client, request: Txt2Img | Img2Img, source: Source | None) -> Result:
+    with step_bar() as on_progress:
+        if isinstance(request, Txt2Img):
+            return client.txt2img(request, on_progress=on_progress)
+        if source is None:
+            raise click.UsageError("img2img needs an image")
+        return client.img2img(source.image, request, size=source.size, fit=source.fit, on_progress=on_progress)
 
 
 def _outputs(one: OneImage, count: int) -> list[Path]:
@@ -125,31 +134,6 @@ def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
     if (losses or one.dry_run) and not one.as_json:
         say(str(losses))
     return not one.dry_run
-
-
-@contextmanager
-def _bar() -> Generator[Callable[[StepProgress], None] | None, None, None]:
-    """Show the steps of the image being drawn, where a person watches and the server tells."""
-    if not is_watched():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=100, unit="%", leave=False, bar_format="{l_bar}{bar}| {postfix} [{elapsed}]") as bar:
-
-        def show(step: StepProgress) -> None:
-            if step.fraction is not None:
-                bar.n = round(100 * step.fraction)
-            bar.set_postfix_str(_step_text(step), refresh=False)
-            bar.refresh()
-
-        yield show
-
-
-def _step_text(step: StepProgress) -> str:
-    if step.is_queued:
-        return "waiting behind another request"
-    return f"step {step.step}/{step.steps}" if step.step is not None and step.steps else "painting"
 
 
 def _tell(one: OneImage, result: Result, wall_s: float) -> None:

@@ -22,12 +22,17 @@ class Terminal:
     Args:
         cli: Where and with what environment.
         args: The command.
+        columns: How wide it is; 0 leaves that unknown.
     """
 
-    def __init__(self, cli: CommandLine, *args: str) -> None:
+    def __init__(self, cli: CommandLine, *args: str, columns: int = 0) -> None:
+        import fcntl
         import pty
+        import struct
+        import termios
 
         self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         self._process = subprocess.Popen(
             # The child takes the terminal for its own, so that Ctrl-C on it becomes a signal.
             [sys.executable, "-c", _TAKE_TERMINAL, *args],

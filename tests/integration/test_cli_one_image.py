@@ -1,0 +1,34 @@
+"""One image on a terminal: the steps where they are told, the time where not, and what Ctrl-C can do."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+from tests.integration.terminal import Terminal
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+SMALL = ("txt2img", "a fox", "--inherit", "--set", "width=128", "--set", "height=128", "--steps", "20")
+
+
+def test_the_steps_are_shown_where_the_server_tells_them(cli: CommandLine) -> None:
+    with Simulator("a1111", delay_s=2) as server, Terminal(cli, *SMALL, "--url", server.url, columns=100) as terminal:
+        terminal.until("/20 [00:0")
+        terminal.until("image.png  128x128")
+
+        assert terminal.ended() == 0
+
+
+def test_the_time_goes_on_where_the_server_tells_nothing(cli: CommandLine) -> None:
+    with (
+        Simulator("drawthings", delay_s=30) as server,
+        Terminal(cli, *SMALL, "--url", server.url, columns=100) as terminal,
+    ):
+        terminal.until("painting [00:01]")
+        assert "%" not in terminal.shown
+        terminal.press_ctrl_c("Draw Things cannot be told to stop")
+
+        assert terminal.ended() == 130
