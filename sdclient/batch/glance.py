@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.publish import second_place
+from sdclient.batch.publish import ASIDE, second_place
 
 MOST_IMAGES = 50_000
 """A larger run is not looked at in passing."""
@@ -65,15 +65,17 @@ def glance(folder: RunFolder, rows: Iterable[Mapping[str, str]], *, most: int = 
     if len(images) > most:
         return Glance(len(images), is_whole=False)
     found: dict[str, dict[str, int]] = {}
+    with_asides: set[str] = set()
     missing: list[str] = []
     changed: list[str] = []
     for place, size, job in images:
-        path = PurePosixPath(place)
-        parent = str(path.parent)
+        # Texts, not paths: of ten thousand images, taking paths apart would take longer than looking.
+        parent, _, name = place.rpartition("/")
         if parent not in found:
             found[parent] = _sizes(folder.out / parent)
-        aside = found[parent].get(PurePosixPath(second_place(place, job)).name)
-        length = found[parent].get(path.name) if aside is None else aside
+            with_asides |= {parent} if any(ASIDE in one for one in found[parent]) else set()
+        aside = found[parent].get(second_place(name, job)) if parent in with_asides else None
+        length = found[parent].get(name) if aside is None else aside
         if length is not None and str(length) == size:
             continue
         if _is_unpublished(folder, job):

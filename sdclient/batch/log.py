@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import posixpath
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from statistics import median
 
 from pydantic import JsonValue
@@ -247,10 +248,10 @@ def image_rows(folder: RunFolder, problems: list[str] | None = None) -> tuple[li
 
 
 def _is_image(job: Job, place: str) -> bool:
-    path = PurePosixPath(place.lower())
+    stem, suffix = posixpath.splitext(place.lower())
     # Layer files and lists are no images, and the previews beside cut-outs only show what the image shows.
-    is_preview = job.kind == "segment" and path.stem.endswith(("_overlay", "_sheet"))
-    return path.suffix in _IMAGE_SUFFIXES and not is_preview
+    is_preview = job.kind == "segment" and stem.endswith(("_overlay", "_sheet"))
+    return suffix in _IMAGE_SUFFIXES and not is_preview
 
 
 def _own_column(name: str) -> str:

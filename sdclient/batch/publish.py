@@ -181,10 +181,14 @@ def sha256_of(path: Path) -> str:
 # Finding
 
 
+ASIDE = "~"
+"""Stands in the name of every file that was published aside."""
+
+
 def second_place(place: str, job: str) -> str:
     """Return where a file goes when its own place is taken by a file no record names."""
     path = PurePosixPath(place)
-    return str(path.with_name(f"{path.stem}~{job[:8]}{path.suffix}"))
+    return str(path.with_name(f"{path.stem}{ASIDE}{job[:8]}{path.suffix}"))
 
 
 def locate(folder: RunFolder, record: Record, index: int) -> Path:
