@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from sdclient.client.connection import Connection
+from sdclient.client.labels import sent_units
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
@@ -47,7 +48,7 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
         *_missing_vae(connection, request),
-        *_missing_modules(connection, request),
+        *_missing_modules(connection, request, compiled),
     ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
 
@@ -103,17 +104,20 @@ def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable
         yield Loss("vae", "dropped", "warning", message)
 
 
-def _missing_modules(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
+def _missing_modules(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:
     """Refuse ControlNet units whose preprocessor is not there: the unit fails, and the image comes without it."""
+    asked = [(f"controls[{number}].module", unit.module) for number, unit in enumerate(request.controls)]
+    sent = [] if asked else enumerate(sent_units("ControlNet", compiled))
+    asked += [(f"ControlNet[{n}].module", str(unit.get("module", "none"))) for n, unit in sent if unit.get("enabled")]
     route = connection.dialect.route("controlnet_modules")
-    known = connection.names("controlnet_modules", "module_list") if request.controls and route is not None else None
+    known = connection.names("controlnet_modules", "module_list") if asked and route is not None else None
     if route is None or known is None:
         return
     names = {name.casefold() for name in known}
-    for number, unit in enumerate(request.controls):
-        if unit.module.casefold() not in {"none", *names} and not _is_label(unit.module, connection, route):
-            message = f"this server has no preprocessor {unit.module!r:.80}{close_names(unit.module, known)}"
-            yield Loss(f"controls[{number}].module", "refused", "error", message)
+    for field, module in asked:
+        if module.casefold() not in {"none", *names} and not _is_label(module, connection, route):
+            message = f"this server has no preprocessor {module!r:.80}{close_names(module, known)}"
+            yield Loss(field, "refused", "error", message)
 
 
 def _is_label(module: str, connection: Connection, route: Route) -> bool:

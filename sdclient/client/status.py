@@ -99,9 +99,9 @@ def _error(reply: HttpReply, what: str, words: ErrorWords, said: str, text: str)
     if status in _NO_SUCH_ROUTE and (what.startswith("GET ") or _is_missing_route(status, words)):
         return MissingRouteError(f"{what}: {status}, this server does not have it{said}; {_NO_ROUTE}", status, text)
     if status in _BUSY:
-        return ServerBusyError(
-            f"{what}: {status}, busy{said}; try again later", status, text, None, _retry_after_s(reply)
-        )
+        wait_s = _retry_after_s(reply)
+        when = "later" if wait_s is None else f"in {wait_s:g} s"
+        return ServerBusyError(f"{what}: {status}, busy{said}; try again {when}", status, text, None, wait_s)
     if words.is_overload:
         return OverloadError(
             f"{what}: {status}, the server ran out of memory or drew garbage{said}; "

@@ -8,6 +8,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from sdclient.dialects.a1111_names import check_control_model, exact_control_model
 from sdclient.dialects.a1111_parts import CONTROL_TITLE
 from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
@@ -85,6 +86,9 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
         elif name in ("scheduler", "hr_scheduler") and facts.schedulers == ():
             draft.drop(where, "this version has no schedules apart from its samplers")
         else:
+            if name not in tables.body.spellings:
+                message = f"its name and value are not checked here, and {draft.program} ignores what it does not know"
+                draft.lose(where, "approximated", "note", message)
             draft.claim_native(name, where)
             draft.values[name] = value
     check_script(native, tables)
@@ -127,7 +131,24 @@ def _put_scripts(
             hint = close_names(title, facts.scripts)
             draft.refuse(inside, f"this server has no such script, and would refuse the whole request{hint}")
             continue
+        if title.casefold() == CONTROL_TITLE.casefold():
+            _check_control_models(args, f"{inside}.args", draft, facts)
         target[title] = value
+
+
+def _check_control_models(args: list[JsonValue], where: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse units whose model the server does not have: they fail there without a word."""
+    for number, unit in enumerate(args):
+        model = unit.get("model") if isinstance(unit, dict) and unit.get("enabled") is True else None
+        if not isinstance(model, str):
+            continue
+        field = f"{where}[{number}].model"
+        if facts.dialect == "forge" and facts.controlnet_models is not None and model.casefold() != "none":
+            found = exact_control_model(model, field, draft, facts)
+            if found != model:
+                draft.refuse(field, f"Forge takes a model by its whole name only; write {shown(found)}")
+                continue
+        check_control_model(model, field, draft, facts)
 
 
 def check_args(title: str, args: list[JsonValue], where: str, tables: NativeTables) -> None:

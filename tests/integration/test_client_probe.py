@@ -68,7 +68,7 @@ def test_without_a_payload_one_plain_image_is_drawn(a1111: Simulator) -> None:
 
 
 def test_what_the_server_says_it_did_not_do_is_told_too(a1111: Simulator, tmp_path: Path) -> None:
-    unit = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "no_such_module"}
+    unit = {"enabled": True, "model": "control_v11f1e_sd15_tile", "guidance_start": 0.9, "guidance_end": 0.1}
     native = {"a1111": {"alwayson_scripts": {"ControlNet": {"args": [unit]}}}}
     path = save_payload(Img2Img(prompt="x", denoising_strength=0.5, native=native), tmp_path / "x.json")
 

@@ -316,15 +316,16 @@ def test_what_the_server_says_it_used_instead_is_recorded() -> None:
     assert result.seed == 8
 
 
-BAD_UNIT = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "no_such_module"}
+TILE_UNIT = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "tile_resample"}
 
 
 def test_a_control_unit_that_failed_inside_the_server_is_noticed(a1111: Simulator) -> None:
     client = Client(a1111.url)
     over = Img2Img.from_mapping({**small(client).to_mapping(), "denoising_strength": 0.4})
     good = ControlNet(model="control_v11f1e_sd15_tile", module="tile_resample", weight=0.5)
-    # The extension does not know this preprocessor, and fails without a word; native keys are sent as they are.
-    bad = {"a1111": {"alwayson_scripts": {"ControlNet": {"args": [BAD_UNIT]}}}}
+    # It ends before it begins, and the extension fails without a word; native keys are sent as they are.
+    unit = {**TILE_UNIT, "guidance_start": 0.9, "guidance_end": 0.1}
+    bad = {"a1111": {"alwayson_scripts": {"ControlNet": {"args": [unit]}}}}
 
     done = client.img2img(png(128, 128), over, controls=[good])
     undone = client.img2img(png(128, 128), over, native=bad)
@@ -332,6 +333,26 @@ def test_a_control_unit_that_failed_inside_the_server_is_noticed(a1111: Simulato
     assert done.changed == ()
     assert [(change.field, change.applied) for change in undone.changed] == [("ControlNet[0]", None)]
     assert "does not say that it did it" in str(undone.changed[0])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "change", "words"),
+    [
+        ("a1111", {"model": "control_v11f1e_sd15_tyle"}, "no ControlNet model"),
+        ("a1111", {"module": "tile_resampel"}, "did you mean tile_resample"),
+        ("forge", {}, "write 'control_v11f1e_sd15_tile [a371b31b]'"),
+    ],
+)
+def test_a_unit_of_native_keys_is_looked_up_before_anything_is_drawn(dialect: str, change: dict, words: str) -> None:
+    args = [{"enabled": False, "model": "none at all", "module": "none at all"}, {**TILE_UNIT, **change}]
+    over = Img2Img(prompt="a", model="sd_xl_base_1.0", init_image=png(128, 128), **SMALL)
+    with Simulator(dialect) as server:
+        report = Client(server.url).check(
+            over.replace(native={dialect: {"alwayson_scripts": {"ControlNet": {"args": args}}}})
+        )
+
+    (told,) = [loss for loss in report.items if loss.severity == "error"]
+    assert words in told.message
 
 
 def test_a_detector_of_a_native_key_that_did_not_run_is_noticed(a1111: Simulator) -> None:

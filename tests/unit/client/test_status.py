@@ -121,6 +121,7 @@ def test_only_a_sane_wait_is_passed_on(text: str, seconds: float | None) -> None
 
     assert isinstance(error, ServerBusyError)
     assert error.retry_after_s == seconds
+    assert str(error).endswith("later" if seconds is None else f"in {seconds:g} s")
 
 
 def test_words_are_cut_short_and_printable() -> None:

@@ -150,3 +150,11 @@ def test_a_script_may_have_fewer_arguments_and_not_more() -> None:
     assert compiled(native={"sdnext": script}).call.body["script_args"] == [512]
     with pytest.raises(PayloadError, match="takes 15 arguments in all, not 16"):
         compiled(native={"sdnext": {**script, "script_args": [512] * 16}})
+
+
+def test_a_key_of_a_family_nobody_listed_is_passed_on_and_said() -> None:
+    found = compiled(native={"sdnext": {"hdr_mod": True, "enhance_prompt": True}})
+
+    assert (found.call.body["hdr_mod"], found.call.body["enhance_prompt"]) == (True, True)
+    told = {loss.field: loss.severity for loss in found.losses if loss.field.startswith("native")}
+    assert told == {"native.sdnext.hdr_mod": "note"}
