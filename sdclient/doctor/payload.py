@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sdclient.client import Client
@@ -16,6 +16,9 @@ from sdclient.errors import SDClientError
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.payload import load_request
 from sdclient.schemas.sets import apply_sets
+
+# A server that lists no files still refuses a request for want of these; others it passes over without a word.
+_REFUSED_IF_MISSING: Mapping[str, tuple[str, ...]] = {"drawthings": ("model", "loras")}
 
 
 def look_at_payload(client: Client, payload: str, sets: Sequence[str]) -> list[Finding]:
@@ -83,9 +86,16 @@ def _look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, los
     if there:
         text = f"installed on this server: {_listed(there)}"
         findings.append(Finding("good", payload, text, "installed", {one.field: one.name for one in there}))
-    if unknown:
-        text = f"whether these are installed cannot be known here, the first image will tell: {_listed(unknown)}"
-        findings.append(Finding("note", payload, text, "installed", {one.field: one.name for one in unknown}))
+    refusing = _REFUSED_IF_MISSING.get(client.dialect, ())
+    told_later = [one for one in unknown if one.field.startswith(refusing)] if refusing else []
+    silent = [one for one in unknown if one not in told_later]
+    for names, when in (
+        (told_later, "the first image will tell"),
+        (silent, "and it may draw without one it lacks and not say so; --probe finds out"),
+    ):
+        if names:
+            text = f"whether these are installed cannot be known here, {when}: {_listed(names)}"
+            findings.append(Finding("note", payload, text, "installed", {one.field: one.name for one in names}))
     return findings
 
 

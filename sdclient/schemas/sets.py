@@ -57,10 +57,22 @@ def apply_sets(request: RequestT, sets: Sequence[str]) -> RequestT:
     while waiting:
         request, refused = _apply_all(request, waiting)
         if len(refused) == len(waiting):
-            raise refused[0][1]
+            return _applied_at_once(request, waiting, refused[0][1])
         # What was refused may fit now that the others are in: width=512 with a smaller hires pass set after it.
         waiting = [change for change, _ in refused]
     return request
+
+
+def _applied_at_once(request: RequestT, changes: Sequence[_Change], first: PayloadError) -> RequestT:
+    """Apply changes of which none fits alone: a new part, say, needs two fields; raises ``first`` if they do not fit."""
+    values, overlays = _contents(request)
+    where = ", ".join(f"--set {change.text[:60]}" for change in changes)
+    try:
+        for change in changes:
+            _change(values, overlays, change, change.value)
+        return _validated(request, values, overlays, where)
+    except PayloadError:
+        raise first from None
 
 
 def _apply_all(request: RequestT, changes: Sequence[_Change]) -> tuple[RequestT, list[tuple[_Change, PayloadError]]]:
@@ -105,23 +117,40 @@ def _apply(request: RequestT, change: _Change) -> RequestT:
 
 
 def _changed(request: RequestT, change: _Change, value: JsonValue) -> RequestT:
+    values, overlays = _contents(request)
+    _change(values, overlays, change, value)
+    return _validated(request, values, overlays, f"--set {change.text[:60]}")
+
+
+def _contents(request: Request) -> tuple[dict[str, JsonValue], dict[str, dict[str, JsonValue]]]:
+    """Return what a request says, and what its overlays say, to be changed."""
     values = request.model_dump(mode="python", exclude_unset=True, exclude={"overlays"})
-    overlays = {name: copy.deepcopy(dict(o)) for name, o in request.overlays.items()}
+    return values, {name: copy.deepcopy(dict(one)) for name, one in request.overlays.items()}
+
+
+def _change(
+    values: dict[str, JsonValue], overlays: dict[str, dict[str, JsonValue]], change: _Change, value: JsonValue
+) -> None:
     where = f"--set {change.text[:60]}"
     first, rest = change.path[0], change.path[1:]
     if first in DIALECT_NAMES:
         if not rest:
             raise PayloadError(f"{where}: name a field of the overlay, such as {first}.steps=8")
-        _put(overlays.setdefault(first, {}), rest, value, where)
-    else:
-        carriers = [overlay for overlay in overlays.values() if _carries(overlay, change.path)]
-        for overlay in carriers:
-            _put(overlay, change.path, value, where)
-        if first == "native":
-            _drop_native(overlays, rest)
-        # A part of which only overlays know the rest stays theirs; a whole field is for every server.
-        if not rest or not carriers or _carries(values, change.path):
-            _put(values, change.path, value, where)
+        _put(overlays.setdefault(str(first), {}), rest, value, where)
+        return
+    carriers = [overlay for overlay in overlays.values() if _carries(overlay, change.path)]
+    for overlay in carriers:
+        _put(overlay, change.path, value, where)
+    if first == "native":
+        _drop_native(overlays, rest)
+    # A part of which only overlays know the rest stays theirs; a whole field is for every server.
+    if not rest or not carriers or _carries(values, change.path):
+        _put(values, change.path, value, where)
+
+
+def _validated(
+    request: RequestT, values: Mapping[str, JsonValue], overlays: Mapping[str, Mapping[str, JsonValue]], where: str
+) -> RequestT:
     _check_overlays(type(request), overlays, where)
     return request.from_mapping({**values, "overlays": overlays} if overlays else values, where=where)
 

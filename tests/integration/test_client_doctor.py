@@ -79,6 +79,16 @@ def test_a_shipped_payload_is_fine_on_both_and_every_file_it_names_is_spoken_of(
     assert any("cannot be known here" in text and "(model)" in text for text in texts(unknown, "note"))
 
 
+def test_what_draw_things_leaves_out_in_silence_is_no_matter_of_the_first_image() -> None:
+    with Simulator("drawthings") as server:
+        notes = texts(look_at_server(server.url, "sdxl-refiner-ultrasharp", ()), "note")
+
+    told = {when: text for text in notes for when in ("the first image will tell", "--probe") if when in text}
+    assert "(model)" in told["the first image will tell"]
+    assert "(refiner.model)" in told["--probe"]
+    assert "(model)" not in told["--probe"]
+
+
 def test_names_that_are_not_installed_are_told_once_each_with_close_ones(a1111: Simulator, tmp_path: Path) -> None:
     request = Txt2Img(
         width=512,

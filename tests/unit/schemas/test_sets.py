@@ -106,3 +106,18 @@ def test_changes_that_only_fit_together_may_come_in_any_order() -> None:
 
     assert changed.size == (512, 512)
     assert changed.hires == HiresFix(first_width=448, first_height=448)
+
+
+def test_a_new_part_may_be_put_together_of_several_sets() -> None:
+    request = Txt2Img(width=1024, height=1024)
+
+    changed = apply_sets(request, ["steps=20", "hires.first_width=512", "hires.first_height=640"])
+    named = apply_sets(request, ["controls[0].weight=0.4", "steps=7", 'controls=[{"model": "a"}]'])
+
+    assert (changed.hires.first_width, changed.hires.first_height, changed.steps) == (512, 640, 20)
+    assert (named.controls[0].model, named.controls[0].weight, named.steps) == ("a", 0.4, 7)
+
+
+def test_what_does_not_fit_together_either_is_told_by_the_first() -> None:
+    with pytest.raises(PayloadError, match=r"--set hires.first_width=512: hires.first_height: missing"):
+        apply_sets(Txt2Img(width=1024, height=1024), ["hires.first_width=512", "hires.strength=3"])
