@@ -197,7 +197,7 @@ def then_segment(run: Run, given: ThenOptions, *, dry_run: bool = False) -> Segm
         return None
     settings = read_cutout_sets(model, sets)
     # A plan does not change: a model that is nowhere must not enter it.
-    if not fetch_with_progress(model, dry_run=dry_run):
+    if not fetch_with_progress(model, device=settings.device, dry_run=dry_run):
         return None
     run.add_cutouts_of_outputs(settings)
     return settings

@@ -9,8 +9,13 @@ from sdclient.cli.talk import byte_size, is_watched, say
 from sdclient.weights import provide_weights
 
 
-def fetch_with_progress(model: str, *, dry_run: bool = False) -> bool:
-    """Fetch a model's weights where they are missing, with a bar where a person looks on; False for a dry run without."""
+def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool = False) -> bool:
+    """Fetch a model's weights where they are missing, with a bar where a person looks on; False for a dry run without.
+
+    What would be in the way afterwards, a missing package or device, is said before.
+    """
+    from sdclient.segment.doors import require_segment_anything
+    from sdclient.segment.sam import choose_device
     from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 
     # What a segmenter does about too little memory is for people to know.
@@ -22,6 +27,8 @@ def fetch_with_progress(model: str, *, dry_run: bool = False) -> bool:
     if dry_run:
         say(f"{model}: its weights are not here yet; without --dry-run this fetches {told}, then looks further")
         return False
+    require_segment_anything()
+    choose_device(device)
     say(f"fetching {told}; if that is broken off, the same command goes on")
     from tqdm import tqdm
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -17,7 +17,7 @@ from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.cutouts import CutoutOptions, choosing, cutout_settings, finding, writing
 from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.talk import byte_size, emit, is_watched, say
+from sdclient.cli.talk import byte_size, emit, is_watched, plural, say
 from sdclient.planning import Order
 from sdclient.run import Run
 from sdclient.segment import read_prompts
@@ -72,10 +72,12 @@ def command(
         )
     settings = cutout_settings(given)
     asked_for = None if prompts is None else read_prompts(prompts)
-    if not fetch_with_progress(settings.model, dry_run=given["dry_run"]):
+    if not fetch_with_progress(settings.model, device=settings.device, dry_run=given["dry_run"]):
         return
     # A plan does not change: a model that cannot be opened must not enter it.
-    segmenter = settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings)
+    segmenter = (
+        settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings, takes_prompts=prompts is not None)
+    )
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
     run = open_run(out, given=given).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     look = FirstLook(run, as_json=given["as_json"])
@@ -105,7 +107,7 @@ class FirstLook:
         plan = self.run.folder.read_plan()
         first = next(record for record in self.run.folder.records() if plan.jobs[record.job].kind in KINDS)
         left = self.run.status().counts.left
-        objects = first.facts.get("objects")
+        objects = cast("int", first.facts["objects"])
         size = sum(one.size_bytes for one in first.files)
         free = shutil.disk_usage(self.run.out).free
         if self.as_json:
@@ -113,7 +115,7 @@ class FirstLook:
                   "estimated_bytes": size * left, "free_bytes": free})  # fmt: skip
             return True
         say(
-            f"the first image has {objects} objects: {len(first.files)} files, {byte_size(size)}. "
+            f"the first image has {plural(objects, 'object')}: {plural(len(first.files), 'file')}, {byte_size(size)}. "
             f"{left} more like it take about {byte_size(size * left)} of {byte_size(free)} free"
         )
         return not (sys.stdin.isatty() and is_watched()) or _agreed()

@@ -24,6 +24,9 @@ from sdclient.segment.regions import Labels, join_regions, seed_regions
 __all__ = ["ClassicalSegmenter"]
 
 _LONG_SIDE_PX = 480
+# Of strips, the small copy is longer: what is in them must keep its height.
+_SHORT_SIDE_PX = 96
+_LONGEST_SIDE_PX = 4800
 _CELL_PX = 10
 
 # Colour differences (CIE 1976): a just visible border is 2 to 3, folds and wood grain stay below 9, objects stand out by
@@ -99,7 +102,8 @@ class ClassicalSegmenter:
 def _shrink(image_rgb: ImageRGB) -> ImageRGB:
     cv2 = require_cv2()
     height_px, width_px = image_rgb.shape[:2]
-    scale = _LONG_SIDE_PX / max(height_px, width_px)
+    long_px, short_px = max(height_px, width_px), min(height_px, width_px)
+    scale = min(max(_LONG_SIDE_PX / long_px, _SHORT_SIDE_PX / short_px), _LONGEST_SIDE_PX / long_px)
     if scale >= 1:
         return image_rgb
     size = (max(round(width_px * scale), 1), max(round(height_px * scale), 1))

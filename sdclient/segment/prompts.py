@@ -188,7 +188,7 @@ def _read_csv(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
             _add_row(objects.setdefault(name or f"\0{len(objects)}", {"label": name, "points": []}), row)
         except (TypeError, ValueError, AttributeError) as exc:  # noqa: PERF203 - the message names the line
             raise ConfigurationError(
-                f"{path}, line {rows.line_num}: {exc}: write {','.join(_COLUMNS)}, numbers in pixels"
+                f"{path}, line {rows.line_num}: {exc}; write {','.join(_COLUMNS)}, numbers in pixels"
             ) from exc
     return {
         image: prompts_from_json(list(objects.values()), where=f"{path}: {image}") for image, objects in found.items()
@@ -197,13 +197,22 @@ def _read_csv(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
 
 def _add_row(entry: dict[str, object], row: Mapping[str, str | None]) -> None:
     cells = {name: (row.get(name) or "").strip() for name in ("x", "y", "width", "height", "inside")}
-    x, y = float(cells["x"]), float(cells["y"])
+    x, y = _pixels(cells, "x"), _pixels(cells, "y")
     if cells["width"] or cells["height"]:
         if "box_xywh" in entry:
             raise ValueError(f"a second box for {entry['label']!r:.40}")
-        entry["box_xywh"] = [x, y, float(cells["width"]), float(cells["height"])]
+        entry["box_xywh"] = [x, y, _pixels(cells, "width"), _pixels(cells, "height")]
     else:
         cast("list[object]", entry["points"]).append([x, y, float(cells["inside"] or 1)])
+
+
+def _pixels(cells: Mapping[str, str], name: str) -> float:
+    try:
+        return float(cells[name])
+    except ValueError:
+        raise ValueError(
+            f"{name} is {cells[name]!r:.40}, not a number" if cells[name] else f"{name} is missing"
+        ) from None
 
 
 def _image(name: str) -> str:

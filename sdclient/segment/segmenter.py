@@ -14,7 +14,7 @@ from sdclient.segment.pixels import ImageRGB, check_image
 from sdclient.segment.prompts import Prompt
 from sdclient.segment.settings import SegmentSettings
 
-__all__ = ["PromptedSegmenter", "Segmenter", "open_segmenter", "segment_image"]
+__all__ = ["PromptedSegmenter", "Segmenter", "as_prompted", "open_segmenter", "segment_image"]
 
 
 @runtime_checkable
@@ -109,6 +109,19 @@ def _open_classical(device: str | None) -> Segmenter:
     return ClassicalSegmenter()
 
 
+def as_prompted(segmenter: Segmenter) -> PromptedSegmenter:
+    """Return a segmenter as one that can be asked for certain objects.
+
+    Raises:
+        SegmentationError: If it is none.
+    """
+    if not isinstance(segmenter, PromptedSegmenter):
+        raise SegmentationError(
+            f"the segmenter {segmenter.name} takes no boxes and points: name vit_b, vit_l, vit_h or a checkpoint of them"
+        )
+    return segmenter
+
+
 def segment_image(
     segmenter: Segmenter, image_rgb: ImageRGB, settings: SegmentSettings, prompts: Sequence[Prompt] = ()
 ) -> list[SegmentedObject]:
@@ -126,10 +139,7 @@ def segment_image(
     """
     if not prompts:
         return choose_objects(segmenter.segment(image_rgb), settings)
-    if not isinstance(segmenter, PromptedSegmenter):
-        raise SegmentationError(
-            f"the segmenter {segmenter.name} takes no boxes and points: name vit_b, vit_l, vit_h or a checkpoint of them"
-        )
+    prompted = as_prompted(segmenter)
     check_image(image_rgb)
     for number, prompt in enumerate(prompts, start=1):
         if not prompt.fits((image_rgb.shape[0], image_rgb.shape[1])):
@@ -137,6 +147,6 @@ def segment_image(
                 f"prompt {number} ({prompt.to_json()!r:.80}) lies outside the image of {image_rgb.shape[1]} x "
                 f"{image_rgb.shape[0]} px: give its place in pixels of this image"
             )
-    found = segmenter.segment_prompts(image_rgb, prompts)
+    found = prompted.segment_prompts(image_rgb, prompts)
     fill, drop = settings.fill_holes_px, settings.drop_islands_px
     return [mend_object(item, fill_holes_px=fill, drop_islands_px=drop) for item in found if item.area_px]

@@ -204,13 +204,18 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             "give a checkpoint of Segment Anything, or say vit_b, or classical for none"
         ) from exc
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as exc:
-        raise SegmentationError(f"{path} cannot be read as weights: {_first_line(exc)}: download it again") from exc
+        raise SegmentationError(f"{path} cannot be read as weights: {_first_sentence(exc)}: download it again") from exc
     tensors: dict[str, Tensor] = cast("dict[str, Tensor]", loaded) if isinstance(loaded, dict) else {}
     if not tensors or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise SegmentationError(
             f"{path} holds no plain table of tensors: use a published checkpoint, or one saved alike"
         )
     return tensors
+
+
+def _first_sentence(exc: BaseException) -> str:
+    # What torch adds is about its own insides.
+    return _first_line(exc).partition(". ")[0]
 
 
 def _first_line(exc: BaseException) -> str:

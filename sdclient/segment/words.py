@@ -27,7 +27,7 @@ from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.pixels import ImageRGB, check_image
 from sdclient.segment.sam import choose_device, is_out_of_memory
 from sdclient.segment.settings import SegmentSettings
-from sdclient.segment.weights import models_folder
+from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +99,11 @@ def find_word_models(model: str, folder: Path | None = None) -> tuple[Path, Path
     # A plan names the folder by its name alone: each machine keeps its own copy.
     home = next((one for one in (path, folder / path.name) if one.is_dir()), path)
     kinds = {_model_type(config): config.parent for config in sorted(home.glob("*/config.json"), reverse=True)}
+    if not home.is_dir() and (model == "classical" or model in KNOWN_WEIGHTS or path.is_file()):
+        raise SegmentationError(
+            f"cutting out by words takes the folder of its two models, not {model!r:.80}: name it with --model, or leave "
+            "the words out"
+        )
     found = [next((kinds[kind] for kind in sorted(wanted) if kind in kinds), None) for wanted in (_DETECTORS, _MASKERS)]
     if found[0] is None or found[1] is None:
         missing = "detector (grounding-dino)" if found[0] is None else "mask model (sam, sam_hq)"

@@ -27,6 +27,7 @@ from sdclient.segment import (
 )
 from sdclient.segment.cutouts import CutoutFile, object_facts
 from sdclient.segment.prompts import Prompt, prompts_from_json
+from sdclient.segment.segmenter import as_prompted
 from sdclient.weights import provide_weights
 
 if TYPE_CHECKING:
@@ -63,17 +64,20 @@ class SegmenterLane:
 
     Args:
         settings: The settings of the plan; ``model`` may be a path on this machine with the plan's file name.
+        takes_prompts: Whether it must be able to look for what boxes and points show.
 
     Raises:
-        SegmentationError: If the weights are missing or not usable.
+        SegmentationError: If the weights are missing or not usable, or the segmenter takes no prompts and must.
         MissingExtraError: If a package is missing.
     """
 
     kinds = KINDS
 
-    def __init__(self, settings: SegmentSettings) -> None:
+    def __init__(self, settings: SegmentSettings, *, takes_prompts: bool = False) -> None:
         provide_weights(settings.model)
         segmenter = open_segmenter(settings=settings)
+        if takes_prompts:
+            as_prompted(segmenter)
         self._settings = settings
         self._opened = {_finding(settings): segmenter}
         self.name = segmenter.name
@@ -197,7 +201,7 @@ class ExecutedCut:
             "image_hw": [height_px, width_px],
         }
         files = tuple(self._out_file(one, place) for one in written)
-        return Outcome(files, record, {"message": f"{len(self._objects)} objects"})
+        return Outcome(files, record, {"message": f"{len(self._objects)} object{'s' * (len(self._objects) != 1)}"})
 
     def _out_file(self, one: CutoutFile, place: PurePosixPath) -> OutFile:
         facts: dict[str, JsonValue] = {"role": one.role}

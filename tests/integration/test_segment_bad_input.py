@@ -228,6 +228,20 @@ def test_weights_that_cannot_be_fetched_say_what_else_helps_and_enter_no_plan(cl
     assert not (cli.folder / "OUT" / ".sdclient").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
+def test_a_device_that_is_not_here_is_said_before_weights_are_fetched(cli: CommandLine) -> None:
+    (cli.folder / "IN").mkdir()
+    scene().save(cli.folder / "IN" / "fox.png")
+    cli.env["XDG_CACHE_HOME"] = str(cli.folder / "cache")
+
+    ended = cli("segment", "IN", "OUT", "--model", "vit_b", "--device", "quantum")
+
+    assert ended.code == 2
+    assert "no device 'quantum'" in ended.stderr
+    assert "fetching" not in ended.stderr
+    assert not (cli.folder / "cache").exists()
+
+
 def test_without_torch_the_command_says_what_to_install(cli: CommandLine, tmp_path: Path) -> None:
     (cli.folder / "IN").mkdir()
     scene().save(cli.folder / "IN" / "fox.png")

@@ -387,6 +387,27 @@ def test_a_batch_of_its_own_makes_a_machine_open_no_second_model(tmp_path: Path)
     assert lane._segmenter_for(SegmentSpec.from_json(spec).settings) is opened
 
 
+def test_prompts_for_a_segmenter_that_takes_none_are_refused_before_anything_is_planned(cli: CommandLine) -> None:
+    draw(cli.folder / "IN" / "fox.png", objects=1)
+    (cli.folder / "boxes.csv").write_text("image,x,y,width,height\nfox.png,10,40,60,60\n")
+
+    refused = cli("segment", "IN", "OUT", "--model", "classical", "--prompts", "boxes.csv")
+    without = cli("segment", "IN", "OUT", "--model", "classical")
+
+    assert refused.code == 2
+    assert "classical takes no boxes and points" in refused.stderr
+    assert without.code == 0, "nothing stands in its way"
+
+
+def test_one_object_is_one_object_in_words(cli: CommandLine) -> None:
+    for name in ("a", "b"):
+        draw(cli.folder / "IN" / f"{name}.png", objects=1)
+
+    ended = cli("segment", "IN", "OUT", "--model", "classical")
+
+    assert "the first image has 1 object: 2 files" in ended.stderr
+
+
 def test_redoing_an_image_replaces_its_cutouts_and_its_rows(cli: CommandLine) -> None:
     draw(cli.folder / "IN" / "fox.png", objects=3)
     cli("segment", "IN", "OUT", "--model", "classical", "--coco")

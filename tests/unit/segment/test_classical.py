@@ -62,6 +62,16 @@ def test_objects_do_not_overlap_and_come_largest_first(scene_rgb: np.ndarray) ->
     assert [item.area_px for item in found] == sorted((item.area_px for item in found), reverse=True)
 
 
+@pytest.mark.parametrize("is_high", [False, True])
+def test_a_thing_in_a_strip_two_hundred_times_as_long_as_wide_is_found(*, is_high: bool) -> None:
+    strip = np.full((40, 8_000, 3), (205, 210, 215), np.uint8)
+    strip[10:30, 3_000:3_200] = (150, 30, 30)
+
+    found = ClassicalSegmenter().segment(np.ascontiguousarray(strip.swapaxes(0, 1)) if is_high else strip)
+
+    assert [item.bbox_xywh for item in found] == [(10, 3_000, 20, 200) if is_high else (3_000, 10, 200, 20)]
+
+
 @pytest.mark.parametrize(
     "image",
     [

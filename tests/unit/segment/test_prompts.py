@@ -53,6 +53,8 @@ def test_a_prompt_comes_back_from_its_json(prompt: Prompt) -> None:
         pytest.param("p.csv", "image,x,y,inside\nfox.png,1,2,0\n", "point inside", id="only outside"),
         pytest.param("p.csv", "image,name,x,y,width,height\nf,a,1,2,3,4\nf,a,1,2,3,4\n", "second box", id="two boxes"),
         pytest.param("p.csv", "image,x,y,width,height\nfox.png,1,2,0,3\n", "width and a height", id="flat box"),
+        pytest.param("p.csv", "image,x,y\nfox.png,a,2\n", "line 2: x is 'a', not a number;", id="a letter"),
+        pytest.param("p.csv", "image,x,y\nfox.png,1,\n", "line 2: y is missing;", id="no height"),
         pytest.param("p.json", "[1]", "images as keys", id="a list"),
         pytest.param("p.json", "{", "no JSON", id="cut off"),
         pytest.param("p.json", '{"fox.png": {}}', "a list is wanted", id="no list"),

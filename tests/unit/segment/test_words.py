@@ -192,6 +192,12 @@ def test_a_missing_model_is_named_with_what_to_download(models: Path, tmp_path: 
         find_word_models(str(tmp_path))
 
 
+@pytest.mark.parametrize("model", ["classical", "vit_b"])
+def test_a_model_that_knows_no_words_is_refused_without_naming_downloads_for_it(model: str) -> None:
+    with pytest.raises(SegmentationError, match=f"takes the folder of its two models, not '{model}'"):
+        find_word_models(model)
+
+
 def test_weights_that_are_no_safetensors_are_not_read(models: Path, tmp_path: Path) -> None:
     for name in ("grounding-dino-tiny", "sam-tiny"):
         (tmp_path / name).mkdir()
