@@ -180,6 +180,20 @@ def test_nothing_that_stands_in_a_prompt_a_name_a_column_or_a_reply_is_run(page:
     assert asked == []
 
 
+def test_a_page_that_was_sent_without_its_images_shows_what_it_carries(page: Page, tmp_path: Path) -> None:
+    page_here = write_report(study(tmp_path / "OUT").fresh(), ReportOptions(embed=True)).page
+    (tmp_path / "sent").mkdir()
+    sent = page_here.rename(tmp_path / "sent" / "report.html")
+    page.goto(sent.as_uri())
+
+    page.locator(".samples a").first.click()
+
+    expect(page.get_by_text("small: the image itself is not beside this page")).to_be_visible()
+    expect(page.locator("#cut")).to_be_hidden()
+    expect(page.locator("#pile img")).to_have_count(1)
+    assert page.locator("#pile img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
 def test_of_many_images_only_those_near_the_view_are_loaded(page: Page, tmp_path: Path) -> None:
     run = RunBuilder.at(tmp_path / "OUT")
     for number in range(MANY):

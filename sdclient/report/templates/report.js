@@ -183,8 +183,23 @@
     else return;
     event.preventDefault();
   });
+  // A page that was sent without its images: what it carries stands in, and what it lacks leaves no hole.
+  function standIn(image) {
+    const pile = $("pile"), thumb = cardOf(open)?.querySelector("img")?.src || "";
+    if (image.className === "before") {
+      pile.querySelectorAll(".before, .divide, .tag.left, .tag.right").forEach((one) => one.remove());
+      $("slide").hidden = true;
+    } else if (image.className === "cutout") {
+      image.remove();
+      pile.classList.toggle("dim", Boolean(pile.querySelector(".cutout")));
+    } else if (thumb.startsWith("data:") && image.src !== thumb) {
+      image.src = thumb;
+      pile.append(element("span", { className: "tag low" }, "small: the image itself is not beside this page"));
+    }
+  }
   // A thumbnail that was not copied along: the image itself stands in.
   document.addEventListener("error", (event) => {
+    if (event.target.tagName === "IMG" && event.target.closest("#pile")) standIn(event.target);
     const link = event.target.tagName === "IMG" && event.target.closest(".card a, .samples a");
     if (link && !event.target.dataset.again) { event.target.dataset.again = "yes"; event.target.src = link.getAttribute("href"); }
   }, true);
