@@ -186,6 +186,9 @@ class DrawThings:
         if width * height * scale * scale > _MOST_PIXELS:
             raise CheckError("Generation failed")
         seed = _int(settings, "seed")
+        refiner = self._refiner(settings, model)
+        # Where a refiner would begin changes nothing without one.
+        silent = _NOT_IN_DIGEST | ({"refiner_start"} if not refiner else set())
         brief = Brief(
             prompt=str(settings["prompt"]),
             negative_prompt=str(settings["negative_prompt"] or ""),
@@ -195,10 +198,10 @@ class DrawThings:
             height_px=height,
             steps=_int(settings, "steps"),
             cfg_scale=_float(settings, "guidance_scale"),
-            refiner=self._refiner(settings, model),
+            refiner=refiner,
             hires_strength=_hires_strength(settings, width, height),
             loras=_loras(settings),
-            details=json.dumps({key: settings[key] for key in sorted(settings) if key not in _NOT_IN_DIGEST}),
+            details=json.dumps({key: settings[key] for key in sorted(settings) if key not in silent}),
         )
         return brief, scale
 

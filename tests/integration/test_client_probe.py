@@ -61,6 +61,18 @@ def test_a_bake_is_probed_part_by_part(a1111: Simulator) -> None:
     assert any(text.startswith("loras[0]") for text in found)
 
 
+def test_a_refiner_that_draw_things_leaves_out_in_silence_is_found(tmp_path: Path) -> None:
+    def with_refiner(model: str) -> dict[str, str]:
+        request = Txt2Img(prompt="x", model="sd_xl_base_1.0_f16.ckpt", refiner=Refiner(model=model, switch_at=0.6))
+        return told(server.url, str(save_payload(request, tmp_path / f"{model}.json")))
+
+    with Simulator("drawthings") as server:
+        there, missing = with_refiner("sd_xl_refiner_1.0_f16.ckpt"), with_refiner("nope.ckpt")
+
+    assert there["refiner: has an effect"] == "good"
+    assert [level for text, level in missing.items() if text.startswith("refiner: changes nothing")] == ["wrong"]
+
+
 def test_without_a_payload_one_plain_image_is_drawn(a1111: Simulator) -> None:
     (text,) = told(a1111.url, None)
 
