@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _CUTOUTS = "Cut the objects out? none, classical (OpenCV), vit_b, vit_l, vit_h, or a checkpoint file"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NO_CUTOUTS = ("", "none")
 
 
 class NationsOptions(RunningOptions, ChangingOptions):
@@ -224,6 +225,10 @@ def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_r
     read_cutout_sets("classical", sets)  # a slip is told before weights are fetched
     settings = partial(_settings, sets=sets, dry_run=dry_run)
     if model is not None:
+        if sets and model.strip() in _NO_CUTOUTS:
+            raise click.UsageError(
+                f"--cutouts-set says how to cut out, and --cutouts {model} cuts nothing out: leave one away"
+            )
         return settings(model)
     if may_ask:
         try:
@@ -240,7 +245,7 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
 
     Weights that are known and missing are fetched. A dry run only says so, and looks no further at cut-outs.
     """
-    if model.strip() in ("", "none"):
+    if model.strip() in _NO_CUTOUTS:
         return None
     if model != "classical":
         from sdclient.segment.doors import require_segment_anything

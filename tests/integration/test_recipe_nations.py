@@ -186,6 +186,23 @@ def test_the_same_queue_again_sends_nothing_and_a_larger_one_the_rest(cli: Comma
     assert len(table(cli.folder / "STUDY" / "images.csv")) == 6
 
 
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (("--cutouts", "classical", "--cutouts-set", "tops=3"), "did you mean top?"),
+        (("--cutouts", "none", "--cutouts-set", "top=3"), "--cutouts none cuts nothing out"),
+    ],
+)
+def test_how_a_study_is_cut_out_is_checked_before_anything_is_planned(
+    cli: CommandLine, sets: tuple[str, ...], said: str
+) -> None:
+    ended = cli("nations", "--plan", planned(cli), "--out", "STUDY", *sets)
+
+    assert ended.code == 2
+    assert said in ended.stderr
+    assert not (cli.folder / "STUDY" / ".sdclient").exists()
+
+
 def test_a_segmenter_that_is_not_there_is_refused_before_it_enters_the_plan(cli: CommandLine) -> None:
     ended = cli("nations", "--plan", planned(cli), "--cutouts", "gone.pth", "--out", "STUDY")
 
