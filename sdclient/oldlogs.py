@@ -292,6 +292,6 @@ def _out_file(folder: RunFolder, path: Path, facts: ImageFacts) -> OutFile:
 
 def _put_aside(folder: RunFolder, job: Job, path: Path) -> None:
     kept = folder.state / "replaced" / job.id / f"broken-{path.name}"
-    ensure_folder(kept.parent)
+    ensure_folder(kept.parent, state=folder.state)
     with storage_errors("move", path):
         path.replace(kept)

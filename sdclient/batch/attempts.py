@@ -189,6 +189,9 @@ class Attempts:
         task = one.task
         part = self._folder.part_folder(task.job.id, task.epoch, self._token)
         with storage_errors("make the folder", part):
+            if part.exists():
+                # Of a call before, that could not take it away because the share was gone.
+                shutil.rmtree(part)
             part.mkdir()
         try:
             outcome = executed.finish(part)

@@ -40,7 +40,7 @@ def commit(folder: RunFolder, part: Path, record: Record) -> bool:
     write_new_file(part / "record.json", record.to_bytes())
     fsync_dir(part)
     target = folder.done_folder(record.job)
-    ensure_folder(target.parent)
+    ensure_folder(target.parent, state=folder.state)
     try:
         won = commit_directory(part, target) is CommitOutcome.WON or _is_ours(folder, record)
     except StorageError:

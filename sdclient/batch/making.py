@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,12 +34,20 @@ def content(path: Path) -> bytes:
         return b""
 
 
-def ensure_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, each new name flushed; a power cut must not take them back.
+def ensure_folder(folder: Path, *, state: Path) -> None:
+    """Make a folder of a run and what is missing above it, each new name flushed; a power cut must not take them back.
+
+    Args:
+        folder: The folder.
+        state: The run's own folder. Where that is missing the share is gone, and nothing is made where it was: a new
+            folder there would keep it from coming back.
 
     Raises:
         StorageError: If that fails.
     """
+    with storage_errors("make the folder", folder):
+        if not state.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(state))
     missing = [folder, *folder.parents]
     missing = missing[: next(index for index, one in enumerate(missing) if one.is_dir())]
     for one in reversed(missing):

@@ -57,7 +57,7 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
         if not source.exists():
             continue
         final = resolve_inside(folder.out, one.place)
-        ensure_folder(final.parent)
+        ensure_folder(final.parent, state=folder.state)
         for before in earlier:
             _take_away(folder, before, one.place, source)
         if publish(source, final) is PublishOutcome.TAKEN:
@@ -113,7 +113,7 @@ def _put_away(folder: RunFolder, record: Record) -> None:
         source = resolve_inside(folder.done_folder(record.job), one.name)
         if source.exists():
             kept = folder.state / "replaced" / record.job / one.name
-            ensure_folder(kept.parent)
+            ensure_folder(kept.parent, state=folder.state)
             with storage_errors("keep", source), suppress(FileNotFoundError):
                 source.replace(kept)
             fsync_dir(kept.parent)
@@ -150,7 +150,7 @@ def _keep(folder: RunFolder, before: Record, old: OutFile, final: Path) -> None:
     kept = folder.state / "replaced" / before.job / old.name
     if _holds(kept, old.sha256):
         return
-    ensure_folder(kept.parent)
+    ensure_folder(kept.parent, state=folder.state)
     with storage_errors("keep", final), suppress(FileNotFoundError):
         data = final.read_bytes()
         # Another may be faster: then the old file is kept already, and the new one stands there.

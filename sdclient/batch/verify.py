@@ -123,7 +123,7 @@ def make_room(folder: RunFolder, finding: Finding) -> Path | None:
         return None
     path = locate(folder, record, index)
     kept = folder.state / "replaced" / finding.job / f"{finding.flaw}-{record.files[index].name}"
-    ensure_folder(kept.parent)
+    ensure_folder(kept.parent, state=folder.state)
     with storage_errors("move", path):
         path.replace(kept)
     return kept

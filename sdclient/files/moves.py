@@ -88,7 +88,9 @@ def publish(source_file: StrPath, final_path: StrPath) -> PublishOutcome:
     """
     source, final = Path(source_file), Path(final_path)
     with storage_errors("publish", final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+        if not final.parent.is_dir() and source.exists():
+            # Not where the source is gone, too: then the share is, and a new folder would keep it from coming back.
+            final.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, final)
         except FileExistsError:
