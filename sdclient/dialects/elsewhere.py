@@ -33,6 +33,13 @@ def missing_overlays(request: Txt2Img | Img2Img, dialect: Dialect) -> tuple[Loss
         # A sampler's name may have its schedule at its end.
         if field in _TOLD_ANYWAY or (field == "scheduler" and request.sampler_name is not None):
             continue
+        if field == "native":
+            message = (
+                f"this payload has scripts, units or passes among its native keys for {', '.join(others)}, which mean "
+                f"nothing to {dialect.name}: drawn without"
+            )
+            found.append(Loss(field, "dropped", "warning", message))
+            continue
         is_meant = field in request.model_fields_set
         whose = f"this payload names {_PARTS.get(field, field)} for {', '.join(others)}"
         if field in _PARTS:

@@ -225,6 +225,10 @@ class Img2Img(Request):
         return self
 
 
+# Native keys that are a part of the image by being there; lists and objects are, too, but for the options.
+_NATIVE_PARTS = frozenset({"enable_hr", "hires_fix", "script_name", "refiner_model"})
+
+
 def _set_elsewhere(
     values: Mapping[str, object], others: Mapping[str, Mapping[str, JsonValue]]
 ) -> dict[str, tuple[str, ...]]:
@@ -240,7 +244,19 @@ def _set_elsewhere(
         is_part = any(isinstance(others[name][field], list | dict) for name in told)
         if told and values.get(field) in (None, (), []) and (is_part or 1 < len(told) == len(others)):
             found[field] = told
-    return found
+    with_parts = tuple(name for name in sorted(others) if _has_parts(others[name].get("native")))
+    return found | ({"native": with_parts} if with_parts and not values.get("native") else {})
+
+
+def _has_parts(native: JsonValue) -> bool:
+    """Tell whether native keys hold scripts, units, LoRAs or another pass, beside plain settings."""
+    if not isinstance(native, dict):
+        return False
+    return any(
+        (isinstance(value, list | dict) or name in _NATIVE_PARTS) and value
+        for name, value in native.items()
+        if name != "override_settings"
+    )
 
 
 def _without(overlay: Mapping[str, JsonValue], dialect: str, changes: Mapping[str, object]) -> dict[str, JsonValue]:

@@ -43,6 +43,14 @@ def test_the_bake_never_loses_its_control_unit_in_silence(payload: str, name: st
             id="a schedule goes with its sampler",
         ),
         pytest.param({"a1111": {"native": {"s_churn": 1}}}, [], id="native keys are their server's own"),
+        pytest.param(
+            {"a1111": {"native": {"alwayson_scripts": {"ControlNet": {"args": [UNIT]}}}}}, [("native", "dropped", "warning")],
+            id="but parts among them are missed",
+        ),
+        pytest.param(
+            {"a1111": {"native": {"override_settings": {"eta_noise_seed_delta": 1}, "enable_hr": False, "styles": []}}}, [],
+            id="options and what is off are no parts",
+        ),
     ],
 )  # fmt: skip
 def test_what_other_overlays_say_is_missed_where_none_says_it(overlays: dict, expected: list) -> None:
