@@ -103,9 +103,10 @@ def command(
     if documents_only:
         _build(Run.open(out), anew=True, as_json=running["as_json"])
         return
-    if not images:
-        raise ConfigurationError("canvas: name one image or more to take slices from")
     recorded = None if again is None else read_slice(again)
+    if not images:
+        which = "one image or more to take slices from" if recorded is None else f"the image it was: {recorded.canvas}"
+        raise ConfigurationError(f"canvas: name {which}")
     if recorded is not None:
         strength_set = any(one.startswith("denoising_strength") for one in sets)
         given = {"--strength": strength, "--passes": passes, "--slice": places, "--count": count - 1}

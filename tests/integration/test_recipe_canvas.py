@@ -251,6 +251,18 @@ def test_what_the_record_decides_is_not_decided_otherwise_beside_it(cli: Command
 
 
 @pytest.mark.usefixtures("place")
+def test_making_a_slice_again_without_its_canvas_says_which_one_it_was(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    draw(cli, draw_things.url, "--strength", "0", "--passes", "1")
+
+    ended = cli("canvas", "--again", "OUT/0001.json", "--out", "AGAIN")
+
+    assert ended.code == 2
+    assert "canvas: name the image it was: place.png" in ended.stderr
+
+
+@pytest.mark.usefixtures("place")
 def test_the_record_says_what_was_asked(cli: CommandLine, draw_things: Simulator) -> None:
     """Not its hash: whoever finds the file in a year can tell what made the images."""
     draw(cli, draw_things.url, "--passes", "1", "--set", "cfg_scale=3")

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from sdclient.recipes.story.answers import comparable
@@ -75,15 +76,25 @@ class ExtractIdeas:
             taken: Ideas that other sections have.
         """
         del section
-        used = {comparable(one) for one in taken}
-        found = [one for one in key_sentences(sentences, count) if comparable(one) not in used]
-        bases = list(found) or key_sentences(sentences, count)
-        number = 0
-        while len(found) < count:
-            view = VIEWS[number // len(bases) % len(VIEWS)]
-            again = number // (len(bases) * len(VIEWS))
-            idea = f"{view}{f' {again + 1}' if again else ''}: {bases[number % len(bases)]}"
-            if comparable(idea) not in used:
-                found.append(idea)
-            number += 1
-        return found
+        return sentences_as_ideas(sentences, count, {comparable(one) for one in taken})
+
+
+def sentences_as_ideas(sentences: Sequence[str], count: int, used: AbstractSet[str]) -> list[str]:
+    """Return exactly ``count`` ideas: key sentences, and where there are too few, other views of them.
+
+    Args:
+        sentences: One at least.
+        count: How many are wanted.
+        used: What other ideas have in common with equal ones, by `comparable`.
+    """
+    found = [one for one in key_sentences(sentences, count) if comparable(one) not in used]
+    bases = list(found) or key_sentences(sentences, count)
+    number = 0
+    while len(found) < count:
+        view = VIEWS[number // len(bases) % len(VIEWS)]
+        again = number // (len(bases) * len(VIEWS))
+        idea = f"{view}{f' {again + 1}' if again else ''}: {bases[number % len(bases)]}"
+        if comparable(idea) not in used:
+            found.append(idea)
+        number += 1
+    return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from sdclient.recipes.story.answers import Look, different
+from sdclient.recipes.story.answers import Look, comparable, different
 from sdclient.recipes.story.draft import Draft
-from sdclient.recipes.story.extract import ExtractIdeas, key_sentences
+from sdclient.recipes.story.extract import ExtractIdeas, key_sentences, sentences_as_ideas
 from sdclient.recipes.story.ideas import IdeaSettings, prompt_of
 from sdclient.recipes.story.manifest import Idea, Manifest, SectionIdeas
 from sdclient.recipes.story.text import SourceText, thirds
@@ -65,12 +66,13 @@ def collect_extracts(
         ServerError: If it refuses.
     """
     sections = draft.read() if draft is not None else []
-    taken = [one.idea for before in sections for one in before.ideas]
+    # Kept as what equal ideas have in common: a long text has tens of thousands, and each is compared with all.
+    used = {comparable(one.idea) for before in sections for one in before.ideas}
     for section, sentences in list(thirds(source.text).items())[len(sections) :]:
         ideas: list[Idea] = []
         for extract in pack(sentences):
-            idea = _idea(section, extract, reader, taken, settings)
-            taken.append(idea.idea)
+            idea = _idea(extract, reader, used, settings)
+            used.add(comparable(idea.idea))
             ideas.append(idea)
         sections.append(SectionIdeas(section=section, ideas=tuple(ideas)))
         if draft is not None:
@@ -79,12 +81,10 @@ def collect_extracts(
     return Manifest(title=source.title, text_sha256=source.sha256, source=name, sections=tuple(sections))
 
 
-def _idea(
-    section: str, extract: Sequence[str], reader: Reader | None, taken: Sequence[str], settings: IdeaSettings
-) -> Idea:
+def _idea(extract: Sequence[str], reader: Reader | None, used: AbstractSet[str], settings: IdeaSettings) -> Idea:
     seen = reader.look(" ".join(extract)) if reader is not None else Look("", "")
-    fresh = different([seen.content], taken)
+    fresh = [one for one in different([seen.content]) if comparable(one) not in used]
     if reader is not None and fresh:
         return Idea(idea=fresh[0], prompt=prompt_of(fresh[0], seen.style, settings.style), origin=reader.name)
-    (idea,) = ExtractIdeas().ideas(section, key_sentences(extract, 1), 1, taken)
+    (idea,) = sentences_as_ideas(key_sentences(extract, 1), 1, used)
     return Idea(idea=idea, prompt=prompt_of(idea, "", settings.style), origin=ExtractIdeas().name)

@@ -89,3 +89,15 @@ def test_without_a_model_key_sentences_stand_in() -> None:
     assert len(set(ideas)) == 6
     assert all(idea in SOURCE.text for idea in ideas)
     assert manifest.filled == 0
+
+
+def test_a_whole_book_has_as_many_different_ideas_as_extracts() -> None:
+    text = " ".join(
+        f"The fox went to place {number} and saw the {number % 7} lanterns there." for number in range(20_000)
+    )
+
+    made = collect_extracts(SourceText("b", "B", text, "0"), None, IdeaSettings())
+
+    ideas = [one.idea for section in made.sections for one in section.ideas]
+    assert len(ideas) > 1500
+    assert len(set(ideas)) == len(ideas)
