@@ -6,6 +6,7 @@ Every way a try can end goes through `Attempts`: the claim's ``.end``, the log r
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import logging
 import os
 import shutil
@@ -26,12 +27,13 @@ from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Executed, Lane, Prepared, Task
 from sdclient.batch.log import AttemptLog, done_cells, save_reply
 from sdclient.batch.metrics import Window
+from sdclient.batch.patience import is_gone
 from sdclient.batch.plan import OutputInput, job_seed
 from sdclient.batch.publish import publish_job
 from sdclient.batch.record import Outcome, Record
 from sdclient.batch.verdict import Verdict, judge
 from sdclient.errors import CancelledError, RunFolderError, SDClientError, StorageError
-from sdclient.files import storage_errors
+from sdclient.files import storage_error, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +175,12 @@ class Attempts:
                     if look == _LOOKS - 1 or not _has_moved(one.task):
                         raise
             raise RunFolderError(f"{one.task.job.place}: its input does not keep still")
+        except (OSError, SDClientError):
+            if is_gone(self._folder.state):
+                # Whatever it looks like: inputs are found from here, too. Not the job's fault, and it passes.
+                cause = OSError(errno.ENOTCONN, "the folder is not there")
+                raise storage_error("read the run in", self._folder.out, cause) from cause
+            raise
         finally:
             one.prepare_s = time.monotonic() - began
 

@@ -101,7 +101,7 @@ class Patience:
         cause = error.__cause__
         if isinstance(cause, FileNotFoundError):
             # A share that is gone leaves an empty folder where it was.
-            return not (self._state / "run.json").exists()
+            return is_gone(self._state)
         if isinstance(cause, PermissionError) and self._has_worked:
             # A folder that may not be written is a mistake at the beginning; later somebody may be at it.
             return True
@@ -120,3 +120,8 @@ class Patience:
             is_over = self._waiting == 0
         if is_over and not self._stopping.is_set():
             self._tell("the disk takes files again; going on")
+
+
+def is_gone(state: Path) -> bool:
+    """Tell whether a run's own folder is not to be seen at all, as when its share went away."""
+    return not (state / "run.json").exists()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Literal
 
 from sdclient.batch.attempts import Attempts, ServerState, Try
@@ -218,7 +219,8 @@ class Pipeline:
             return candidate is not None
         one.ticket = ticket
         try:
-            prepared = shared.attempts.prepare(one)
+            # Its input may lie on the share that is gone for a while.
+            prepared = shared.patience.outlast(partial(shared.attempts.prepare, one))
         except BaseException as exc:  # noqa: BLE001 - every failure of a job ends its claim; none may end the lane
             self._fail(one, exc)
             return True

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.lane import Task
+from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.worker import Worker
-from tests.practice_lane import PracticeLane, plan_jobs, quick
+from tests.practice_lane import PracticeJob, PracticeLane, plan_jobs, quick
 from tests.worker_processes import assert_clean
 
+FROM_FILES = [f"up/{number:02d}" for number in range(8)]
 PLACES = [f"set/{number:02d}" for number in range(30)]
 
 
@@ -40,3 +43,41 @@ def test_a_share_that_is_gone_for_a_while_is_waited_for_and_nothing_is_written_i
     # What was drawn meanwhile was kept, and drawn once.
     assert sorted(lane.executed) == PLACES
     assert_clean(folder, len(PLACES))
+
+
+class LeavingLane(PracticeLane):
+    """Has the share go away as it looks at an input, twice: at a file of the user's, and at an output."""
+
+    def __init__(self, out: Path, away: Path) -> None:
+        super().__init__()
+        self._out, self._away = out, away
+        self._leaves = {"up/03", "again/00"}
+
+    def prepare(self, task: Task) -> PracticeJob:
+        if task.job.place in self._leaves:
+            self._leaves.discard(task.job.place)
+            self._out.rename(self._away)
+        return super().prepare(task)
+
+
+def test_a_share_that_goes_away_while_an_input_is_read_is_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    away = folder.out.with_name("away")
+    (tmp_path / "in").mkdir()
+    for number in range(len(FROM_FILES)):
+        (tmp_path / "in" / f"{number}.png").write_bytes(b"image")
+    files = [FileInput("../in", f"{number}.png") for number in range(len(FROM_FILES))]
+    made = plan_jobs(folder, FROM_FILES, kind="img2img", inputs=files)
+    plan_jobs(folder, ["again/00"], kind="segment", inputs=[OutputInput(made[0].id)])
+    told: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.name == "stuck" and away.exists():
+            told.append(event.message)
+            away.rename(folder.out)
+
+    result = Worker(folder, [LeavingLane(folder.out, away)], quick(), listen).run()
+
+    assert len(told) == 2
+    assert (result.counts.done, result.trouble) == (len(FROM_FILES) + 1, None)
+    assert_clean(folder, len(FROM_FILES) + 1)
