@@ -231,6 +231,8 @@ class Planner:
         for follow in self._followers if fresh else ():
             fresh += self._write(follow())
         texts = [*(f"left out: {text}" for text in self.skipped[skipped:]), *self.remarks[remarks:]]
+        if len(self.skipped) > skipped:
+            self.note_told()
         return Planned(len(fresh), tuple(texts))
 
     def _write(self, listed: JobList) -> list[Job]:

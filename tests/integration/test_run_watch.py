@@ -76,6 +76,20 @@ def test_an_empty_folder_may_be_watched_and_the_same_again_goes_on(tmp_path: Pat
     assert result.made == 1
 
 
+def test_what_is_left_out_as_it_appears_is_not_said_again_by_the_next_start(tmp_path: Path, source: Path) -> None:
+    run = new_run(tmp_path).add_folder(source, Img2Img(), watch=QUICK)
+    told: list[str] = []
+    put(source / "a.png")
+    run.begin([PracticeLane()], settings=quick(), listener=lambda event: told.append(event.message))
+    (source / "notes.png").touch()
+    until(lambda: any("notes.png" in text for text in told))
+    run.wait()
+
+    again = Run(tmp_path / "out").add_folder(source, Img2Img())
+
+    assert not any("notes.png" in text for text in again.skipped)
+
+
 def test_it_goes_on_until_it_is_stopped(tmp_path: Path, source: Path) -> None:
     run = new_run(tmp_path).add_folder(source, Img2Img(), watch=Watch(interval_s=0.02))
     lane = PracticeLane()
