@@ -16,6 +16,7 @@ Phrases: TypeAlias = "tuple[tuple[str, str], ...]"
 """What an error says, as a pattern in any letter case, and the request field it means; the first that fits counts."""
 
 TEXT_MAX = 500
+_KEY_MAX = 60
 """Characters kept of what a server says."""
 
 _OVERLOAD = re.compile(
@@ -85,6 +86,8 @@ def error_words(status: int, body: object, field_of: FieldOf, phrases: Phrases =
     listed = _LISTED_KEY.search(text)
     if key is None and listed:
         key = listed[1]
+    # The server's word, as long and as odd as it likes.
+    key = _short(key)[:_KEY_MAX] if key else None
     field = (field_of(key) or key) if key else _field_meant(text, phrases)
     return ErrorWords(_short(text), field, bool(_OVERLOAD.search(text)))
 

@@ -10,6 +10,7 @@ import os
 import random
 import struct
 import zlib
+from contextlib import suppress
 
 from PIL import Image
 
@@ -90,8 +91,9 @@ def _changed_object(rng: random.Random, body: dict[str, object]) -> dict[str, ob
     if how == 1:
         return {**body, rng.choice(("x", "", "images", "detail", "../..", "\ud800")): _nasty(rng)}
     if key == "info" and isinstance(value, str) and value.startswith("{"):
-        # What was changed before may be no JSON any more.
-        return {**body, key: json.dumps(_changed(rng, json.loads(value)))}
+        with suppress(ValueError):
+            # What was changed before may be no JSON any more.
+            return {**body, key: json.dumps(_changed(rng, json.loads(value)))}
     return {**body, key: _changed(rng, value)}
 
 

@@ -165,3 +165,11 @@ def test_a_long_text_is_cut_short() -> None:
 def test_images_that_are_none_are_a_bad_reply(body: object) -> None:
     with pytest.raises(BadReplyError):
         reply_images(body)
+
+
+def test_a_key_of_the_servers_own_is_cut_short_and_printable() -> None:
+    body = {"detail": [{"loc": ["body", "a\x1b" + "b" * 9000], "msg": "wrong", "type": "x"}]}
+
+    field = error_words(422, body, same).field
+
+    assert field == "a " + "b" * 58
