@@ -87,31 +87,41 @@ def work(
     run.tell(*told(options["on_trouble"], options["notify"]))
     for text in run.skipped:
         say(f"left out: {text}")
-    status = run.status()
-    _glance(run, status.counts, as_json=options["as_json"])
-    is_open = bool(status.counts.left or run.awaited_kinds())
-    if is_open:
-        for text in run.remarks:
-            say(f"note: {text}")
-    if not is_open:
+    counts = run.status().counts
+    _glance(run, counts, as_json=options["as_json"])
+    if not counts.left and not run.awaited_kinds():
         if not options["dry_run"]:
             run.note_told()
-        return _sum_up(run, status.counts, None, options, was_stopped=False)
+        return _sum_up(run, counts, None, options, was_stopped=False)
+    for text in run.remarks:
+        say(f"note: {text}")
     if options["engine"] == "ray" and not options["dry_run"]:
         return _work_on_cluster(run, company, options, also=also, at_start=at_start)
+    return _work_here(run, company, options, counts, also=also, after_first=after_first, at_start=at_start)
+
+
+def _work_here(
+    run: Run,
+    company: Company,
+    options: RunningOptions,
+    counts: Counts,
+    *,
+    also: Listener | None,
+    after_first: Callable[[], bool] | None,
+    at_start: Callable[[], None] | None,
+) -> int:
     lanes = run.lanes(
         _clients(run, company, options),
         segmenter=company.segmenter,
         allow_mixed=options["allow_mixed"],
         on_missing=lambda name, exc: say(f"{name}: left out: {exc}"),
     )
-    _announce(run, status.counts, lanes, options)
+    _announce(run, counts, lanes, options)
     if options["dry_run"]:
         return 0
     if at_start is not None:
         at_start()
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
-    counts = status.counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))
     left_s = partial(progress.busy_left_s, run.typical_s())
     words = partial(finishing, left_s), partial(ending, lanes, left_s)

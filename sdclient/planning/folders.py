@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -79,16 +79,24 @@ def plan_folder(
     if words is not None:
         words.wording.variations.refuse_absurd(len(taken))
     listed = JobList()
+    for place, path, version in _placed(words, folder, taken, suffix):
+        source = FileInput(root, composed(path))
+        listed.add(spec, place, input=source, changes=version.changes, columns=version.columns)
+    return listed, found.skipped
+
+
+def _placed(
+    words: ImageWords | None, folder: Path, taken: Mapping[str, str], suffix: str
+) -> Iterator[tuple[str, str, Version]]:
+    """Give each version of each image with its place, which no other image may have."""
     seen: dict[str, str] = {}
     for path, stem in taken.items():
-        source = FileInput(root, composed(path))
         for version in _versions(words, folder, path, stem):
             place = f"{stem}{version.label}{suffix}"
             other = seen.setdefault(place.casefold(), path)
             if other != path:
                 raise PlanError(_one_name(folder, other, path, place))
-            listed.add(spec, place, input=source, changes=version.changes, columns=version.columns)
-    return listed, found.skipped
+            yield place, path, version
 
 
 def _versions(words: ImageWords | None, folder: Path, path: str, stem: str) -> Iterable[Version]:
