@@ -28,8 +28,12 @@ def parse_ideas(answer: str) -> list[str]:
     Brackets and commas inside an idea are kept: nothing is split at them.
     """
     answer = _said(answer)
-    lists = [different(one) for one in _json_lists(answer)]
-    return max(lists, key=len) if any(lists) else different(_loose_list(answer) or _items(answer))
+    whole = [one for one in _json_lists(answer) if one]
+    lists = [different(one) for one in whole]
+    if any(lists):
+        return max(lists, key=len)
+    # A list that is JSON and holds only blanks is none that is nearly JSON: its marks would be read as words.
+    return different((not whole and _loose_list(answer)) or _items(answer))
 
 
 def _said(answer: str) -> str:

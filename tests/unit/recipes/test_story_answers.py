@@ -60,6 +60,11 @@ def test_no_answer_makes_it_fail(answer: str) -> None:
     assert found == different(found)
 
 
+def test_a_list_of_blanks_is_no_list_and_hides_none() -> None:
+    assert parse_ideas('["\\u00a0"]') == []
+    assert parse_ideas('Like this: ["..."]\n1. A fox\n2. An owl') == ["A fox", "An owl"]
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=60), max_size=6))
 def test_a_json_list_comes_back_tidied_up_whatever_stands_in_it(ideas: list[str]) -> None:
     assert parse_ideas(json.dumps(ideas)) == different(ideas)
