@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from sdclient.cli import options
+from sdclient.cli.app import EXIT_INTERRUPTED
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import duration, emit, say
 from sdclient.errors import ConfigurationError, ServerError
@@ -131,7 +132,11 @@ def command(
         return
 
     def drawing(run: Run) -> int:
-        return work(run, Company(urls), running)
+        code = work(run, Company(urls), running)
+        if code == EXIT_INTERRUPTED:
+            # Whoever stopped the drawing stops the bot, and no post goes out after that; the image is kept.
+            raise KeyboardInterrupt
+        return code
 
     if once or now is not None:
         end(_told(daily.tick(now or _now(), drawing), as_json=running["as_json"]))

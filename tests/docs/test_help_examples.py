@@ -131,7 +131,12 @@ def _runs_until_told(process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         first = process.stderr.readline() or process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            # Or leaving the block would wait for it for ever.
+            process.kill()
+            raise
     assert first.strip()
     assert "Traceback" not in out + err
     assert process.returncode in (0, 130), err

@@ -30,6 +30,7 @@ from sdclient.simulator import Simulator
 from tests.conftest import CommandLine, Ended
 from tests.integration.relay import Relay
 from tests.integration.social import SECRETS
+from tests.integration.test_simulator_queue import wait_until_busy
 
 QUICK = ("--set", "steps=4", "--set", "width=128", "--set", "height=128", "--set", "enlarge=null")
 MADRID = open_zone("Europe/Madrid")
@@ -533,3 +534,21 @@ def test_a_time_alone_is_today() -> None:
 def test_no_time_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="is no time"):
         parse_moment("25:00", MADRID)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+@pytest.mark.parametrize("more", [(), ("--once",)], ids=["for ever", "once"])
+def test_ctrl_c_while_an_image_is_drawn_ends_the_bot_and_nothing_is_posted(
+    cli: CommandLine, more: tuple[str, ...]
+) -> None:
+    with Simulator("a1111", delay_s=1.5) as server:
+        words = ("daily", "--out", "BOT", "--zone", "Europe/Madrid", "--late", "--url", server.url, *QUICK, *more)
+        with cli.start(*words) as process:
+            wait_until_busy(server)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Ctrl-C again ends" in stderr
+    assert posts(cli.folder / "BOT") == []
+    assert len(list((cli.folder / "BOT" / "images").glob("*.png"))) == 1
