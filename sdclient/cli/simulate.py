@@ -78,10 +78,11 @@ def _serve(simulator: Simulator, address: str, *, as_json: bool) -> None:
         simulator.start()
     except OSError as exc:
         raise ConfigurationError(f"{address}: cannot listen here ({exc}); choose another --port") from exc
-    if as_json:
-        emit({"simulated": simulator.dialect, "url": simulator.url})
-    say(f"SIMULATED {simulator.dialect} server at {simulator.url} (Ctrl-C ends it)")
     try:
+        # A Ctrl-C right after these words must find the way out, too: the server's threads would live on.
+        if as_json:
+            emit({"simulated": simulator.dialect, "url": simulator.url})
+        say(f"SIMULATED {simulator.dialect} server at {simulator.url} (Ctrl-C ends it)")
         simulator.serve_forever()
     except KeyboardInterrupt:
         say()
