@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+if threading.current_thread() is threading.main_thread():
+    # Started in the background by a shell, a process and all its children are deaf to SIGINT, which many tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LEFT_OUT = {
     "slow": "pytest -m slow",

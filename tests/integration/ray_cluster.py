@@ -25,6 +25,8 @@ from sdclient.simulator import Simulator
 
 JOBS = 24
 DELAY_S = 0.25
+# A node takes some seconds to join; the run must not be over by then.
+SLOW_DELAY_S = 1.5
 DEADLINE_S = 150.0
 NAMES = ("one", "two", "three")
 
@@ -140,7 +142,8 @@ def main(scenario: str, folder: Path) -> None:
     """Play a scenario and print what came of it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     (folder / "prompts.csv").write_text("prompt\n" + "".join(f"fox {number}\n" for number in range(JOBS)))
-    servers = [Simulator("a1111", delay_s=DELAY_S) for _ in NAMES]
+    delay_s = SLOW_DELAY_S if scenario == "node_added" else DELAY_S
+    servers = [Simulator("a1111", delay_s=delay_s) for _ in NAMES]
     with servers[0], servers[1], servers[2]:
         lines = [f'[servers.{name}]\nurl = "{server.url}"\n' for name, server in zip(NAMES, servers, strict=True)]
         (folder / "sdclient.toml").write_text("".join(lines), encoding="utf-8")
