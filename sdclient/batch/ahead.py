@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,8 @@ _Read = TypeVar("_Read")
 AT_ONCE = 8
 _BATCH = 32
 """Items a thread takes at a time: handing over single ones would cost more than a local disk does."""
+_LOCAL_S = 0.0003
+"""An item that takes no longer comes from this machine's own disk, and threads would only get in each other's way."""
 
 
 def read_ahead(read: Callable[[_Item], _Read], items: Sequence[_Item]) -> Iterator[_Read]:
@@ -23,10 +26,12 @@ def read_ahead(read: Callable[[_Item], _Read], items: Sequence[_Item]) -> Iterat
         read: Reads one; called from several threads. What it raises is raised here, at its turn.
         items: What to read.
     """
-    batches = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
-    if len(batches) <= 1:
-        yield from map(read, items)
+    began_s = time.perf_counter()
+    yield from [read(one) for one in items[:_BATCH]]
+    if time.perf_counter() - began_s < _LOCAL_S * min(_BATCH, len(items)):
+        yield from map(read, items[_BATCH:])
         return
+    batches = [items[start : start + _BATCH] for start in range(_BATCH, len(items), _BATCH)]
     under_way: deque[Future[list[_Read]]] = deque()
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sdclient-read")
     try:
