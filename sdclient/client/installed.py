@@ -107,8 +107,11 @@ def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable
 def _missing_modules(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:
     """Refuse ControlNet units whose preprocessor is not there: the unit fails, and the image comes without it."""
     asked = [(f"controls[{number}].module", unit.module) for number, unit in enumerate(request.controls)]
-    sent = [] if asked else enumerate(sent_units("ControlNet", compiled))
-    asked += [(f"ControlNet[{n}].module", str(unit.get("module", "none"))) for n, unit in sent if unit.get("enabled")]
+    if not asked:
+        sent = enumerate(sent_units("ControlNet", compiled))
+        asked = [
+            (f"ControlNet[{n}].module", str(unit.get("module", "none"))) for n, unit in sent if unit.get("enabled")
+        ]
     route = connection.dialect.route("controlnet_modules")
     known = connection.names("controlnet_modules", "module_list") if asked and route is not None else None
     if route is None or known is None:

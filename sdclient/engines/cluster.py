@@ -5,6 +5,9 @@ dies. The workers inside pull and claim from the run folder as ever, so that an 
 up, or two that are there for one server for a while, change nothing that is committed.
 """
 
+# Ray leaves the types of many results and arguments open; mypy checks what it has.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import logging

@@ -1,5 +1,8 @@
 """The few calls to Ray itself: reaching a cluster, refusing one that is open to the world, and what its nodes offer."""
 
+# Ray leaves the types of many results and arguments open; mypy checks what it has.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import ipaddress
@@ -18,7 +21,7 @@ def need_ray() -> None:
     # Ray prints what its nodes say to standard output, where commands give data; read when it is imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     try:
-        import ray  # noqa: F401 - whether it is there is all that is asked
+        import ray  # noqa: F401 # pyright: ignore[reportUnusedImport] - whether it is there is all that is asked
     except ImportError as exc:
         raise MissingExtraError("--engine ray needs Ray: pip install 'sdclient[ray]'") from exc
 

@@ -188,7 +188,7 @@ class DrawThings:
         seed = _int(settings, "seed")
         refiner = self._refiner(settings, model)
         # Where a refiner would begin changes nothing without one.
-        silent = _NOT_IN_DIGEST | ({"refiner_start"} if not refiner else set())
+        silent = _NOT_IN_DIGEST if refiner else _NOT_IN_DIGEST | {"refiner_start"}
         brief = Brief(
             prompt=str(settings["prompt"]),
             negative_prompt=str(settings["negative_prompt"] or ""),

@@ -128,7 +128,7 @@ class Ledger:
 
     def end_of(self, slot: Slot) -> End | None:
         """Tell how a slot ended, in whatever zone it was called; None while it is open."""
-        own = next((end for end in _OUT if self._path(slot.key, end).exists()), None)
+        own: End | None = next((end for end in _OUT if self._path(slot.key, end).exists()), None)
         if own is not None:
             return own
         days = {(slot.start + number * _DAY).date().isoformat() for number in range(-1, 3)}
