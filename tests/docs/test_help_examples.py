@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import select
+import selectors
 import shlex
 import shutil
 import signal
@@ -131,7 +131,10 @@ def _runs_until_told(process: subprocess.Popen[str]) -> None:
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
-        told, _, _ = select.select([process.stdout, process.stderr], [], [], 60)
+        with selectors.DefaultSelector() as either:
+            either.register(process.stdout, selectors.EVENT_READ)
+            either.register(process.stderr, selectors.EVENT_READ)
+            told = either.select(timeout=60)
         process.send_signal(signal.SIGINT)
         try:
             out, err = process.communicate(timeout=60)

@@ -167,6 +167,7 @@ class SharedFolder(RuleBasedStateMachine):
         first = plan_jobs(folder, ["set/a", "set/b"])
         plan_jobs(folder, ["set/c"], kind="img2img", inputs=[OutputInput(first[0].id)])
         self.folder = folder
+        self.spawned: list[ModelWorker] = []
         self.workers = [self.spawn(), self.spawn()]
         self.redone = 0
         self.were_listings_old = False
@@ -174,13 +175,18 @@ class SharedFolder(RuleBasedStateMachine):
         self.foreign: dict[Path, bytes] = {}
 
     def spawn(self) -> ModelWorker:
-        return ModelWorker(self.root / "out", lambda: self.now)
+        worker = ModelWorker(self.root / "out", lambda: self.now)
+        self.spawned.append(worker)
+        return worker
 
     def teardown(self) -> None:
         HOOK.disarm()
         try:
             self.end_well()
         finally:
+            # The kernel closes the files of a process that dies; these workers are all in one that lives.
+            for worker in self.spawned:
+                worker.attempts.close()
             shutil.rmtree(self.root)
 
     def act(self, worker: ModelWorker, step: Callable[[], None]) -> None:
