@@ -130,7 +130,6 @@ class A1111:
     """Name in messages."""
     overlay_names: tuple[str, ...] = ("a1111",)
     granularity_px = 8
-    resizes_init = True
     loras_by_path = False
     routes: Mapping[Operation, Route] = _ROUTES
     same: frozenset[str] = _SAME

@@ -209,8 +209,6 @@ class Dialect(Protocol):
     """Overlays of a payload that apply, in order (Forge takes A1111's, then its own)."""
     granularity_px: int
     """Sizes are multiples of this."""
-    resizes_init: bool
-    """Whether the server fits an init image to width and height by itself."""
     loras_by_path: bool
     """Whether a request names a LoRA by its path in the server's list."""
 

@@ -91,7 +91,6 @@ class DrawThings:
     title = "Draw Things"
     overlay_names: tuple[str, ...] = ("drawthings",)
     granularity_px = SIZE_STEP_PX
-    resizes_init = False
     loras_by_path = False
 
     def route(self, operation: Operation) -> Route | None:
