@@ -73,9 +73,6 @@ class Sampler:
 
     def start(self) -> None:
         """Begin sampling."""
-        import psutil
-
-        psutil.cpu_percent(None)
         self._threads = [
             threading.Thread(target=loop, name=f"sdclient-{name}", daemon=True)
             for name, loop in (("metrics", self._loop), ("energy", self._measure))
@@ -117,6 +114,8 @@ class Sampler:
     def _loop(self) -> None:
         import psutil
 
+        # psutil counts from the same thread's call before; a thread's first one is 0 whatever the machine does.
+        psutil.cpu_percent(None)
         while not self._stop.wait(self._interval_s):
             sample = Sample(psutil.cpu_percent(None), psutil.virtual_memory().used / _MIB)
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import threading
 import time
@@ -255,6 +256,11 @@ class TestTeller:
         assert len(told) == 1
 
 
+def _burn(is_over: threading.Event) -> None:
+    while not is_over.is_set():
+        hashlib.sha256(bytes(100_000))
+
+
 class TestMetrics:
     def test_an_unknown_figure_is_an_empty_cell(self) -> None:
         assert Window().cells() == {"server_rss_mb": ""}
@@ -287,6 +293,23 @@ class TestMetrics:
 
         assert len(window.samples) >= 2
         assert window.server_rss_mb == 5
+
+    def test_the_first_sample_of_a_machine_at_work_is_no_nought(self) -> None:
+        is_over = threading.Event()
+        burner = threading.Thread(target=_burn, args=(is_over,), daemon=True)
+        burner.start()
+        looked = threading.Event()
+        sampler = Sampler(0.1)
+        sampler.start()
+        window = sampler.open(looked.set)
+
+        assert looked.wait(10)
+        sampler.close(window)
+        sampler.stop()
+        is_over.set()
+        burner.join()
+
+        assert window.samples[0].cpu_percent > 0
 
     def test_the_shortest_request_has_a_sample(self) -> None:
         sampler = Sampler()
