@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.glance import Glance, glance
-from sdclient.batch.log import OnImages, image_rows, read_attempts, typical_seconds, write_views
+from sdclient.batch.log import IMAGE_COLUMNS, OnImages, image_rows, read_attempts, typical_seconds, write_views
 from sdclient.batch.plan import Job
 from sdclient.batch.status import RunStatus, read_status
 from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
@@ -59,7 +59,7 @@ class RunView:
     def images(self) -> pd.DataFrame:
         """Return one row per image, with your own columns; works while it runs."""
         columns, rows = image_rows(self.folder)
-        return typed(rows, columns)
+        return typed(rows, columns, own=set(columns) - set(IMAGE_COLUMNS))
 
     def objects(self) -> pd.DataFrame:
         """Return one row per object that was cut out; works while it runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,15 +12,18 @@ _FIGURES = frozenset(
     {"seed", "attempt", "losses", "changed", "energy_wh", "server_rss_mb"}
     | {"number", "parent", "area_fraction", "score", "stability_score"}
 )
-_UNITS = ("_s", "_px", "_mb", "_mean", "_max", "_bytes")
+_UNITS = ("_s", "_px", "_mb", "_wh", "_mean", "_max", "_bytes")
 
 
-def typed(rows: Sequence[Mapping[str, str]], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def typed(
+    rows: Sequence[Mapping[str, str]], columns: Sequence[str] | None = None, *, own: Collection[str] = ()
+) -> pd.DataFrame:
     """Return rows of text as a table, figures as numbers and times as times; empty cells become missing values.
 
     Args:
         rows: One mapping a row.
         columns: The columns, in order; None takes those of the rows.
+        own: Columns that people have named: one that sounds like figures and holds words keeps its words.
     """
     import pandas as pd
 
@@ -29,5 +32,7 @@ def typed(rows: Sequence[Mapping[str, str]], columns: Sequence[str] | None = Non
         if name == "started":
             frame[name] = pd.to_datetime(frame[name], utc=True, errors="coerce")
         elif name in _FIGURES or name.endswith(_UNITS):
-            frame[name] = pd.to_numeric(frame[name], errors="coerce")
+            figures = pd.to_numeric(frame[name], errors="coerce")
+            if name not in own or not (figures.isna() & frame[name].fillna("").ne("")).any():
+                frame[name] = figures
     return frame
