@@ -57,7 +57,8 @@ class PageServer:
             self._server = _Server((host, port), self)
         except (OSError, OverflowError) as exc:
             raise ConfigurationError(
-                f"cannot listen at {host} port {port}: {exc}; choose another --port, or 0 for a free one"
+                f"cannot listen at {host} port {port}: {exc}; choose another --port (0: a free one), "
+                "and as --host an address of this machine"
             ) from exc
         self.port = int(self._server.server_address[1])
 
@@ -158,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif name == "state.json":
             self._send(HTTPStatus.OK, json.dumps({"version": run.version()}).encode(), "application/json")
         elif kind == "thumb" and (data := run.thumb(key)) is not None:
-            self._send(HTTPStatus.OK, data, "image/webp")
+            self._send(HTTPStatus.OK, data, "image/webp", "private, max-age=300")
         else:
             self._send_file(run.before(key) if kind == "before" else run.image(name))
 
@@ -174,16 +175,19 @@ class _Handler(BaseHTTPRequestHandler):
         with file:
             length = file.seek(0, 2)
             file.seek(0)
-            self._head(HTTPStatus.OK, mime, length)
+            # What is redone comes to lie where the old image lay.
+            self._head(HTTPStatus.OK, mime, length, "no-store")
             if self.command != "HEAD":
                 shutil.copyfileobj(file, self.wfile, 1 << 18)
 
-    def _send(self, status: HTTPStatus, body: bytes, mime: str = "text/plain; charset=utf-8") -> None:
-        self._head(status, mime, len(body))
+    def _send(
+        self, status: HTTPStatus, body: bytes, mime: str = "text/plain; charset=utf-8", cache: str = "no-store"
+    ) -> None:
+        self._head(status, mime, len(body), cache)
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _head(self, status: HTTPStatus, mime: str, length: int) -> None:
+    def _head(self, status: HTTPStatus, mime: str, length: int, cache: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", mime)
         self.send_header("Content-Length", str(length))
@@ -191,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
-        self.send_header("Cache-Control", "private, max-age=300" if mime.startswith("image/") else "no-store")
+        self.send_header("Cache-Control", cache)
         self.end_headers()
 
 

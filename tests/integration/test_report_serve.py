@@ -126,6 +126,14 @@ def test_images_cut_outs_thumbnails_and_what_came_before_are_given(browse: Brows
     assert browse.page(f"thumb/{key}").body == thumb.body
 
 
+def test_a_browser_keeps_no_image_in_whose_place_another_may_come(browse: Browser) -> None:
+    key = browse.page().body.decode().split('id="c-')[1].split('"')[0]
+
+    assert browse.page("baked/Italian/fox_1_upscaled_1.png").headers["cache-control"] == "no-store"
+    assert browse.page(f"before/{key}").headers["cache-control"] == "no-store"
+    assert browse.page(f"thumb/{key}").headers["cache-control"] == "private, max-age=300"
+
+
 @pytest.mark.parametrize(
     "name",
     [
