@@ -153,7 +153,7 @@ class Failure:
         message: The newest message of this kind.
         tries: How many tries ended so.
         jobs: How many jobs were hit.
-        set_aside: How many of those jobs are set aside now.
+        set_aside: How many of those jobs are set aside now, for this reason.
         servers: On which servers.
         places: Places of some of these jobs.
         reply: Start of a saved reply; empty where none was kept.

@@ -86,6 +86,7 @@ def render_page(parts: PageParts, links: PageLinks | None = None) -> str:
         shares=_shares(run),
         made_at=run.made_at.replace("T", " ").replace("+00:00", " UTC"),
         timeline=parts.timeline,
+        lost=sum(cells.get("status") == "lost" for cells in run.attempts),
         plots=parts.plots,
         width=WIDTH,
         groups=_groups(run.images, links),
@@ -134,7 +135,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = figure_text
+    environment.filters["program"] = _program
     return environment
+
+
+def _program(dialect: str) -> str:
+    """Return a server program's name for people; of a segmenter, its own."""
+    from sdclient.dialects import DIALECTS
+
+    return DIALECTS[dialect].title if dialect in DIALECTS else dialect
 
 
 def _figures(run: RunReport) -> list[tuple[str, int]]:

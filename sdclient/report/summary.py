@@ -154,16 +154,19 @@ def summarise_failures(
         set_aside: Places of the jobs that are set aside now, with the reason.
     """
     groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    told: set[str] = set()
+    told: dict[str, Mapping[str, str]] = {}
     for cells in attempts:
         if cells.get("status") in _FAILED:
             groups.setdefault(_reason(cells.get("error", ""), cells.get("message", "")), []).append(cells)
-            told.add(cells.get("place", ""))
+            told[cells.get("place", "")] = cells
     for place, message in set_aside.items():
         if place not in told:
             # Set aside without a try of its own: its input was, or its worker left no row.
-            groups.setdefault(_reason("", message), []).append({"place": place, "message": message})
-    found = [_failure(folder, rows, set_aside) for rows in groups.values()]
+            told[place] = {"place": place, "message": message}
+            groups.setdefault(_reason("", message), []).append(told[place])
+    # A job that failed for several reasons is set aside for the last of them.
+    ended = {id(told[place]) for place in set_aside}
+    found = [_failure(folder, rows, sum(id(cells) in ended for cells in rows)) for rows in groups.values()]
     return tuple(sorted(found, key=lambda one: (-one.set_aside, -one.tries)))
 
 
@@ -171,7 +174,7 @@ def _reason(error: str, message: str) -> tuple[str, str]:
     return error, _VARIABLE.sub("#", message)[:200]
 
 
-def _failure(folder: RunFolder, rows: Sequence[Mapping[str, str]], set_aside: Mapping[str, str]) -> Failure:
+def _failure(folder: RunFolder, rows: Sequence[Mapping[str, str]], set_aside: int) -> Failure:
     newest = rows[-1]
     places = tuple(dict.fromkeys(cells.get("place", "") for cells in rows))
     reply, path = _saved_reply(folder, rows)
@@ -180,7 +183,7 @@ def _failure(folder: RunFolder, rows: Sequence[Mapping[str, str]], set_aside: Ma
         message=shortened(newest.get("message", ""), 600),
         tries=len(rows),
         jobs=len(places),
-        set_aside=sum(place in set_aside for place in places),
+        set_aside=set_aside,
         servers=tuple(dict.fromkeys(cells["server"] for cells in rows if cells.get("server"))),
         places=places[:_SHOWN_PLACES],
         reply=reply,

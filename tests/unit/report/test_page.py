@@ -91,6 +91,28 @@ def test_a_page_shows_every_part_of_a_run(studied: RunBuilder) -> None:
     assert "Unknown: nothing that measures energy" in page
 
 
+def test_tries_that_a_killed_worker_left_are_said_beside_the_timeline_that_cannot_draw_them(
+    builder: RunBuilder,
+) -> None:
+    job = builder.plan("fox")
+    builder.log(job, "lost", 0, started="", wall_s="", execute_s="", server="")
+    builder.commit(job)
+
+    page = page_of(builder)
+
+    assert "1 try is not drawn: its worker ended or fell silent in the middle" in page
+
+
+def test_a_page_without_lost_tries_speaks_of_none(studied: RunBuilder) -> None:
+    assert "not drawn" not in page_of(studied)
+
+
+def test_server_programs_have_the_names_that_people_know(studied: RunBuilder) -> None:
+    page = page_of(studied)
+
+    assert '<th scope="row"><bdi>mini</bdi></th><td>AUTOMATIC1111</td>' in page
+
+
 def test_a_page_is_well_formed_and_its_ids_are_unique(studied: RunBuilder) -> None:
     found = outline(page_of(studied))
 

@@ -137,6 +137,19 @@ def test_what_is_set_aside_comes_first_with_its_reason(studied: RunBuilder) -> N
     assert [(one.error, one.set_aside) for one in failures] == [("RejectedError", 1), ("ServerFaultError", 0)]
 
 
+def test_a_job_that_failed_for_two_reasons_is_set_aside_for_the_last_of_them(builder: RunBuilder) -> None:
+    job = builder.plan("fox")
+    builder.fail(job, "the image is black", error="BadReplyError")
+    builder.fail(job, "out of memory", error="OverloadError", attempt=2, set_aside=True)
+
+    failures = make_report(read_run(builder.fresh())).failures
+
+    assert [(one.error, one.jobs, one.set_aside) for one in failures] == [
+        ("OverloadError", 1, 1),
+        ("BadReplyError", 1, 0),
+    ]
+
+
 def test_a_job_whose_input_was_set_aside_is_told_too(builder: RunBuilder) -> None:
     made = builder.plan("fox")
     builder.plan("baked", kind="img2img", source=made)
