@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line."""
+    _write_utf8()
     try:
         try:
             from sdclient.cli.app import run_app
@@ -28,6 +30,17 @@ def main() -> None:
         if exc.code == _INTERRUPTED:
             _leave_interrupted()
         raise
+
+
+def _write_utf8() -> None:
+    """Let files and pipes get UTF-8, as JSON has to be and payload files are read; Windows would give them a code page.
+
+    A terminal keeps its own encoding. What cannot be written, such as the name of a file in another encoding, is
+    escaped in both: no image that was drawn, and no run that was changed, ends in an error about letters.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _end_in_peace() -> None:

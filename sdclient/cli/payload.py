@@ -235,7 +235,9 @@ def _verdict(dialect: Dialect, where: str, compiled: Compiled, *, is_refused: bo
 
 def _text(file: str) -> str:
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_bytes().decode("utf-8-sig")
+        # Not as text, for which Windows would take a code page, and nobody a byte order mark.
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise PayloadError(f"{file}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
