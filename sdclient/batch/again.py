@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -46,25 +46,31 @@ class Wish:
     def __init__(self, patterns: Sequence[str], names: Sequence[str]) -> None:
         self._all = [*patterns, *names]
         self._named: dict[str, set[str]] = {}
-        self._globs: list[tuple[str, re.Pattern[str]]] = []
+        self._globs: list[tuple[str, re.Pattern[str], str]] = []
         for name in self._all:
-            for form in _forms(name):
+            for form in (*_forms(name), _cutouts_of(name)):
                 self._named.setdefault(form, set()).add(name)
         for pattern in patterns:
             if any(sign in pattern for sign in "*?["):
                 expression = "|".join(f"(?:{fnmatch.translate(form)})" for form in _forms(pattern))
-                self._globs.append((pattern, re.compile(expression)))
+                self._globs.append((pattern, re.compile(expression), _cutouts_of(pattern)))
 
     def __call__(self, job: Job) -> bool:
         """Tell whether a job fits one of them."""
-        return job.place in self._named or any(glob.match(job.place) for _, glob in self._globs)
+        return any(True for _ in self._fitting(job))
 
     def unmet(self, jobs: Iterable[Job]) -> list[str]:
         """Return the patterns that none of these jobs fits, in their order."""
-        places = {job.place for job in jobs}
-        met = {pattern for place in places for pattern in self._named.get(place, ())}
-        met |= {pattern for pattern, glob in self._globs if any(glob.match(place) for place in places)}
+        met = {pattern for job in jobs for pattern in self._fitting(job)}
         return [pattern for pattern in self._all if pattern not in met]
+
+    def _fitting(self, job: Job) -> Iterator[str]:
+        names = _names_of(job)
+        for name in names:
+            yield from self._named.get(name, ())
+        for pattern, glob, folder in self._globs:
+            if any(glob.match(name) for name in names) or _is_folder(job, folder):
+                yield pattern
 
 
 def wanted(patterns: Iterable[str], names: Iterable[str] = ()) -> Wish:
@@ -79,16 +85,32 @@ def wanted(patterns: Iterable[str], names: Iterable[str] = ()) -> Wish:
     return Wish(*given)
 
 
+def _names_of(job: Job) -> tuple[str, ...]:
+    """Return what a job is known by: its place, and its first image of any format, or the folder of its cut-outs."""
+    return job.place, f"{job.place}/" if job.kind == "segment" else f"{job.place}_1."
+
+
 def _forms(pattern: str) -> list[str]:
-    """Return what places a pattern may mean: an image is `<place>_<k>.png`, a cut-out `<place>/<name>_<nn>.png`."""
+    """Return what a name or pattern may mean: a place, or an image, `<place>_<k>.png`."""
     path = PurePosixPath(pattern)
-    base, _, number = (str(path.with_suffix("")) if path.suffix else pattern).rpartition("_")
-    forms = [pattern]
-    if base and number.isdigit():
-        forms.append(base)
-    if path.suffix:
-        forms.append(str(path.parent))
+    stem = str(path.with_suffix("")) if path.suffix else pattern
+    forms = [pattern, f"{stem}."] if path.suffix else [pattern]
+    for name in dict.fromkeys((stem, pattern)):
+        base, _, number = name.rpartition("_")
+        if base and number.isdigit():
+            forms.append(base)
     return forms
+
+
+def _cutouts_of(pattern: str) -> str:
+    """Return the folder, with a slash, where a cut-out of such a name lies, `<place>/<name>_<nn>.png`; else nothing."""
+    path = PurePosixPath(pattern)
+    return f"{path.parent}/" if path.suffix else ""
+
+
+def _is_folder(job: Job, folder: str) -> bool:
+    # By parts: else `*/fox_1.png` would take every folder of cut-outs, however deep, for its `*`.
+    return bool(folder) and job.kind == "segment" and PurePosixPath(f"/{job.place}").match(f"/{folder}")
 
 
 def retry(folder: RunFolder, token: str, is_wanted: Wanted = lambda _: True) -> list[Job]:
