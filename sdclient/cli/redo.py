@@ -9,6 +9,7 @@ import click
 
 from sdclient.cli.talk import emit, planned_again, say
 from sdclient.errors import ConfigurationError
+from sdclient.files import original_cell
 from sdclient.run import Run
 
 
@@ -58,7 +59,8 @@ def read_images(path: Path) -> list[str]:
     header: list[str] = next(csv.reader(lines[:1]), [""])
     if "image" in header:
         rows = csv.DictReader(lines)
-        images = [row["image"] for row in rows if row.get("mark", "reject") == "reject" and row["image"]]
+        marked = [row["image"] for row in rows if row.get("mark", "reject") == "reject" and row["image"]]
+        images = [original_cell(image) for image in marked]
     else:
         images = [line.strip() for line in lines if line.strip()]
     if not images:

@@ -24,7 +24,7 @@ from sdclient.files.durable import (
 from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory, publish
 from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
-from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, format_rows, read_rows
+from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, format_rows, original_cell, read_rows
 from sdclient.files.temporary import TEMPORARY_PREFIX, is_abandoned, temporary_name
 from sdclient.files.trouble import is_storage_trouble, storage_error, storage_errors
 
@@ -47,6 +47,7 @@ __all__ = [
     "fsync_file",
     "is_abandoned",
     "is_storage_trouble",
+    "original_cell",
     "probe_folder",
     "publish",
     "read_rows",

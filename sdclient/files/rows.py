@@ -15,7 +15,7 @@ from typing import final
 from sdclient.files.durable import fsync_file
 from sdclient.files.trouble import StrPath, storage_errors
 
-__all__ = ["MAX_CELL_CHARS", "RowLog", "append_row", "format_row", "format_rows", "read_rows"]
+__all__ = ["MAX_CELL_CHARS", "RowLog", "append_row", "format_row", "format_rows", "original_cell", "read_rows"]
 
 MAX_CELL_CHARS = 32_767
 """The longest cell, in characters: what a spreadsheet takes. Python's own reader refuses cells beyond 131,072."""
@@ -71,7 +71,8 @@ def _harmless(cell: str) -> str:
     return flat if len(flat) <= MAX_CELL_CHARS else f"{flat[: MAX_CELL_CHARS - 1]}…"
 
 
-def _original(cell: str) -> str:
+def original_cell(cell: str) -> str:
+    """Return a cell as it was before `format_row` made it harmless to spreadsheets."""
     return cell[1:] if cell.startswith("'") and _RUNNABLE.match(cell) else cell
 
 
@@ -239,4 +240,4 @@ def _whole_lines(path: StrPath) -> Iterator[tuple[int, bytes]]:
 
 def _parse_line(raw: bytes) -> list[str]:
     text = raw.decode("utf-8").removeprefix(_BOM)
-    return [_original(cell) for cell in next(csv.reader([text], strict=True))]
+    return [original_cell(cell) for cell in next(csv.reader([text], strict=True))]

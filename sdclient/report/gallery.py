@@ -54,7 +54,9 @@ class _Gallery:
             job = self.plan.jobs[job_id]
             if job.kind != "segment" or job_id not in self.current:
                 continue
-            found = [Cutout(one.place, one.name) for one in record.files if one.name.endswith(".png")]
+            # Crops and masks beside them are of another size or show no object; what was made before roles has none.
+            files = [one for one in record.files if one.facts.get("role", "cutout") == "cutout"]
+            found = [Cutout(one.place, one.name) for one in files if one.name.endswith(".png")]
             base = self.plan.jobs.get(job.needs or "")
             if isinstance(job.input, OutputInput) and base is not None and base.id in self.records:
                 self.cutouts.setdefault((base.id, job.input.index), []).extend(found)

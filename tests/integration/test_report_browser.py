@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from sdclient.report.serve import PageServer
 from sdclient.report.write import ReportOptions, write_report
+from tests.conftest import CommandLine
 from tests.unit.report.builder import RunBuilder, png, study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -134,6 +135,24 @@ def test_rejected_images_are_saved_as_a_list_that_redo_reads(page: Page, written
 
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert rows == [{"image": "baked/Greek/fox_1_upscaled_1.png", "mark": "reject"}]
+
+
+def test_a_rejected_image_whose_name_begins_like_a_formula_is_found_by_redo(
+    page: Page, tmp_path: Path, cli: CommandLine
+) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    for name in ("=fox", "-owl", "it's \"a\" cat"):
+        run.commit(run.plan(name), png())
+    page.goto(write_report(run.fresh()).page.as_uri())
+    for number in range(3):
+        page.locator(".card a").nth(number).focus()
+        page.keyboard.press("r")
+
+    with page.expect_download() as download:
+        page.locator("#rejected").click()
+    ended = cli("redo", str(run.out), "--list", str(download.value.path()))
+
+    assert (ended.code, ended.stdout.splitlines()) == (0, ["=fox", "-owl", "it's \"a\" cat"])
 
 
 def test_marks_are_there_again_when_the_page_is_opened_again(page: Page, written: Path) -> None:

@@ -274,6 +274,20 @@ def test_cut_outs_of_a_folder_have_a_card_of_their_own(builder: RunBuilder) -> N
     assert (card.state, card.replayable) == ("there", False)
 
 
+def test_crops_and_masks_beside_cut_outs_are_none(builder: RunBuilder) -> None:
+    made = builder.plan("cat")
+    builder.commit(made)
+    job = builder.plan("cuts/cat", kind="segment", source=made, spec={"segment": {"model": "classical"}})
+    record = builder.commit(job, png(), png(), png(), names=("cat_01.png", "cat_01_crop.png", "cat_01_mask.png"))
+    roles = zip(record.files, ("cutout", "crop", "mask"), strict=True)
+    files = tuple(replace(one, facts={**one.facts, "role": role}) for one, role in roles)
+    (builder.folder.done_folder(job.id) / "record.json").write_bytes(replace(record, files=files).to_bytes())
+
+    [card] = report_of(builder).images
+
+    assert [cutout.name for cutout in card.cutouts] == ["cat_01.png"]
+
+
 def test_a_prompt_of_ten_megabytes_is_cut_and_its_length_said(builder: RunBuilder) -> None:
     builder.commit(builder.plan("fox", changes={"prompt": "x" * 10_000_000}))
 
