@@ -28,7 +28,7 @@ from sdclient.errors import ConfigurationError
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes, settle_kind
 from sdclient.looking import RunView
-from sdclient.notebook import bar_in_notebooks
+from sdclient.notebook import line_in_notebooks
 from sdclient.planner import Planner, StrPath
 from sdclient.planning import JobList
 from sdclient.segment import SegmentSettings
@@ -107,7 +107,7 @@ class Run(Planner, RunView):
             servers: Clients, addresses or names from ``sdclient.toml``.
             segmenter: The segmenter to cut with, open or to be opened; None opens the one the plan names, if it does.
             settings: How to take part.
-            listener: Told of everything that happens. None shows a bar in a notebook, and nothing elsewhere.
+            listener: Told of everything that happens. None shows a line in a notebook, and nothing elsewhere.
             allow_mixed: Take servers of different dialects or models, or unlike those the run was begun on.
 
         Raises:
@@ -119,7 +119,7 @@ class Run(Planner, RunView):
             self.folder.require_begun()
         lanes = self.lanes(servers, segmenter=segmenter, allow_mixed=allow_mixed)
         self.losses(lanes)
-        with bar_in_notebooks(self.status().counts, listener) as told:
+        with line_in_notebooks(self.status().counts, listener) as told:
             self.begin(lanes, settings=settings, listener=told)
             try:
                 return self.wait()

@@ -9,6 +9,9 @@ import pytest
 from nbclient import NotebookClient
 
 from sdclient import Run, Txt2Img
+from sdclient.batch.events import Event
+from sdclient.batch.survey import Counts
+from sdclient.notebook import NotebookLine
 from sdclient.simulator import Simulator
 
 
@@ -24,7 +27,7 @@ def shown(code: str, folder: Path) -> str:
     return "".join(parts)
 
 
-def test_a_run_shows_a_bar_while_it_works_and_a_table_of_where_it_stands(tmp_path: Path) -> None:
+def test_a_run_shows_its_line_while_it_works_and_a_table_of_where_it_stands(tmp_path: Path) -> None:
     code = """
 from sdclient import Run, Txt2Img
 from sdclient.simulator import Simulator
@@ -38,10 +41,28 @@ run
 
     text = shown(code, tmp_path)
 
-    assert "0/2 [" in text
+    assert "\r0/2  [..........]  finish unknown yet  0001_a_fox" in text
+    assert "\r2/2  [##########]" in text
     assert "<caption>A&amp;B</caption>" in text
     assert "<th>set aside</th>" in text
     assert "<td>2</td><td>2</td><td>0</td>" in text
+
+
+def test_a_stall_is_called_one_in_a_notebook_and_said_once() -> None:
+    now_s = 0.0
+    shown: list[str] = []
+    line = NotebookLine(Counts(jobs=2, waiting=2), shown.append, lambda: now_s)
+    line(Event("failed", Counts(jobs=2, failed=1, waiting=1), "mini", "a/fox"))
+    now_s = 700.0
+
+    line.tick()
+    line.tick()
+
+    assert [text.strip() for text in shown] == [
+        "0/2  [..........]  finish unknown yet",
+        "0/2  [..........]  1 failed  finish unknown yet",
+        "0/2  [..........]  STALLED: nothing ended for 12 min  1 failed",
+    ]
 
 
 def test_a_run_outside_a_notebook_shows_nothing(

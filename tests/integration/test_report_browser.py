@@ -141,7 +141,7 @@ def test_a_rejected_image_whose_name_begins_like_a_formula_is_found_by_redo(
     page: Page, tmp_path: Path, cli: CommandLine
 ) -> None:
     run = RunBuilder.at(tmp_path / "OUT")
-    for name in ("=fox", "-owl", "it's \"a\" cat"):
+    for name in ("=fox", "-owl", 'it\'s "a" cat'):
         run.commit(run.plan(name), png())
     page.goto(write_report(run.fresh()).page.as_uri())
     for number in range(3):
@@ -152,7 +152,7 @@ def test_a_rejected_image_whose_name_begins_like_a_formula_is_found_by_redo(
         page.locator("#rejected").click()
     ended = cli("redo", str(run.out), "--list", str(download.value.path()))
 
-    assert (ended.code, ended.stdout.splitlines()) == (0, ["=fox", "-owl", "it's \"a\" cat"])
+    assert (ended.code, ended.stdout.splitlines()) == (0, ["=fox", "-owl", 'it\'s "a" cat'])
 
 
 def test_marks_are_there_again_when_the_page_is_opened_again(page: Page, written: Path) -> None:
