@@ -206,7 +206,7 @@ class Attempts:
             record = make_record(task.job.id, task.epoch, self._token, outcome, _facts(one))
             won = commit(self._folder, part, record)
         except BaseException as exc:
-            if isinstance(exc, StorageError) and not part.exists() and self._folder.state.is_dir():
+            if isinstance(exc, StorageError) and not is_gone(self._folder.state) and not part.exists():
                 raise CancelledError(f"{task.job.place}: what was made was swept away while this worker slept") from exc
             shutil.rmtree(part, ignore_errors=True)
             raise

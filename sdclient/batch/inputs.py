@@ -9,7 +9,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
-from sdclient.files import find_spelled, resolve_inside
+from sdclient.files import find_spelled, resolve_inside, storage_errors
 
 
 class Inputs:
@@ -49,16 +49,18 @@ class Inputs:
 
         Raises:
             RunFolderError: If the file is not there, or leads out of its folder.
-            StorageError: If the whole folder is gone, as when a share went away.
+            StorageError: If the whole folder is gone or does not answer, as when a share went away.
         """
         if isinstance(job.input, OutputInput):
             return locate(self._folder, self._folder.record(job.input.job), job.input.index)
         if isinstance(job.input, FileInput):
             root = self.root(job.input.root)
             path = input_path(root, job.input.path)
-            if path.is_file():
-                return path
-            if not root.is_dir():
+            with storage_errors("look at the input", path):
+                if path.is_file():
+                    return path
+                is_there = root.is_dir()
+            if not is_there:
                 raise StorageError(f"{root}: the folder with the inputs is gone; bring it back and go on")
             raise RunFolderError(f"{path}: the input is not there; bring it back, then `sdclient retry`")
         return None

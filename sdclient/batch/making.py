@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from sdclient.errors import StorageError
@@ -48,8 +49,7 @@ def ensure_folder(folder: Path, *, state: Path) -> None:
     with storage_errors("make the folder", folder):
         if not state.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(state))
-    missing = [folder, *folder.parents]
-    missing = missing[: next(index for index, one in enumerate(missing) if one.is_dir())]
+        missing = list(takewhile(lambda one: not one.is_dir(), [folder, *folder.parents]))
     for one in reversed(missing):
         with storage_errors("make the folder", one):
             one.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,4 +125,5 @@ class Patience:
 
 def is_gone(state: Path) -> bool:
     """Tell whether a run's own folder is not to be seen at all, as when its share went away."""
-    return not (state / "run.json").exists()
+    # Not Path.exists(): on a mount whose server is gone it raises what other calls there raise.
+    return not os.path.exists(state / "run.json")  # noqa: PTH110 - as said

@@ -54,7 +54,7 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
         _put_away(folder, before)
     for one in record.files:
         source = resolve_inside(folder.done_folder(record.job), one.name)
-        if not source.exists():
+        if not _is_there(source):
             continue
         final = resolve_inside(folder.out, one.place)
         ensure_folder(final.parent, state=folder.state)
@@ -68,6 +68,12 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     for parent in touched:
         fsync_dir(parent)
     return remarks
+
+
+def _is_there(file: Path) -> bool:
+    # A share that does not answer must not look as if the file were gone, nor end in an error that nobody waits out.
+    with storage_errors("look at", file):
+        return file.is_file()
 
 
 def _publish_aside(folder: RunFolder, record: Record, one: OutFile, source: Path) -> str:
@@ -111,7 +117,7 @@ def _put_away(folder: RunFolder, record: Record) -> None:
     """Move files that have not come to their places to ``replaced/``: those of a later revision belong there."""
     for one in record.files:
         source = resolve_inside(folder.done_folder(record.job), one.name)
-        if source.exists():
+        if _is_there(source):
             kept = folder.state / "replaced" / record.job / one.name
             ensure_folder(kept.parent, state=folder.state)
             with storage_errors("keep", source), suppress(FileNotFoundError):
@@ -196,6 +202,7 @@ def locate(folder: RunFolder, record: Record, index: int) -> Path:
 
     Raises:
         RunFolderError: If it is nowhere.
+        StorageError: If the disk does not answer.
     """
     if index >= len(record.files):
         raise RunFolderError(
@@ -205,11 +212,11 @@ def locate(folder: RunFolder, record: Record, index: int) -> Path:
     # Still with its record first: then what stands at the place is the revision before, or a file of the user's.
     # The second place next: where that exists, the first is a file of the user's.
     kept = resolve_inside(folder.done_folder(record.job), one.name)
-    if kept.is_file():
+    if _is_there(kept):
         return kept
     for place in (second_place(one.place, record.job), one.place):
         path = resolve_inside(folder.out, place)
-        if path.is_file():
+        if _is_there(path):
             return path
     raise RunFolderError(f"{one.place}: was made and is gone; restore it, or `sdclient redo` it")
 

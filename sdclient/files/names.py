@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 
 from sdclient.errors import RunFolderError
+from sdclient.files.trouble import is_storage_trouble, storage_error
 
 __all__ = ["MAX_NAME_BYTES", "find_spelled", "resolve_inside", "safe_name"]
 
@@ -76,6 +77,7 @@ def resolve_inside(root: Path, relative_posix: str) -> Path:
     Raises:
         RunFolderError: The path is empty, absolute, names a drive, has `..`, `.`, empty parts, a backslash or NUL,
             or one of its parts is a link.
+        StorageError: The disk or share does not answer.
     """
     parts = relative_posix.split("/")
     if _leads_out(relative_posix, parts):
@@ -137,6 +139,8 @@ def _is_link(path: Path, root: Path) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as exc:
+        if isinstance(exc, OSError) and is_storage_trouble(exc):
+            raise storage_error("look at", str(path), exc) from exc
         raise RunFolderError(f"{root}: cannot look at {str(path)[:_MAX_SHOWN]!r} ({exc})") from exc
     if sys.platform == "win32":
         return stat.S_ISLNK(facts.st_mode) or facts.st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT

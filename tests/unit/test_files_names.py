@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 
-from sdclient.errors import RunFolderError
+from sdclient.errors import RunFolderError, StorageError
 from sdclient.files import (
     probe,
     probe_folder,
@@ -16,6 +17,13 @@ from sdclient.files import (
 )
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits and links")
+
+
+class Vanished(PosixPath):
+    """A path on a share whose server is gone."""
+
+    def __fspath__(self) -> str:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -81,6 +89,13 @@ class TestResolveInside:
             resolve_inside(tmp_path, text)
 
     @posix_only
+    @posix_only
+    def test_a_share_that_does_not_answer_is_trouble_with_the_disk(self) -> None:
+        with pytest.raises(StorageError, match="does not answer") as caught:
+            resolve_inside(Vanished("share"), "a/b.png")
+
+        assert isinstance(caught.value.__cause__, OSError)
+
     def test_the_folder_itself_may_be_a_link(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "root").symlink_to("real")

@@ -151,6 +151,18 @@ class TestPatience:
         assert len(told) == 2
         assert not patience.is_tried
 
+    def test_a_folder_that_cannot_even_be_looked_at_is_gone(self, tmp_path: Path) -> None:
+        # Not the error of a mount whose server is gone, and like it one that looking for a file raises.
+        state = tmp_path / ("x" * 5000)
+        errors = [trouble(errno.ENOENT)]
+
+        def action() -> str:
+            if errors:
+                raise errors.pop()
+            return "done"
+
+        assert self.patience(state, []).outlast(action) == "done"
+
     @pytest.mark.parametrize("error", [trouble(errno.EACCES), StorageError("no cause")])
     def test_what_does_not_pass_is_raised_at_once(self, tmp_path: Path, error: StorageError) -> None:
         def action() -> None:
