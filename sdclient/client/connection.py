@@ -182,9 +182,9 @@ class Connection:
                 f"{what}: no answer in {QUICK.deadline_s:g} s; the server hangs, or is loading a model or drawing "
                 "and comes to nothing else: look at it, or try later"
             ) from exc
+        shown = self._scrubbed(reply)
         try:
-            reply = self._scrubbed(reply)
-            judge_status(reply, what=what, has_credentials=self.address.credentials is not None)
+            judge_status(shown, what=what, has_credentials=self.address.credentials is not None)
         except MissingRouteError as exc:
             raise WrongServerError(
                 f"{what}: 404; something answers at this address, but not a Stable Diffusion server with its API on. "
@@ -192,13 +192,14 @@ class Connection:
                 404,
                 exc.body,
             ) from exc
+        # As it came: a password that is a common word would blot out the keys by which programs are told apart.
         body = reply.json_or_none()
         if not isinstance(body, dict):
             raise WrongServerError(
-                f"{what}: the answer is no JSON object ({_start(reply)}); this is not a Stable Diffusion server, "
+                f"{what}: the answer is no JSON object ({_start(shown)}); this is not a Stable Diffusion server, "
                 "or a page in front of it: check host and port",
-                reply.status,
-                start_of(reply),
+                shown.status,
+                start_of(shown),
             )
         return cast("Mapping[str, JsonValue]", clean_json(cast("object", body), reply.body))
 

@@ -54,6 +54,16 @@ def test_a_server_that_answers_nothing_in_time_is_said_to_be_busy() -> None:
         _ = connected(transport).dialect
 
 
+@pytest.mark.parametrize("password", ["model", "true", "1111"])
+def test_a_password_that_is_a_common_word_hides_no_option(password: str) -> None:
+    transport = Answering(options={**OPTIONS, "enable_pnginfo": True, "img_max_size_mp": 11111})
+
+    server = Connection(parse_server_url(f"http://anna:{password}@gpu:7860"), transport)
+
+    assert server.dialect.name == "a1111"
+    assert server.read_options()["sd_model_checkpoint"] == "xl"
+
+
 def test_nobody_at_a_doubtful_address_is_told_with_the_doubt() -> None:
     transport = Answering(options=NotSentError("GET http://mini/x: unknown host"))
     server = Connection(parse_server_url("mini"), transport, doubt="no server named 'mini'")
