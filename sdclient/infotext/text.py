@@ -62,9 +62,10 @@ class Infotext:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels, from `Size`; None if that is missing or odd."""
+        """Width and height in pixels, from `Size`, above zero; None if that is missing or odd."""
         match = _SIZE.fullmatch(self.fields.get("Size", ""))
-        return (int(match[1]), int(match[2])) if match else None
+        size = (int(match[1]), int(match[2])) if match else (0, 0)
+        return size if min(size) > 0 else None
 
 
 def parse_infotext(text: str) -> Infotext:

@@ -26,6 +26,7 @@ _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 # XMP of Draw Things: the comment holds JSON, with quotes written as entities or not.
 _XMP_COMMENT = re.compile(rb"<exif:UserComment>(.{0,1048576}?)</exif:UserComment>", re.DOTALL)
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+_LARGEST_SCALE = 10_000.0
 
 _WORDS: Mapping[str, str] = {
     "Model": "model",
@@ -154,7 +155,8 @@ def _take_hires(info: Infotext, fields: dict[str, object]) -> set[str]:
     labels = {"Hires upscale", "Hires resize", "Hires upscaler", "Hires steps", "Hires first pass", "Hires strength"}
     first = _SIZE.fullmatch(info.fields.get("Hires first pass", ""))
     final = _SIZE.fullmatch(info.fields.get("Hires resize", ""))
-    scale = info.get_float("Hires upscale")
+    # More than any server enlarges is refused as a size, and must not become infinite on the way there.
+    scale = min(max(info.get_float("Hires upscale") or 0.0, 0.0), _LARGEST_SCALE)
     hires: dict[str, object] = {}
     if first:
         hires = {"first_width": int(first[1]), "first_height": int(first[2])}
