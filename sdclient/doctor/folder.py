@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def look_at_folder(folder: Path, *, platform: str = sys.platform) -> list[Findin
     except OSError as exc:
         text = f"the working folder cannot be found: {exc.strerror or exc}; go to one that is there"
         return [Finding("wrong", str(folder), text, "folder")]
-    tried = next(place for place in (whole, *whole.parents) if place.is_dir())
+    there = (place for place in (whole, *whole.parents) if os.path.isdir(place))  # noqa: PTH112 - never raises
+    # Windows has drives that are not there, and nothing above them.
+    tried = next(there, whole)
     facts = probe_folder(tried)
     told: dict[str, bool | int | str | None] = {"tried": str(tried), **dataclasses.asdict(facts)}
     findings: list[Finding] = []

@@ -113,7 +113,7 @@ class GeneratedImage:
             StorageError: It cannot be written; an existing file is unchanged then.
         """
         target = Path(path)
-        if target.is_dir():
+        if os.path.isdir(target):  # noqa: PTH112 - never raises
             raise ConfigurationError(f"cannot save an image to {target}: that is a folder; name a file in it")
         wanted = _FORMATS.get(target.suffix.lower(), self.facts.format)
         data = self.data if wanted == self.facts.format else self._converted(wanted)

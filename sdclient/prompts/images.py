@@ -24,6 +24,7 @@ ImagePrompts: TypeAlias = str | os.PathLike[str] | Mapping[str, str | Mapping[st
 _HEAD_BYTES = 256 * 1024
 """Servers write their words before the pixels: so much is read first, the whole file only where that is not enough."""
 _MAX_SIDECAR_BYTES = 1024 * 1024
+_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ def image_rows(folder: Path, paths: Sequence[str], source: ImagePrompts, *, need
     if source == METADATA:
         return _each(folder, paths, _inside, "say nothing of a prompt themselves")
     table = Path(source)
-    if not table.is_file():
+    if not os.path.isfile(table):  # noqa: PTH113 - never raises
         close = difflib.get_close_matches(str(source), (SIDECAR, METADATA), n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigurationError(
-            f"--prompts {source}: no such file{hint}; write sidecar, metadata, or name a CSV or JSONL file"
+            f"--prompts {str(source)[:_SHOWN_CHARS]}: no such file{hint}; write sidecar, metadata, or name a CSV or JSONL file"
         )
     return _from_table(str(table), read_image_table(table), paths, needs_one=needs_one)
 

@@ -183,7 +183,8 @@ def find_config(folder: Path | None = None) -> Path | None:
     from platformdirs import user_config_path
 
     places = (folder or Path.cwd(), user_config_path("sdclient"))
-    return next((place / CONFIG_NAME for place in places if (place / CONFIG_NAME).is_file()), None)
+    paths = (place / CONFIG_NAME for place in places)
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - never raises, as is_file() may
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -247,7 +248,7 @@ def read_credentials(server: ServerConfig, *, environ: Mapping[str, str] = os.en
 
 def _read_toml(path: Path) -> dict[str, object]:
     try:
-        return parse_toml(path.read_text(encoding="utf-8"), str(path))
+        return parse_toml(path.read_text(encoding="utf-8-sig"), str(path))
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except OSError as exc:
@@ -273,7 +274,8 @@ def _secret_in_file(path: Path, where: str) -> str:
             mode = os.fstat(file.fileno()).st_mode
             if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
                 raise ConfigurationError(f"{where}: {path}: others can read this file; run: chmod 600 {path}")
-            return file.read(_SECRET_MAX).decode("utf-8").strip("\r\n")
+            # Windows' own tools begin a text with a byte order mark, which is no part of the password.
+            return file.read(_SECRET_MAX).decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where}: {path}: not UTF-8 text") from None
     except OSError as exc:

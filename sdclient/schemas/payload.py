@@ -37,6 +37,7 @@ RequestT = TypeVar("RequestT", bound=Request)
 KINDS: Mapping[str, type[Txt2Img | Img2Img]] = {"txt2img": Txt2Img, "img2img": Img2Img}
 _OWN_KEYS = ("kind", "about", "request")
 _IMAGE_FIELDS = ("init_image", "mask", "image")
+_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ def _read(source: Source) -> tuple[str, str, Path | None]:
     """Return the name for errors, the text and the folder of a payload."""
     name = os.fspath(source)
     path = Path(name)
-    if isinstance(source, str) and not path.is_file() and not _is_path(name):
+    if isinstance(source, str) and not os.path.isfile(name) and not _is_path(name):  # noqa: PTH113 - never raises
         if name not in payload_names():
             raise PayloadError(_no_such(name))
         return f"{name}.json", (_shipped_folder() / f"{name}.json").read_text(encoding="utf-8"), None
@@ -231,7 +232,7 @@ def _read(source: Source) -> tuple[str, str, Path | None]:
     except UnicodeDecodeError as exc:
         raise PayloadError(f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
-        raise PayloadError(f"{path}: cannot be read: {exc.strerror or exc}; {_known_names()}") from None
+        raise PayloadError(f"{name[:_SHOWN_CHARS]}: cannot be read: {exc.strerror or exc}; {_known_names()}") from None
 
 
 def _is_path(name: str) -> bool:

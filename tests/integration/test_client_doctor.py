@@ -230,6 +230,12 @@ def test_a_folder_that_is_not_there_yet_is_tried_one_above(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_called_so_is_looked_for_one_above(tmp_path: Path) -> None:
+    findings = look_at_folder(tmp_path / ("x" * 400))
+
+    assert (findings[0].level, findings[1].facts["tried"]) == ("note", str(tmp_path))
+
+
 def test_a_folder_that_something_keeps_in_step_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / ".stfolder").mkdir()
 

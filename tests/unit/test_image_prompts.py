@@ -155,6 +155,7 @@ class TestTable:
             ("t.csv", "image,prompt\n", "holds no rows"),
             ("t.txt", "a fox", "not a list of prompts"),
             ("none.csv", None, "no such file; write sidecar, metadata"),
+            ("x" * 400, None, "no such file; write sidecar, metadata"),
         ],
     )
     def test_what_cannot_be_used_is_told(self, tmp_path: Path, name: str, content: str | None, words: str) -> None:

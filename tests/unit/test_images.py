@@ -289,6 +289,10 @@ class TestGeneratedImage:
         with pytest.raises(ConfigurationError, match="folder"):
             GeneratedImage.from_bytes(FOX).save(tmp_path)
 
+    def test_saving_under_a_name_that_is_too_long_is_a_storage_error(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError):
+            GeneratedImage.from_bytes(FOX).save(tmp_path / ("x" * 400 + ".png"))
+
     def test_saving_below_a_file_is_a_storage_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
 

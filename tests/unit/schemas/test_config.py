@@ -181,6 +181,16 @@ def test_a_password_comes_from_a_file_that_only_its_owner_can_read(tmp_path) -> 
     assert read_credentials(with_source("file", path)) == ("anna", "hunter2")
 
 
+def test_a_byte_order_mark_belongs_neither_to_the_file_nor_to_the_password(write, tmp_path) -> None:
+    path = write("\ufeff[servers.mini]\nurl = 'http://mini'\n")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    secret.chmod(0o600)
+
+    assert load_config(path).server("mini").url == "http://mini"
+    assert read_credentials(with_source("file", secret), environ={}) == ("anna", "hunter2")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="file modes mean something on POSIX only")
 def test_a_password_file_that_others_can_read_is_refused(tmp_path) -> None:
     path = tmp_path / "password"

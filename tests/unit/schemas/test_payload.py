@@ -131,6 +131,14 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         Txt2Img.load("bakee")
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, '{"request": {"prompt": "' + "x" * 5000 + '"}}', "a/" + "x" * 5000])
+def test_a_text_that_no_file_can_be_called_is_no_payload(text: str) -> None:
+    with pytest.raises(PayloadError, match="known by name: bake") as caught:
+        Txt2Img.load(text)
+
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_missing_file_lists_what_there_is(tmp_path) -> None:
     with pytest.raises(PayloadError, match=r"no\.json: cannot be read: No such file.*known by name: bake"):
         Txt2Img.load(tmp_path / "no.json")
