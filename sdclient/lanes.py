@@ -15,6 +15,7 @@ from sdclient.batch.lane import Lane
 from sdclient.batch.plan import Job
 from sdclient.client import Client, Losses
 from sdclient.dialects.base import Loss
+from sdclient.dialects.lora_tags import lora_tags
 from sdclient.dialects.losses import refuse
 from sdclient.errors import AuthenticationError, ConfigurationError, SDClientError, TransportError, WrongServerError
 from sdclient.steps.generate import GenerateSpec, ServerLane
@@ -193,7 +194,9 @@ def _requests(jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]])
         if job.kind not in ServerLane.kinds:
             continue
         changes = {name: value for name, value in job.changes.items() if name not in _HARMLESS}
-        key = job.spec + json.dumps(changes, sort_keys=True)
+        # Tags name files, so they are more than words.
+        tags = [tag.text for tag in lora_tags(str(job.changes.get("prompt", "")))]
+        key = job.spec + json.dumps([changes, tags], sort_keys=True)
         if key not in seen:
             seen.add(key)
             spec = GenerateSpec.from_json(job.kind, specs[job.spec])

@@ -13,6 +13,7 @@ from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
+from sdclient.dialects.lora_tags import lora_tags
 from sdclient.dialects.losses import sort_losses
 from sdclient.errors import ServerError
 from sdclient.schemas import Img2Img, Txt2Img
@@ -80,17 +81,18 @@ def _spoken_otherwise(connection: Connection) -> Iterable[Loss]:
 
 
 def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
+    asked = [(f"loras[{number}].model", lora_stem(lora.model)) for number, lora in enumerate(request.loras)]
+    asked += [("prompt", tag.name) for tag in lora_tags(request.prompt)]
     # Where a LoRA is named by its path, the dialect itself looks it up.
-    if not request.loras or connection.dialect.loras_by_path:
+    if not asked or connection.dialect.loras_by_path:
         return
     known = connection.names("loras", "name", "alias")
     if known is None:
         return
-    for number, lora in enumerate(request.loras):
-        name = lora_stem(lora.model)
+    for field, name in dict.fromkeys(asked):
         if name not in known:
             message = f"this server has no LoRA {name!r:.80} and would draw without it{close_names(name, known)}"
-            yield Loss(f"loras[{number}].model", "dropped", "warning", message)
+            yield Loss(field, "dropped", "warning", message)
 
 
 def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from sdclient.dialects.draft import check_down_sampling, shown
 from sdclient.dialects.drawthings_body import SIZE_STEP_PX, DrawThingsDraft
 from sdclient.dialects.facts import control_input_labels
+from sdclient.dialects.lora_tags import lose_tags
 from sdclient.schemas.generation import Img2Img, Txt2Img
 from sdclient.schemas.parts import ControlNet, HiresFix, Tiles
 
@@ -103,7 +104,8 @@ def put_enlarge(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
 
 
 def put_loras(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
-    """Write the LoRAs."""
+    """Write the LoRAs. The file that a tag of the prompt may mean has another name there, so tags stay words."""
+    lose_tags(request.prompt, draft, "name the LoRA's file in loras, and take the tag out")
     items: list[JsonValue] = [
         {"file": lora.model, "weight": lora.weight, "mode": lora.mode}
         for number, lora in enumerate(request.loras)

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from sdclient.dialects.base import Expected, Operation, Route, ServerFacts
 from sdclient.dialects.draft import Draft
+from sdclient.dialects.lora_tags import lose_tags
 from sdclient.dialects.replies import Phrases
 from sdclient.dialects.samplers import native_schedule
 from sdclient.dialects.sdcpp import SdCpp
@@ -103,7 +104,9 @@ class KoboldCpp(SdCpp):
         draft.lose(field, "approximated", "note", message)
 
     def put_loras(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
-        """Leave the LoRAs to the loss: there is no key for them."""
+        """Leave the LoRAs to the loss: there is no key for them, and tags are words here."""
+        del facts
+        lose_tags(request.prompt, draft, "start it with that LoRA, and take the tag out")
 
     def put_init(self, request: Img2Img, draft: Draft) -> None:
         """Write the init image and its mask, within the size of a request that KoboldCpp takes."""

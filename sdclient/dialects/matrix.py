@@ -156,6 +156,7 @@ def samples() -> Iterator[Sample]:
     for field, value in _PLAIN.items():
         without = {name: base[name] for name in base if name != field}
         yield Sample(field, without, {**without, field: value})
+    yield Sample("prompt[LoRA tag]", base, {**base, "prompt": f"{base['prompt']} <lora:detail:0.7>"})
     for field, (needed, more) in _PARTS.items():
         yield from _part_samples(field, needed, more)
     for field, (needed, more) in _LISTS.items():

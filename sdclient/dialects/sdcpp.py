@@ -15,6 +15,7 @@ from sdclient.dialects.base import Call, Compiled, ErrorWords, Expected, Operati
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import close_names, few_names
 from sdclient.dialects.initsize import init_size
+from sdclient.dialects.lora_tags import LoraTag, lose_tags, take_tags
 from sdclient.dialects.losses import sort_losses
 from sdclient.dialects.replies import Phrases, error_words
 from sdclient.dialects.samplers import native_sampler, native_schedule, split_sampler
@@ -237,10 +238,15 @@ class SdCpp:
         draft.put("scheduler", found, field)
 
     def put_loras(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
-        """Write the LoRAs by their path in the server's list; a tag in the prompt would be read as words."""
+        """Write the LoRAs by their path in the server's list, those of tags, too: it would read a tag as words."""
         items = [_lora(lora, f"loras[{n}]", draft, facts) for n, lora in enumerate(request.loras)]
-        if items:
-            draft.put("lora", [item for item in items if item is not None], "loras")
+        words, tagged = _without_tags(request.prompt, facts)
+        if tagged:
+            draft.put("prompt", words, "prompt")
+        if items or tagged:
+            field = "loras" if items else "prompt"
+            draft.put("lora", [item for item in (*items, *tagged) if item is not None], field)
+        lose_tags(words, draft, "name a LoRA of its list, with one weight")
 
     def put_init(self, request: Img2Img, draft: Draft) -> None:
         """Write the init image and its mask.
@@ -342,16 +348,34 @@ def _lora(lora: Lora, field: str, draft: Draft, facts: ServerFacts) -> JsonValue
         message = f"{draft.program} cannot give a LoRA to the {lora.mode} model alone; it is applied to all"
         draft.lose(f"{field}.mode", "approximated", "warning", message)
     path = lora.model.replace("\\", "/")
-    if facts.loras is None:
-        # The list is of files, so a bare name is given the usual ending.
-        return {"path": path if path.endswith(_LORA_ENDINGS) else f"{path}.safetensors", "multiplier": lora.weight}
-    stem = _stem(path)
-    found = path if path in facts.loras else next((item for item in facts.loras if _stem(item) == stem), None)
-    if found is None:
+    found = _lora_path(path, facts)
+    if found is None and facts.loras is not None:
         hint = close_names(path, facts.loras) or (f"; it has {few_names(facts.loras)}" if facts.loras else "")
         draft.refuse(f"{field}.model", f"this server has no LoRA {shown(lora.model)}{hint}")
         return None
     return {"path": found, "multiplier": lora.weight}
+
+
+def _lora_path(path: str, facts: ServerFacts) -> str | None:
+    if facts.loras is None:
+        # The list is of files, so a bare name is given the usual ending.
+        return path if path.endswith(_LORA_ENDINGS) else f"{path}.safetensors"
+    stem = _stem(path)
+    return path if path in facts.loras else next((item for item in facts.loras if _stem(item) == stem), None)
+
+
+def _without_tags(prompt: str, facts: ServerFacts) -> tuple[str, list[JsonValue]]:
+    """Take the tags that the server has a LoRA for out of a prompt; without any word left, it would be refused."""
+    items: list[JsonValue] = []
+
+    def is_taken(tag: LoraTag) -> bool:
+        path = None if tag.weight is None else _lora_path(tag.name, facts)
+        if path is not None:
+            items.append({"path": path, "multiplier": tag.weight})
+        return path is not None
+
+    words = take_tags(prompt, is_taken)
+    return (words, items) if words and items else (prompt, [])
 
 
 def _stem(path: str) -> str:

@@ -228,6 +228,18 @@ def test_a_lora_and_a_vae_that_are_missing_are_told_and_one_that_is_there_is_not
     assert "did you mean sdxl_vae.safetensors" in str(losses)
 
 
+def test_a_lora_that_a_tag_of_the_prompt_names_and_nobody_has_is_told_and_one_that_is_there_is_not(
+    a1111: Simulator,
+) -> None:
+    client = Client(a1111.url)
+
+    losses = client.check(small(client, prompt="a fox <lora:add_more_details:0.5> <lora:add_more_detail:1>"))
+
+    (loss,) = losses.items
+    assert (loss.field, loss.kind, loss.severity) == ("prompt", "dropped", "warning")
+    assert "no LoRA 'add_more_detail' and would draw without it; did you mean add_more_details" in loss.message
+
+
 # ---- metadata ----
 
 

@@ -235,6 +235,13 @@ class TestLookahead:
         assert loss.to_json()[0]["job_kind"] == "txt2img"
         assert disk_estimate_bytes(run) > 2_000_000
 
+    def test_a_lora_tag_of_any_prompt_is_looked_at_before_work_begins(self, run: Run) -> None:
+        run.add(["a", "b", "c <lora:nobody_has_this:1>"], Txt2Img(steps=2, inherit=True))
+        with Simulator("a1111") as server:
+            found = run.losses(run.lanes(server.url))
+
+        assert "no LoRA 'nobody_has_this' and would draw without it" in "".join(map(str, found))
+
     def test_what_a_server_cannot_do_is_refused_before_anything_is_sent(self, run: Run) -> None:
         run.add(["a"], Txt2Img(steps=2, sampler_name="TCD"))
         with Simulator("a1111") as server:
