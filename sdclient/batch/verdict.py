@@ -20,7 +20,7 @@ from sdclient.errors import (
     StorageError,
     WrongServerError,
 )
-from sdclient.files import is_storage_trouble
+from sdclient.files import is_storage_trouble, is_too_long
 
 Effect = Literal["none", "fault", "rest", "leave", "stop"]
 """For the lane: go on, count a fault, leave a busy server alone, leave the run, or stop the whole worker."""
@@ -61,6 +61,9 @@ def judge(error: BaseException, server: str) -> Verdict:
 
 
 def _consequences(error: BaseException) -> tuple[Ended, Effect]:
+    if isinstance(error, StorageError) and is_too_long(error.__cause__):
+        # The job's own fault, and the disk is well: all others go on.
+        return "set_aside", "none"
     for kinds, consequence in _RELEASED:
         if isinstance(error, kinds):
             return "released", consequence

@@ -26,7 +26,7 @@ from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, s
 from sdclient.files.probe import FolderFacts, probe_folder
 from sdclient.files.rows import MAX_CELL_CHARS, RowLog, append_row, format_row, format_rows, original_cell, read_rows
 from sdclient.files.temporary import TEMPORARY_PREFIX, is_abandoned, temporary_name
-from sdclient.files.trouble import is_storage_trouble, storage_error, storage_errors
+from sdclient.files.trouble import is_storage_trouble, is_too_long, storage_error, storage_errors
 
 __all__ = [
     "MAX_CELL_CHARS",
@@ -47,6 +47,7 @@ __all__ = [
     "fsync_file",
     "is_abandoned",
     "is_storage_trouble",
+    "is_too_long",
     "original_cell",
     "probe_folder",
     "publish",

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from sdclient.errors import StorageError
 
-__all__ = ["StrPath", "is_storage_trouble", "storage_error", "storage_errors"]
+__all__ = ["StrPath", "is_storage_trouble", "is_too_long", "storage_error", "storage_errors"]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -23,6 +23,7 @@ _GONE = (
     "ENODEV", "ENXIO", "EREMOTEIO", "ETIMEDOUT", "ESHUTDOWN",
 )  # fmt: skip
 _FORBIDDEN = ("EACCES", "EPERM")
+_TOO_LONG = ("ENAMETOOLONG",)
 
 # Windows reports a vanished share by codes that Python can only call EINVAL:
 # write protected, not ready, bad net path, unexpected net error, name deleted, unknown name, unreachable.
@@ -41,6 +42,7 @@ _ADVICE = {
     _numbers(_FORBIDDEN): (
         "check who may write there (on macOS also: System Settings, Privacy & Security, Files and Folders)"
     ),
+    _numbers(_TOO_LONG): "give the file that it is made from a shorter name",
 }
 _TROUBLE = _numbers((*_FULL, *_READ_ONLY, *_GONE))
 
@@ -52,6 +54,11 @@ def is_storage_trouble(exc: OSError) -> bool:
     is no trouble in this sense. Network errors of `requests` are `OSError` too but carry no such number.
     """
     return exc.errno in _TROUBLE or getattr(exc, "winerror", None) in _WINDOWS_GONE
+
+
+def is_too_long(exc: BaseException | None) -> bool:
+    """Tell whether `exc` means that a name is longer than the disk takes; no other file is concerned."""
+    return isinstance(exc, OSError) and exc.errno in _numbers(_TOO_LONG)
 
 
 def storage_error(doing: str, path: StrPath, exc: OSError) -> StorageError:

@@ -16,6 +16,8 @@ from sdclient.planning.rows import PromptRow
 from sdclient.planning.wording import Version, Wording
 from sdclient.steps.generate import GenerateSpec
 
+_LONGEST_NAME_BYTES = 230
+"""In UTF-8, without what follows: number, extension and the mark of a clash. File systems take 255 in all."""
 _NO_ROW = PromptRow({})
 _AS_IT_IS = Version("", {}, {})
 
@@ -75,14 +77,23 @@ def plan_folder(
     suffix = UPSCALED if isinstance(spec, GenerateSpec) else ""
     made = {f"{stem}{label}{suffix}".casefold() for stem in stems.values() for label in labels}
     own = _own_outputs(stems, spec, root, made, planned)
-    taken = {path: stem for path, stem in stems.items() if path not in own}
+    end = max(labels, key=len, default="") + suffix
+    too_long = {path for path, stem in stems.items() if path not in own and _is_too_long(stem + end)}
+    taken = {path: stem for path, stem in stems.items() if path not in own and path not in too_long}
     if words is not None:
         words.wording.variations.refuse_absurd(len(taken))
     listed = JobList()
     for place, path, version in _placed(words, folder, taken, suffix):
         source = FileInput(root, composed(path))
         listed.add(spec, place, input=source, changes=version.changes, columns=version.columns)
-    return listed, found.skipped
+    return listed, (
+        *found.skipped,
+        *(LeftOut(path, "its name is too long for those of results") for path in sorted(too_long)),
+    )
+
+
+def _is_too_long(place: str) -> bool:
+    return len(place.rpartition("/")[2].encode()) > _LONGEST_NAME_BYTES
 
 
 def _placed(
@@ -108,7 +119,8 @@ def _versions(words: ImageWords | None, folder: Path, path: str, stem: str) -> I
         "folder": above.rpartition("/")[2] or composed(folder.resolve().name),
         "path": above,
     }
-    return words.wording.versions(words.rows.get(path, _NO_ROW), about, where=path, key=stem)
+    where = f"{path}, which has no row of its own" if words.rows and path not in words.rows else path
+    return words.wording.versions(words.rows.get(path, _NO_ROW), about, where=where, key=stem)
 
 
 def refuse_none(folder: Path, found: FoundImages) -> None:

@@ -102,7 +102,7 @@ def test_each_image_is_drawn_with_the_words_of_its_table_and_its_columns_go_alon
     )  # fmt: skip
 
     assert ended.code == 2
-    assert "c.png: prompt=" in ended.stderr
+    assert "c.png, which has no row of its own: prompt=" in ended.stderr
     assert "names {nation}, which is not there" in ended.stderr
     assert full.code == 0, full.stderr
     rows = images(cli.folder / "OUT")

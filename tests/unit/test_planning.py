@@ -136,6 +136,16 @@ class TestPlanFolder:
             ("baked/sub/b_upscaled", FileInput("../in", "sub/b.jpg")),
         ]
 
+    def test_an_image_whose_results_would_have_too_long_a_name_is_left_out(self, tmp_path: Path) -> None:
+        source = make(
+            tmp_path / "in", "a.png", "x" * 241 + ".png", "sub/" + "\N{LATIN SMALL LETTER E WITH ACUTE}" * 111 + ".png"
+        )
+
+        listed, left_out = plan_folder(BAKE, source, tmp_path / "out")
+
+        assert [job.place for job in listed.jobs] == ["a_upscaled"]
+        assert [one.reason for one in left_out] == ["its name is too long for those of results"] * 2
+
     def test_two_images_with_one_output_name_are_refused(self, tmp_path: Path) -> None:
         source = make(tmp_path / "in", "a.png", "a.jpg")
 

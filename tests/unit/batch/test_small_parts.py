@@ -211,6 +211,7 @@ class TestPatience:
         (WrongServerError("x"), "released", "leave"),
         (MissingExtraError("x"), "released", "leave"),
         (StorageError("x"), "released", "stop"),
+        (trouble(errno.ENAMETOOLONG), "set_aside", "none"),
         (OSError(errno.ENOSPC, "full"), "released", "stop"),
         (OSError(errno.ENOENT, "gone"), "failed", "none"),
         (AnswerLostError("x"), "failed", "fault"),
