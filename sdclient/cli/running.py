@@ -331,6 +331,9 @@ def _say_set_aside(run: Run, counts: Counts) -> None:
         say(f"  set aside: {alike[0]}{more}: {why}")
     if len(places) > _SHOWN_REASONS:
         say(f"  … and for {len(places) - _SHOWN_REASONS} other reasons; sdclient status {run.out} lists them all")
+    replies = run.folder.state / "replies"
+    if replies.is_dir() and any(replies.iterdir()):
+        say(f"  what servers answered is kept in {replies}")
     say(f"  when the cause is mended: sdclient retry {run.out}")
 
 

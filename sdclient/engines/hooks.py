@@ -102,6 +102,7 @@ class Hooks:
         out: The output folder.
         lanes: Names of the servers and segmenters.
         settings: Who is told.
+        complain: Told a sentence where telling fails, each once; called from a thread of its own.
         clock: Monotonic seconds.
 
     Raises:
@@ -114,9 +115,12 @@ class Hooks:
         lanes: Iterable[str],
         settings: HookSettings,
         *,
+        complain: Callable[[str], None] = log.warning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         settings.check()
+        self._complain_to = complain
+        self._complaints: set[str] = set()
         self._out = out.absolute()
         self._settings = settings
         self._clock = clock
@@ -157,7 +161,7 @@ class Hooks:
         try:
             self._waiting.put(None, timeout=self._settings.end_s)
         except queue.Full:
-            log.warning("the program of --on-trouble is too slow; what is left is not told")
+            self._complain("the program of --on-trouble is too slow; what is left is not told")
         self._thread.join(self._settings.end_s)
         self._is_over = True
         process = self._process
@@ -178,7 +182,13 @@ class Hooks:
         try:
             self._tell(told)
         except Exception as exc:  # noqa: BLE001 - foreign programs and addresses; nothing of theirs may harm the run
-            log.warning("telling of %s failed: %r", told.event, exc)
+            self._complain(f"telling of {told.event} failed: {exc!r}")
+
+    def _complain(self, text: str) -> None:
+        """Say that somebody cannot be told, each sentence once: a slip in an address would go unseen for a night."""
+        if text not in self._complaints:
+            self._complaints.add(text)
+            self._complain_to(text)
 
     def _tell(self, told: _Told) -> None:
         key = (told.event, told.server)
@@ -205,19 +215,19 @@ class Hooks:
                 start_new_session=True,
             )
         except OSError as exc:
-            log.warning("--on-trouble %s: %s", argv[0], exc.strerror or exc)
+            self._complain(f"--on-trouble {argv[0]}: {exc.strerror or exc}")
             return
         self._process = process
         try:
             process.communicate(data, timeout=self._settings.patience_s)
         except subprocess.TimeoutExpired:
-            log.warning("--on-trouble %s: not done in %g s; it was ended", argv[0], self._settings.patience_s)
+            self._complain(f"--on-trouble {argv[0]}: not done in {self._settings.patience_s:g} s, and ended")
             _kill(process)
             process.communicate()
         finally:
             self._process = None
-        if process.returncode:
-            log.warning("--on-trouble %s: ended with code %d", argv[0], process.returncode)
+        if process.returncode > 0:
+            self._complain(f"--on-trouble {argv[0]}: ended with code {process.returncode}")
 
     def _post(self, data: bytes) -> None:
         try:
@@ -225,10 +235,10 @@ class Hooks:
                 "POST", self._settings.notify, body=data, headers={"Content-Type": "application/json"}, limits=_POST
             )
         except SDClientError as exc:
-            log.warning("--notify: %s", exc)
+            self._complain(f"--notify: {exc}")
             return
         if reply.status >= 300:  # noqa: PLR2004 - where success ends
-            log.warning("--notify %s: answered %d", safe_url(self._settings.notify), reply.status)
+            self._complain(f"--notify {safe_url(self._settings.notify)}: answered {reply.status}")
 
 
 @contextmanager
@@ -246,11 +256,18 @@ def told_by(
     if not hooks.is_any:
         yield listener
         return
-    telling = Hooks(out, (), hooks)
+    lock = threading.Lock()
+
+    def complain(text: str) -> None:
+        with lock:
+            listener(Event("remark", _counted(counts), message=text))
+
+    telling = Hooks(out, (), hooks, complain=complain)
 
     def listen(event: Event) -> None:
         telling.listen(event)
-        listener(event)
+        with lock:
+            listener(event)
 
     trouble: BaseException | None = None
     try:

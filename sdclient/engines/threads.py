@@ -42,7 +42,8 @@ class ThreadsEngine:
         hooks: HookSettings | None = None,
     ) -> None:
         asked = hooks is not None and hooks.is_any
-        self._hooks = Hooks(folder.out, [lane.name for lane in lanes], hooks) if hooks is not None and asked else None
+        names = [lane.name for lane in lanes]
+        self._hooks = Hooks(folder.out, names, hooks, complain=self.tell) if hooks is not None and asked else None
         self._worker = Worker(folder, lanes, settings, self._told_too(listener))
         self._keep_awake = keep_awake
         self._result: WorkerResult | None = None

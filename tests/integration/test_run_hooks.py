@@ -112,31 +112,43 @@ def test_a_dead_server_is_told_once_and_that_nothing_moves(tmp_path: Path, inbox
 def test_a_program_that_fails_or_hangs_harms_nothing(tmp_path: Path, program: str) -> None:
     run = Run(tmp_path / "out").add(["a giant", "a fox", "a hare"], SMALL)
     run.hooks = HookSettings((sys.executable, "-c", program), patience_s=0.5, end_s=5)
+    remarks: list[str] = []
     with Simulator("a1111") as server:
         server.next_faults("out-of-memory")
-        result = run.start(server.url)
+        result = run.start(
+            server.url, listener=lambda one: remarks.append(one.message) if one.name == "remark" else None
+        )
 
     assert (result.counts.done, result.counts.set_aside) == (2, 1)
     assert result.trouble is None
+    assert [f"--on-trouble {sys.executable}" in text for text in remarks] == [True]
 
 
 @pytest.mark.parametrize("status", [500, 302])
 def test_an_address_that_answers_nonsense_harms_nothing(tmp_path: Path, inbox: Inbox, status: int) -> None:
     inbox.status = status
+    remarks: list[str] = []
     run = Run(tmp_path / "out").add(["a fox"], SMALL)
     with Simulator("a1111") as server:
-        result = run.tell(notify=inbox.url).start(server.url)
+        run.tell(notify=inbox.url)
+        result = run.start(
+            server.url, listener=lambda one: remarks.append(one.message) if one.name == "remark" else None
+        )
 
     assert result.counts.done == 1
     assert len(inbox.got) == 1
+    assert remarks == [f"--notify {inbox.url.partition('?')[0]}: answered {status}"]
 
 
-def test_an_address_where_nobody_is_harms_nothing(tmp_path: Path) -> None:
-    run = Run(tmp_path / "out").add(["a fox"], SMALL)
-    with Simulator("a1111") as server:
-        result = run.tell(notify="http://127.0.0.1:9/x").start(server.url)
+def test_an_address_where_nobody_is_harms_nothing_and_is_said(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n", encoding="utf-8")
+    small = ("--url", a1111.url, "--set", "width=64", "--set", "height=64", "--set", "steps=1", "--set", "inherit=true")
 
-    assert result.counts.done == 1
+    ended = cli("generate", "prompts.txt", "--out", "out", *small, "--notify", "http://127.0.0.1:9/x")
+
+    assert ended.code == 0
+    assert "out: 1 of 1 job done" in ended.stderr
+    assert "note: --notify: POST http://127.0.0.1:9/x: connection refused" in ended.stderr
 
 
 def test_the_same_trouble_is_told_seldom_and_what_was_left_out_is_counted(tmp_path: Path) -> None:
@@ -205,6 +217,7 @@ def test_the_command_line_and_the_configuration_name_them(cli: CommandLine, a111
     wrong = cli("generate", "prompts.txt", "--out", "three", *small, "--on-trouble", "prog 'half")
 
     assert (first.code, second.code, wrong.code) == (1, 1, 2)
+    assert "what servers answered is kept in one/.sdclient/replies" in first.stderr
     assert [one["run"] for one in lines(cli.folder / "toml.jsonl")] == [str(cli.folder / "one")]
     assert [one["run"] for one in lines(cli.folder / "typed.jsonl")] == [str(cli.folder / "two")]
     assert [one["run"] for one in inbox.got] == ["one", "two"]
