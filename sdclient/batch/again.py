@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from sdclient.batch.claims import End
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Job, OutputInput, job_id, job_seed, latest_jobs
+from sdclient.batch.plan import Job, OutputInput, job_id, job_seed, latest_jobs, normal_place
 from sdclient.batch.survey import dependents, survey
 from sdclient.errors import PlanError
 from sdclient.files import storage_errors
@@ -79,7 +79,9 @@ def wanted(patterns: Iterable[str], names: Iterable[str] = ()) -> Wish:
     Raises:
         PlanError: If there is neither a pattern nor a name.
     """
-    given = [list(dict.fromkeys(one.strip() for one in many if one.strip())) for many in (patterns, names)]
+    # Typed or listed on macOS they may be spelled decomposed; places never are.
+    given = [[normal_place(one.strip()) for one in many if one.strip()] for many in (patterns, names)]
+    given = [list(dict.fromkeys(many)) for many in given]
     if not any(given):
         raise PlanError("which jobs? give a pattern such as 'generated/*' or a list of images")
     return Wish(*given)

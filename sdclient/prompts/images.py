@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -94,8 +95,12 @@ def has_text(image: Path) -> bool:
     return any(path.is_file() for path in _texts(image))
 
 
-def _texts(image: Path) -> tuple[Path, Path]:
-    return image.with_suffix(".txt"), image.with_name(image.name + ".txt")
+def _texts(image: Path) -> tuple[Path, ...]:
+    """Return where an image's text may be. Of a name that came from macOS, image and text may be spelled unlike."""
+    names = [image.with_suffix(".txt").name, f"{image.name}.txt"]
+    if not image.name.isascii():
+        names += [unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names]
+    return tuple(image.with_name(name) for name in dict.fromkeys(names))
 
 
 def _beside(image: Path) -> PromptRow | None:

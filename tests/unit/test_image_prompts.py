@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -11,6 +13,7 @@ from sdclient.errors import ConfigurationError
 from sdclient.planning import PromptRow
 from sdclient.prompts import image_rows
 
+Spelling = Literal["NFC", "NFD"]
 NAMES = ("a.png", "it/b.png", "it/c.png", "gr/c.png")
 
 
@@ -34,6 +37,15 @@ class TestBeside:
         assert rows.remarks == (
             "2 of 4 images have no text file beside them (it/c.png and gr/c.png): they take what all have in common",
         )
+
+    @pytest.mark.parametrize(("image", "text"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_a_text_is_found_whichever_way_an_accent_is_spelled(
+        self, tmp_path: Path, image: Spelling, text: Spelling
+    ) -> None:
+        spelled = unicodedata.normalize(image, "\N{LATIN SMALL LETTER E WITH ACUTE}t.png")
+        write(tmp_path / unicodedata.normalize(text, "\N{LATIN SMALL LETTER E WITH ACUTE}t.txt"), "a summer")
+
+        assert image_rows(tmp_path, [spelled], "sidecar").rows == {spelled: PromptRow({"prompt": "a summer"})}
 
     def test_an_empty_text_is_none(self, tmp_path: Path) -> None:
         write(tmp_path / "a.txt", " \n")
