@@ -17,7 +17,7 @@ from sdclient.batch.identity import new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
-from sdclient.batch.plan import FileInput, Job
+from sdclient.batch.plan import FileInput, Job, latest_jobs
 from sdclient.batch.sweep import Swept, clean
 from sdclient.batch.verify import Finding, make_room, verify
 from sdclient.batch.worker import WorkerResult, WorkerSettings
@@ -333,8 +333,12 @@ class Run(Planner, RunView):
         broken = [one for one in findings if one.is_repairable]
         for one in broken:
             make_room(self.folder, one)
-        ids = {one.job for one in broken}
-        return again.redo(self.folder, lambda job: job.id in ids) if ids else again.Redone(())
+        latest = latest_jobs(self.folder.read_plan().jobs)
+        ids = {one.job for one in broken} & latest.keys()
+        redone = again.redo(self.folder, lambda job: job.id in ids) if ids else again.Redone(())
+        planned = [one.place for one in broken if one.job not in ids]
+        again_text = tuple(f"{place}: is planned once more already; `sdclient join` makes it" for place in planned)
+        return replace(redone, left_out=redone.left_out + again_text)
 
     def clean(self, *, is_patient: bool = False) -> Swept:
         """Finish what dead workers began to publish, and take away what they left behind.

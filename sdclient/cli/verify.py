@@ -43,5 +43,8 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
         say(f"{len(broken)} can be made again: sdclient verify {out} --repair")
     if repair and broken and (yes or click.confirm(f"Plan {plural(len(broken), 'file')} once more?", err=True)):
         redone = run.repair(findings)
-        say(planned_again(out, len(redone.jobs)))
+        for text in redone.left_out:
+            say(text)
+        if redone.jobs:
+            say(planned_again(out, len(redone.jobs)))
     return EXIT_FAILED if findings else 0

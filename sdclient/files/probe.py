@@ -12,7 +12,7 @@ from sdclient.errors import StorageError
 from sdclient.files.durable import create_exclusive, fsync_dir, fsync_file, write_new_file
 from sdclient.files.moves import CommitOutcome, commit_directory
 from sdclient.files.temporary import temporary_name
-from sdclient.files.trouble import StrPath, storage_errors
+from sdclient.files.trouble import StrPath, is_storage_trouble, storage_errors
 
 __all__ = ["FolderFacts", "probe_folder"]
 
@@ -105,7 +105,10 @@ def _holds(what: str, trial: Callable[[], bool], problems: list[str]) -> bool:
             return True
         problems.append(f"this folder does not {what}; choose one on another disk or share")
     except (StorageError, OSError) as exc:
-        problems.append(f"this folder does not {what}: {exc}")
+        cause = exc.__cause__ if isinstance(exc, StorageError) else exc
+        # A full disk says nothing of what the folder can do.
+        is_trouble = isinstance(cause, OSError) and is_storage_trouble(cause)
+        problems.append(str(exc) if is_trouble else f"this folder does not {what}: {exc}")
     return False
 
 

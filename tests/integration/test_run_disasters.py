@@ -19,6 +19,7 @@ import pytest
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.worker import Worker
+from sdclient.errors import SDClientError
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator
@@ -201,6 +202,13 @@ class TestDisks:
 
             assert report["counts"]["done"] == 20  # type: ignore[index]
             assert_clean(folder, 20)
+
+    def test_a_disk_without_any_room_is_refused_at_the_start_as_what_it_is(self, tmp_path: Path) -> None:
+        with self.small_disk(tmp_path / "disk") as disk:
+            (disk / "ballast").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+
+            with pytest.raises(SDClientError, match=r"out/\.sdclient: cannot create .*No space left .*free some space"):
+                RunFolder.create(disk / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
 
     def test_a_folder_that_turns_read_only_is_waited_for(self, tmp_path: Path) -> None:
         folder = make(tmp_path)

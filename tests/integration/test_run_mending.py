@@ -167,6 +167,13 @@ class TestRedo:
         assert [job.place for job in run.redo(names=["fox [1]_1.png"]).jobs] == ["fox [1]"]
         assert [job.place for job in run.redo("fox [1]_1.png").jobs] == ["fox 1"]
 
+    @pytest.mark.parametrize("pattern", ["e\u0301t\u0301.png", "e\u0301*"], ids=["name", "pattern"])
+    def test_a_name_that_macos_spells_decomposed_is_found(self, run: Run, pattern: str) -> None:
+        plan_jobs(run.folder, ["\u00e9t\u0301", "b"])
+        work(run.folder)
+
+        assert [job.place for job in run.redo(pattern.replace(".png", "_1.png")).jobs] == ["\u00e9t\u0301"]
+
     @pytest.mark.usefixtures("chain")
     def test_an_image_the_user_has_changed_stays_and_the_new_one_goes_beside_it(self, run: Run) -> None:
         (run.out / "up/a_1.png").write_bytes(b"retouched")
@@ -213,6 +220,17 @@ class TestVerify:
     @pytest.mark.usefixtures("chain")
     def test_repairing_nothing_plans_nothing(self, run: Run) -> None:
         assert run.repair([]).jobs == ()
+
+    @pytest.mark.usefixtures("chain")
+    def test_what_is_planned_once_more_already_is_said_and_not_planned_again(self, run: Run) -> None:
+        (run.out / "up/a_1.png").unlink()
+        run.repair(run.verify(decode=False))
+
+        again = run.repair(run.verify(decode=False))
+
+        assert again.jobs == ()
+        assert again.left_out == ("up/a_1.png: is planned once more already; `sdclient join` makes it",)
+        assert run.status().counts.waiting == 1
 
     @pytest.mark.usefixtures("chain")
     def test_an_image_that_does_not_decode_is_found(self, run: Run) -> None:
