@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -87,14 +88,14 @@ def sentences_as_ideas(sentences: Sequence[str], count: int, used: AbstractSet[s
         count: How many are wanted.
         used: What other ideas have in common with equal ones, by `comparable`.
     """
-    found = [one for one in key_sentences(sentences, count) if comparable(one) not in used]
-    bases = list(found) or key_sentences(sentences, count)
-    number = 0
-    while len(found) < count:
-        view = VIEWS[number // len(bases) % len(VIEWS)]
-        again = number // (len(bases) * len(VIEWS))
-        idea = f"{view}{f' {again + 1}' if again else ''}: {bases[number % len(bases)]}"
-        if comparable(idea) not in used:
-            found.append(idea)
-        number += 1
-    return found
+    keys = key_sentences(sentences, count)
+    found = [one for one in keys if comparable(one) not in used]
+    fresh = (one for one in other_views(found or keys) if comparable(one) not in used)
+    return found + list(itertools.islice(fresh, count - len(found)))
+
+
+def other_views(sentences: Sequence[str]) -> Iterator[str]:
+    """Yield the sentences in one view after the other, for ever, and never one twice."""
+    for again in itertools.count(1):
+        for view in VIEWS:
+            yield from (f"{view}{f' {again}' if again > 1 else ''}: {one}" for one in sentences)

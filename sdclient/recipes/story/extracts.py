@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sdclient.recipes.story.answers import Look, comparable, different
 from sdclient.recipes.story.draft import Draft
-from sdclient.recipes.story.extract import ExtractIdeas, key_sentences, sentences_as_ideas
+from sdclient.recipes.story.extract import ExtractIdeas, key_sentences, other_views
 from sdclient.recipes.story.ideas import IdeaSettings, prompt_of
 from sdclient.recipes.story.manifest import Idea, Manifest, SectionIdeas
 from sdclient.recipes.story.text import SourceText, thirds
@@ -34,18 +34,21 @@ class Reader(Protocol):
 def pack(sentences: Sequence[str]) -> list[list[str]]:
     """Pack sentences, in order, into extracts of more than a hundred words; a short rest joins the one before."""
     packed: list[list[str]] = [[]]
+    size = 0
     for sentence in sentences:
         packed[-1].append(sentence)
-        if _size(packed[-1]) > EXTRACT_WORDS:
+        size += _size(sentence)
+        if size > EXTRACT_WORDS:
             packed.append([])
-    if len(packed) > 1 and _size(packed[-1]) <= EXTRACT_WORDS / 2:
+            size = 0
+    if len(packed) > 1 and size <= EXTRACT_WORDS / 2:
         rest = packed.pop()
         packed[-1] += rest
     return packed
 
 
-def _size(sentences: Sequence[str]) -> int:
-    return sum(max(len(one.split()), len(one) // _CHARS_PER_WORD) for one in sentences)
+def _size(sentence: str) -> int:
+    return max(len(sentence.split()), len(sentence) // _CHARS_PER_WORD)
 
 
 def collect_extracts(
@@ -66,13 +69,12 @@ def collect_extracts(
         ServerError: If it refuses.
     """
     sections = draft.read() if draft is not None else []
-    # Kept as what equal ideas have in common: a long text has tens of thousands, and each is compared with all.
-    used = {comparable(one.idea) for before in sections for one in before.ideas}
+    used = _Used({comparable(one.idea) for before in sections for one in before.ideas})
     for section, sentences in list(thirds(source.text).items())[len(sections) :]:
         ideas: list[Idea] = []
         for extract in pack(sentences):
             idea = _idea(extract, reader, used, settings)
-            used.add(comparable(idea.idea))
+            used.ideas.add(comparable(idea.idea))
             ideas.append(idea)
         sections.append(SectionIdeas(section=section, ideas=tuple(ideas)))
         if draft is not None:
@@ -81,10 +83,32 @@ def collect_extracts(
     return Manifest(title=source.title, text_sha256=source.sha256, source=name, sections=tuple(sections))
 
 
-def _idea(extract: Sequence[str], reader: Reader | None, used: AbstractSet[str], settings: IdeaSettings) -> Idea:
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What earlier extracts have taken.
+
+    Attributes:
+        ideas: What equal ideas have in common: a long text has tens of thousands, and each is compared with all.
+        views: The views of a sentence that are left: one that comes again in every extract is not begun anew each time.
+    """
+
+    ideas: set[str]
+    views: dict[str, Iterator[str]] = field(default_factory=dict)
+
+    def fresh(self, sentence: str) -> str:
+        """Return a sentence, or where it is taken another view of it."""
+        key = comparable(sentence)
+        if key not in self.ideas:
+            return sentence
+        views = self.views.setdefault(key, other_views([sentence]))
+        return next(one for one in views if comparable(one) not in self.ideas)
+
+
+def _idea(extract: Sequence[str], reader: Reader | None, used: _Used, settings: IdeaSettings) -> Idea:
     seen = reader.look(" ".join(extract)) if reader is not None else Look("", "")
-    fresh = [one for one in different([seen.content]) if comparable(one) not in used]
+    fresh = [one for one in different([seen.content]) if comparable(one) not in used.ideas]
     if reader is not None and fresh:
         return Idea(idea=fresh[0], prompt=prompt_of(fresh[0], seen.style, settings.style), origin=reader.name)
-    (idea,) = sentences_as_ideas(key_sentences(extract, 1), 1, used)
+    (key,) = key_sentences(extract, 1)
+    idea = used.fresh(key)
     return Idea(idea=idea, prompt=prompt_of(idea, "", settings.style), origin=ExtractIdeas().name)

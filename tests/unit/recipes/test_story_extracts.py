@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -101,3 +103,20 @@ def test_a_whole_book_has_as_many_different_ideas_as_extracts() -> None:
     ideas = [one.idea for section in made.sections for one in section.ideas]
     assert len(ideas) > 1500
     assert len(set(ideas)) == len(ideas)
+
+
+def test_a_sentence_that_comes_over_and_over_is_looked_at_once_for_each_extract() -> None:
+    """Each extract tried all the views again that those before it had taken: a long text of them never ended."""
+    source = SourceText("b", "B", "A fox. " * 30_000, "0")
+    calls: Counter[str] = Counter()
+
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code.co_name] if event == "call" else []))
+    try:
+        made = collect_extracts(source, None, IdeaSettings())
+    finally:
+        sys.setprofile(None)
+
+    ideas = [one.idea for section in made.sections for one in section.ideas]
+    assert ideas[:2] == ["A fox.", "wide view: A fox."]
+    assert len(set(ideas)) == len(ideas) > 500
+    assert calls["comparable"] < 30_000 + 5 * len(ideas)
