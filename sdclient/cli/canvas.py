@@ -15,7 +15,7 @@ from sdclient.batch.differences import differences
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.talk import emit, say
+from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError
 from sdclient.recipes.canvas import (
     MIN_COLOURS,
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _MAX_COLOURS = 256
 """More than any canvas of pixel art has; r/Place had 16 to 32."""
+_MOST_SHOWN = 20
+"""Slices on the screen; each has a file that says what it is."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -168,8 +170,10 @@ def _rounds(out: Path, wish: Wish, company: Company, running: RunningOptions, *,
 def _new(out: Path, wish: Wish, choose: Callable[[], list[Numbered]], company: Company, running: RunningOptions) -> int:
     """Plan slices, put down what they are once nothing stands in the way, and work."""
     slices = choose()
-    for one in slices:
+    for one in slices[:_MOST_SHOWN]:
         say(str(one))
+    if (more := len(slices) - _MOST_SHOWN) > 0:
+        say(f"and {plural(more, 'slice')} more")
     try:
         return _work(Run(out).add_jobs(wish.plan(slices)), company, running, partial(wish.keep, out, slices))
     except NumberTakenError:

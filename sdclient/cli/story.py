@@ -50,6 +50,8 @@ _NOTED = {
     "words_by_model": "--words-by-model",
 }
 """The options that decide what ideas and prompts are made."""
+_MOST_SHOWN = 50
+"""Ideas of a section on the screen; --extracts finds thousands in a book."""
 
 
 def _model_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -201,8 +203,10 @@ def _say_made(source: SourceText, path: Path, made: Made, *, as_json: bool) -> N
         say(f"{path}: stays as it is; without --dry-run these would take its place, {whose}")
     for section in ideas.sections:
         say(f"  {section.section}")
-        for number, one in enumerate(section.ideas, start=1):
+        for number, one in enumerate(section.ideas[:_MOST_SHOWN], start=1):
             say(f"    {number}. {one.idea}")
+        if (more := len(section.ideas) - _MOST_SHOWN) > 0:
+            say(f"    and {more} more")
 
 
 def _say_language(manifest: Manifest) -> None:

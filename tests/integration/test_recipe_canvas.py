@@ -286,6 +286,16 @@ def test_a_dry_run_writes_nothing(cli: CommandLine, draw_things: Simulator) -> N
 
 
 @pytest.mark.usefixtures("place")
+def test_of_very_many_slices_some_are_shown_and_the_rest_counted(cli: CommandLine, draw_things: Simulator) -> None:
+    ended = draw(cli, draw_things.url, "--count", "25", "--dry-run")
+
+    assert ended.code == 0
+    assert ended.stderr.count("slice 00") == 20
+    assert "\nand 5 slices more\n" in ended.stderr
+    assert "100 jobs, 0 done, 100 to do" in ended.stderr
+
+
+@pytest.mark.usefixtures("place")
 def test_a_number_that_another_command_took_meanwhile_stays_its_own(cli: CommandLine, draw_things: Simulator) -> None:
     """Numbers are looked up before the servers are asked, and given when work begins."""
     draw(cli, draw_things.url, "--seed", "1", "--passes", "1")

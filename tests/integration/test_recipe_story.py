@@ -600,6 +600,24 @@ def test_extracts_are_one_image_for_every_hundred_words(cli: CommandLine, draw_t
     assert [len(section["ideas"]) for section in json.loads(offline.stdout)["sections"]] == [2, 2, 2]
 
 
+def test_of_the_many_ideas_of_a_book_some_are_shown_and_all_are_in_the_file(cli: CommandLine) -> None:
+    write(
+        cli,
+        " ".join(
+            f"The fox number {n} ran over the long green hill to the old mill near the river." for n in range(1300)
+        ),
+    )
+
+    ended = cli("story", "the_fox", "--out", "OUT", "--extracts", "--ideas-only")
+
+    sections = ideas(cli)["sections"]
+    assert isinstance(sections, list)
+    more = [len(section["ideas"]) - 50 for section in sections]
+    assert min(more) > 0
+    assert [line for line in ended.stderr.splitlines() if line.endswith("more")] == [f"    and {n} more" for n in more]
+    assert ended.stderr.count("The fox number") == 150
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_while_a_model_thinks_stops_and_writes_no_half_list(cli: CommandLine) -> None:
     write(cli)
