@@ -10,6 +10,7 @@ from typing import cast
 
 MAX_IDEA_CHARS = 600
 _ITEM = re.compile(r"^\s*(?:\(?\d{1,3}[.):\]]|[-*•–])\s+(.*)$")  # noqa: RUF001 - dashes that people and models begin items with
+_NUMBER = re.compile(r"(?<!\S)\(?(\d{1,3})([.):\]])\s+")
 _LOOK = re.compile(r"^[^\w\n]*(content|style)\W*:[ *]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 _THOUGHTS_END = "</think>"
 _LOOSE_LIST = re.compile(r"\[\s*[\"'“]")
@@ -151,10 +152,17 @@ def _loose_list(answer: str) -> list[str]:
 
 
 def _items(answer: str) -> list[str]:
-    """Return the items of a list written by hand; lines that follow one belong to it, up to an empty line."""
+    """Return the items of a list written by hand, one a line or all on one."""
+    lines = answer.splitlines()
+    found = _items_of(lines)
+    return found if len(found) > 1 else _items_of(part for line in lines for part in _one_a_line(line))
+
+
+def _items_of(lines: Iterable[str]) -> list[str]:
+    """Return the items of a list with one a line; lines that follow one belong to it, up to an empty line."""
     items: list[str] = []
     is_open = False
-    for line in answer.splitlines():
+    for line in lines:
         match = _ITEM.match(line)
         if match:
             items.append(match[1])
@@ -164,3 +172,17 @@ def _items(answer: str) -> list[str]:
         else:
             is_open = False
     return items
+
+
+def _one_a_line(line: str) -> list[str]:
+    """Take a line of several numbered items apart, such as ``Here: 1. a fox 2. an owl``."""
+    begins: list[int] = []
+    wanted = ("1", "")
+    for match in _NUMBER.finditer(line):
+        if match[1] == wanted[0] and match[2].startswith(wanted[1]):
+            begins.append(match.start())
+            wanted = (str(len(begins) + 1), match[2])
+    if not begins[1:]:
+        return [line]
+    ends = [*begins[1:], len(line)]
+    return [line[: begins[0]], *(line[begin:end] for begin, end in zip(begins, ends, strict=True))]

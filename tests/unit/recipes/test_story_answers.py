@@ -41,6 +41,8 @@ TWO = ["a fox, asleep (under a tree)", "an owl's nest"]
         pytest.param(f"9. {TWO[0]}\n10. {TWO[1]}", id="two digits"),
         pytest.param("1. a fox, asleep\n   (under a tree)\n2. an owl's nest", id="several lines"),
         pytest.param(f"1) {TWO[0]}\n2) {TWO[1]}\n3) {TWO[0].upper()}", id="repeated"),
+        pytest.param(f"Here they are: 1. {TWO[0]} 2. {TWO[1]}", id="on one line"),
+        pytest.param(f"(1) {TWO[0]} (2) {TWO[1]}\n\nLet me know!", id="brackets on one line"),
     ],
 )
 def test_ideas_are_read_with_all_their_marks(answer: str) -> None:
@@ -58,6 +60,13 @@ def test_no_answer_makes_it_fail(answer: str) -> None:
     found = parse_ideas(answer)
 
     assert found == different(found)
+
+
+def test_numbers_inside_an_idea_do_not_take_it_apart() -> None:
+    assert parse_ideas("1. a clock at 2. 30 in the night\n2. 3 foxes (1) and an owl") == [
+        "a clock at 2. 30 in the night",
+        "3 foxes (1) and an owl",
+    ]
 
 
 def test_a_list_of_blanks_is_no_list_and_hides_none() -> None:
