@@ -183,7 +183,7 @@ class Txt2Img(Request):
         if self.hires.first_width > self.width or self.hires.first_height > self.height:
             raise ValueError(
                 f"hires: the first pass ({self.hires.first_width}x{self.hires.first_height}) must not be larger "
-                f"than the image ({self.width}x{self.height})"
+                f"than the image ({self.width}x{self.height}); make it smaller, or do without: hires=null"
             )
         return self
 
