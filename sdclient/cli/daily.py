@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -38,6 +39,53 @@ RETRY_S = 300.0
 LOOK_S = 30.0
 """Seconds between two looks at the clock: it may be set, and a laptop may sleep."""
 _WORDS = PostWords()
+_BOT_OPTIONS = (
+    click.option("--zone", default="UTC", show_default=True, metavar="NAME", help="Where the hours are meant."),
+    click.option("--grace", type=click.IntRange(1, 1440), default=int(GRACE_S // 60), show_default=True,
+                 metavar="MINUTES", help="A part of the day that began longer ago is missed."),
+    click.option("--late", is_flag=True, help="Never miss: post until the next part of the day begins."),
+    click.option("--publish", type=click.Choice(["folder", "x", "mastodon"]), default="folder", show_default=True,
+                 help="Where posts go."),
+    click.option("--reply-to", metavar="ID", help="The post that begins the thread."),
+    click.option("--mastodon", metavar="URL", help="The Mastodon server."),
+    click.option("--x-address", metavar="URL", hidden=True, help="Another address of X's API."),
+    click.option("--words", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                 help="Other hours, starts and greetings."),
+    click.option("--magic-prompt", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+                 help="Complete prompts with the language model in this folder. [default: templates]"),
+    click.option("--enlarge-here", is_flag=True, help="Enlarge with Real-ESRGAN on this machine, not on the server."),
+    click.option("--title", default=_WORDS.title, show_default=True, help="The bot's hashtag."),
+    click.option("--made-on", default=_WORDS.made_on, show_default=True, help="A line about how it is made."),
+    click.option("--hashtags", default=_WORDS.hashtags, show_default=True, help="The last line."),
+    click.option("--first-number", type=click.IntRange(0), default=1, show_default=True,
+                 help="Number of the first post."),
+)  # fmt: skip
+
+
+class BotOptions(RunningOptions):
+    """The options of `_bot_options`, as click hands them over, beside those of a run."""
+
+    zone: str
+    grace: int
+    late: bool
+    publish: str
+    reply_to: str | None
+    mastodon: str | None
+    x_address: str | None
+    words: Path | None
+    magic_prompt: Path | None
+    enlarge_here: bool
+    title: str
+    made_on: str
+    hashtags: str
+    first_number: int
+
+
+def _bot_options(function: click.decorators.FC) -> click.decorators.FC:
+    # The option that is added last is shown first.
+    for option in reversed(_BOT_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.command(
@@ -50,31 +98,7 @@ _WORDS = PostWords()
 @options.payload
 @click.option("--once", is_flag=True, help="Do what the present part of the day needs, and end.")
 @click.option("--at", "moment", metavar="TIME", help="Take this for the present, and end: 06:00 or 2026-11-20T06:00.")
-@click.option("--zone", default="UTC", show_default=True, metavar="NAME", help="Where the hours are meant.")
-@click.option(
-    "--grace", type=click.IntRange(1, 1440), default=int(GRACE_S // 60), show_default=True, metavar="MINUTES",
-    help="A part of the day that began longer ago is missed.",
-)  # fmt: skip
-@click.option("--late", is_flag=True, help="Never miss: post until the next part of the day begins.")
-@click.option(
-    "--publish", type=click.Choice(["folder", "x", "mastodon"]), default="folder", show_default=True,
-    help="Where posts go.",
-)  # fmt: skip
-@click.option("--reply-to", metavar="ID", help="The post that begins the thread.")
-@click.option("--mastodon", metavar="URL", help="The Mastodon server.")
-@click.option("--x-address", metavar="URL", hidden=True, help="Another address of X's API.")
-@click.option(
-    "--words", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other hours, starts and greetings."
-)
-@click.option(
-    "--magic-prompt", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
-    help="Complete prompts with the language model in this folder. [default: templates]",
-)  # fmt: skip
-@click.option("--enlarge-here", is_flag=True, help="Enlarge with Real-ESRGAN on this machine, not on the server.")
-@click.option("--title", default=_WORDS.title, show_default=True, help="The bot's hashtag.")
-@click.option("--made-on", default=_WORDS.made_on, show_default=True, help="A line about how it is made.")
-@click.option("--hashtags", default=_WORDS.hashtags, show_default=True, help="The last line.")
-@click.option("--first-number", type=click.IntRange(0), default=1, show_default=True, help="Number of the first post.")
+@_bot_options
 @options.running
 def command(
     *,
@@ -84,64 +108,54 @@ def command(
     sets: tuple[str, ...],
     once: bool,
     moment: str | None,
-    zone: str,
-    grace: int,
-    late: bool,
-    publish: str,
-    reply_to: str | None,
-    mastodon: str | None,
-    x_address: str | None,
-    words: Path | None,
-    magic_prompt: Path | None,
-    enlarge_here: bool,
-    title: str,
-    made_on: str,
-    hashtags: str,
-    first_number: int,
-    **running: Unpack[RunningOptions],
+    **given: Unpack[BotOptions],
 ) -> None:
     """Draw and post one image for every part of the day, each at most once.
 
     Secrets come from the environment, or the system's keyring (service sdclient): SDCLIENT_X_CONSUMER_KEY,
     SDCLIENT_X_CONSUMER_SECRET, SDCLIENT_X_ACCESS_TOKEN, SDCLIENT_X_ACCESS_TOKEN_SECRET; SDCLIENT_MASTODON_TOKEN.
     """
-    place = open_zone(zone)
-    now = None if moment is None else parse_moment(moment, place)
-    known = load_words(words)
-    request = apply_sets(Txt2Img.load(payload or PAYLOAD), sets)
+    zone = open_zone(given["zone"])
+    now = None if moment is None else parse_moment(moment, zone)
+    daily = _bot(out, apply_sets(Txt2Img.load(payload or PAYLOAD), sets), zone, given)
+    company, as_json = Company(urls), given["as_json"]
+    if given["dry_run"] or given["limit"] == 0:
+        looking: BotOptions = {**given, "dry_run": True}
+        foreseen = daily.foresee(now or _now(), lambda run: work(run, company, looking))
+        end(_told(foreseen, as_json=as_json))
+        return
+    drawing = partial(_draw, company=company, running=given)
+    if once or now is not None:
+        end(_told(daily.tick(now or _now(), drawing), as_json=as_json))
+        return
+    keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=as_json, may_raise=False))
+
+
+def _bot(out: Path, request: Txt2Img, zone: ZoneInfo, given: BotOptions) -> Daily:
+    words = load_words(given["words"])
     enlarger = None
-    if enlarge_here:
+    if given["enlarge_here"]:
         enlarger, request = LocalEnlarger(), request.replace(enlarge=None)
-    completer: Completer = TemplateCompleter(known) if magic_prompt is None else MagicPromptCompleter(magic_prompt)
-    publisher = _publisher(publish, out, reply_to, mastodon=mastodon, x_address=x_address)
-    post_words = PostWords(title, made_on, hashtags)
-    daily = Daily(
+    folder = given["magic_prompt"]
+    completer: Completer = TemplateCompleter(words) if folder is None else MagicPromptCompleter(folder)
+    grace_s = None if given["late"] else given["grace"] * 60.0
+    return Daily(
         Run(out),
         request,
-        words=known,
+        words=words,
         completer=completer,
-        publisher=publisher,
-        ledger=Ledger(out / "daily", first_number),
-        settings=DailySettings(place, None if late else grace * 60.0, post_words, enlarger),
+        publisher=_publisher(out, given),
+        ledger=Ledger(out / "daily", given["first_number"]),
+        settings=DailySettings(zone, grace_s, PostWords(given["title"], given["made_on"], given["hashtags"]), enlarger),
     )
 
-    if running["dry_run"] or running["limit"] == 0:
-        looking: RunningOptions = {**running, "dry_run": True}
-        foreseen = daily.foresee(now or _now(), lambda run: work(run, Company(urls), looking))
-        end(_told(foreseen, as_json=running["as_json"]))
-        return
 
-    def drawing(run: Run) -> int:
-        code = work(run, Company(urls), running)
-        if code == EXIT_INTERRUPTED:
-            # Whoever stopped the drawing stops the bot, and no post goes out after that; the image is kept.
-            raise KeyboardInterrupt
-        return code
-
-    if once or now is not None:
-        end(_told(daily.tick(now or _now(), drawing), as_json=running["as_json"]))
-        return
-    keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=running["as_json"], may_raise=False))
+def _draw(run: Run, company: Company, running: RunningOptions) -> int:
+    code = work(run, company, running)
+    if code == EXIT_INTERRUPTED:
+        # Whoever stopped the drawing stops the bot, and no post goes out after that; the image is kept.
+        raise KeyboardInterrupt
+    return code
 
 
 def keep_hours(
@@ -210,21 +224,22 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.timezone.utc)
 
 
-def _publisher(name: str, out: Path, reply_to: str | None, *, mastodon: str | None, x_address: str | None) -> Publisher:
+def _publisher(out: Path, given: BotOptions) -> Publisher:
+    name, reply_to, address = given["publish"], given["reply_to"], given["mastodon"]
     if name == "folder":
         return FolderPublisher(out / "posts")
     if name == "x":
         from sdclient.posting.x import SECRETS, XPublisher, XSecrets
 
-        check_address(x_address, "--x-address")
-        return XPublisher(XSecrets(*read_secrets(SECRETS).values()), reply_to=reply_to, elsewhere=x_address)
+        check_address(given["x_address"], "--x-address")
+        return XPublisher(XSecrets(*read_secrets(SECRETS).values()), reply_to=reply_to, elsewhere=given["x_address"])
     from sdclient.posting.mastodon import SECRETS as TOKEN
     from sdclient.posting.mastodon import MastodonPublisher
 
-    if mastodon is None:
+    if address is None:
         raise ConfigurationError("--publish mastodon: say on which server, as --mastodon https://mastodon.social")
-    check_address(mastodon, "--mastodon")
-    return MastodonPublisher(mastodon, read_secrets(TOKEN)[TOKEN[0]], reply_to=reply_to)
+    check_address(address, "--mastodon")
+    return MastodonPublisher(address, read_secrets(TOKEN)[TOKEN[0]], reply_to=reply_to)
 
 
 def _told(outcome: Outcome, *, as_json: bool, may_raise: bool = True) -> int:

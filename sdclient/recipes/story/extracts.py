@@ -93,7 +93,7 @@ class _Used:
     """
 
     ideas: set[str]
-    views: dict[str, Iterator[str]] = field(default_factory=dict)
+    views: dict[str, Iterator[str]] = field(default_factory=dict[str, Iterator[str]])
 
     def fresh(self, sentence: str) -> str:
         """Return a sentence, or where it is taken another view of it."""
