@@ -28,6 +28,7 @@ _FIELD_OF: Mapping[str, str] = {
     "switch_at": "refiner.switch_at",
     "hires_upscaler": "hires.upscaler",
 }
+_FORMATS: Mapping[str, str] = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}
 _CLOSE = 1e-6
 _SHOWN_CHARS = 200
 _CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
@@ -67,10 +68,18 @@ def find_changes(
         found += [] if is_lost("controls", compiled.losses) else _control_changes(request, compiled, labels)
         found += _script_changes(request, compiled, labels, read)
     found += _surplus(compiled, read)
-    wanted = compiled.call.body.get("samples_format")
-    if file_format and file_format != "PNG" and wanted == "png":
-        found.append(Change("format", "PNG", file_format))
+    wanted = _wanted_format(compiled)
+    if file_format and wanted and file_format != wanted:
+        found.append(Change("format", wanted, file_format))
     return tuple(found)
+
+
+def _wanted_format(compiled: Compiled) -> str | None:
+    """Return the format that images are to come in: PNG, which loses nothing, unless native keys name another."""
+    body = compiled.call.body
+    options = body.get("override_settings")
+    named = body.get("samples_format") or (options.get("samples_format") if isinstance(options, dict) else None)
+    return _FORMATS.get(str(named or "png").casefold())
 
 
 def _surplus(compiled: Compiled, read: ReadReply) -> list[Change]:

@@ -32,6 +32,8 @@ class Change:
         if self.field == "images":
             were = "was" if self.asked == 1 else "were"
             return f"images: {self.applied} came, {self.asked} {were} asked for; the others are kept as maps"
+        if self.field == "format":
+            return f"format: {self.applied} came, not {self.asked}; the server's own settings choose it"
         if self.applied is None:
             return f"{self.field}: {self.asked} was asked for, and the server does not say that it did it"
         return f"{self.field}: {self.asked} was asked for, {self.applied} was used"

@@ -240,6 +240,17 @@ def test_a_lora_that_a_tag_of_the_prompt_names_and_nobody_has_is_told_and_one_th
     assert "no LoRA 'add_more_detail' and would draw without it; did you mean add_more_details" in loss.message
 
 
+@pytest.mark.parametrize("dialect", ["a1111", "forge"])
+def test_a_server_that_is_set_to_jpeg_is_told(dialect: str) -> None:
+    with Simulator(dialect, options={"samples_format": "jpg"}) as server:
+        result = Client(server.url).txt2img("a fox", width=64, height=64, steps=2, inherit=True)
+
+    assert result.image.facts.format == "JPEG"
+    assert [str(change) for change in result.changed] == [
+        "format: JPEG came, not PNG; the server's own settings choose it"
+    ]
+
+
 # ---- metadata ----
 
 

@@ -133,14 +133,25 @@ def test_what_info_leaves_out_is_read_from_the_infotext() -> None:
     assert found == {"sampler_name": "Euler a", "seed": 8, "height": 640, "model": "other"}
 
 
-@pytest.mark.parametrize(("came", "expected"), [("JPEG", ["format"]), ("PNG", []), (None, [])])
-def test_another_format_than_the_one_asked_for_is_told(came: str | None, expected: list[str]) -> None:
-    compiled = Compiled(Call(CALL.route, {"samples_format": "png"}))
+@pytest.mark.parametrize(
+    ("body", "came", "expected"),
+    [
+        pytest.param({"samples_format": "png"}, "JPEG", [("PNG", "JPEG")], id="asked"),
+        pytest.param({}, "JPEG", [("PNG", "JPEG")], id="nothing asked"),
+        pytest.param({"samples_format": "png"}, "PNG", [], id="as asked"),
+        pytest.param({}, None, [], id="not compared"),
+        pytest.param({"override_settings": {"samples_format": "jpg"}}, "JPEG", [], id="wanted so"),
+        pytest.param({"override_settings": {"samples_format": "webp"}}, "PNG", [("WEBP", "PNG")], id="not as wanted"),
+        pytest.param({"samples_format": "jxl"}, "PNG", [], id="a format that is not known here"),
+    ],
+)
+def test_another_format_than_png_or_the_one_asked_for_is_told(
+    body: dict[str, JsonValue], came: str | None, expected: list[tuple[str, str]]
+) -> None:
+    found = find_changes(FOX, Compiled(Call(CALL.route, body)), ReadReply(("x",)), file_format=came)
 
-    found = find_changes(FOX, compiled, ReadReply(("x",)), file_format=came)
-
-    assert [one.field for one in found] == expected
-    assert find_changes(FOX, Compiled(CALL), ReadReply(("x",)), file_format="JPEG") == ()
+    assert [(one.asked, one.applied) for one in found] == expected
+    assert all(str(one).startswith(f"format: {came} came, not ") for one in found)
 
 
 @pytest.mark.parametrize(
