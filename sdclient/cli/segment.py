@@ -105,7 +105,10 @@ class FirstLook:
     def __call__(self) -> bool:
         """Tell what is to come; return whether to go on."""
         plan = self.run.folder.read_plan()
-        first = next(record for record in self.run.folder.records() if plan.jobs[record.job].kind in KINDS)
+        first = next((record for record in self.run.folder.records() if plan.jobs[record.job].kind in KINDS), None)
+        if first is None:
+            # OUT holds drawings, too, and the first job was one of those: it tells nothing of cut-outs.
+            return True
         left = self.run.status().counts.left
         objects = cast("int", first.facts["objects"])
         size = sum(one.size_bytes for one in first.files)

@@ -121,6 +121,19 @@ def test_the_first_image_says_what_the_others_will_take(cli: CommandLine) -> Non
     assert "3 of 3 jobs done, 3 of them now" in ended.stderr
 
 
+def test_cut_outs_beside_drawings_that_are_left_to_do_are_made_with_them(cli: CommandLine, a1111: Simulator) -> None:
+    draw(cli.folder / "A" / "fox.png")
+    for number in range(2):
+        draw(cli.folder / "IN" / f"{number}.png")
+    cli.env["SDCLIENT_URL"] = a1111.url
+    cli("upscale", "A", "OUT", "--payload", "bake", "--set", "inherit=true", "--size", "source", "--limit", "0")
+
+    ended = cli("segment", "IN", "OUT", "--model", "classical")
+
+    assert ended.code == 0, ended.stderr
+    assert "3 of 3 jobs done, 3 of them now" in ended.stderr
+
+
 def test_a_program_is_told_of_the_first_image_as_an_event(cli: CommandLine) -> None:
     for number in range(2):
         draw(cli.folder / "IN" / f"{number}.png")
