@@ -162,7 +162,9 @@ def _rounds(out: Path, wish: Wish, company: Company, running: RunningOptions, *,
             code = _new(out, wish, partial(wish.slices, out, chosen_seed, rounds), company, running)
         else:
             code = _work(run, company, running)
-        if code or running["dry_run"] or running["as_json"] or not _wants_more():
+        # A slice of before is one, and it is made.
+        is_all = wish.recorded is not None or running["dry_run"] or running["as_json"]
+        if code or is_all or not _wants_more():
             return code
         rounds = range(rounds.stop, rounds.stop + 1)
 

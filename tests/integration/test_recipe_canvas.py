@@ -404,6 +404,19 @@ def test_ctrl_c_at_that_question_is_a_no(cli: CommandLine, draw_things: Simulato
     assert files(cli, "*_strip.png") == ["0001_strip.png"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+@pytest.mark.usefixtures("place")
+def test_nobody_is_asked_for_another_slice_after_one_of_before(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli, draw_things.url, "--seed", "5", "--passes", "1")
+    again = ("canvas", "place.png", "--again", "OUT/0001.json", "--out", "AGAIN", "--url", draw_things.url)
+
+    with Terminal(cli, *again) as terminal:
+        code = terminal.ended()
+
+    assert code == 0
+    assert "Another slice?" not in terminal.shown
+
+
 # ---- wrong things ----
 
 
