@@ -20,7 +20,7 @@ COMMANDS = {
         "generate": "Draw a list of prompts.",
         "upscale": "Draw over every image of a folder.",
         "segment": "Cut every object out of every image of a folder.",
-        "replay": "Make an image again and compare, or say how two images' settings differ.",
+        "replay": "Make an image again and compare it, or say how two differ.",
         "payload": "Check, show, import and freeze payload files.",
         "simulate": "Start a simulated server, to try things without a GPU.",
         "demo": "Run the whole chain once against a simulated server.",
@@ -32,13 +32,13 @@ COMMANDS = {
         "redo": "Make images once more; the old ones are kept.",
         "verify": "Check every image of a run against its record.",
         "clean": "Take away what dead workers left behind.",
-        "report": "Make the page of a run: what ran, when, what failed, and every image.",
+        "report": "Make the page of a run: what ran, when, what failed, all images.",
         "serve": "Show the page of a run, live.",
     },
     "Recipes": {
         "nations": "Ask for nations, generate, bake and cut out (alias: queue).",
         "story": "Illustrate a text: ideas, images, and a document with both.",
-        "interleave": "Draw every prompt of a text in every style, one image growing out of another.",
+        "interleave": "Draw every prompt of a text in every style, image over image.",
         "daily": "Draw and post an image for every part of the day.",
         "canvas": "Draw slices of pixel art over again and again, without words.",
     },
@@ -92,7 +92,7 @@ class App(click.Group):
 @click.version_option(__version__, prog_name="sdclient")
 @click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
 def app(verbose: int) -> None:
-    """Drive the Stable Diffusion servers you run at home, one image or ten thousand.
+    """Drive the Stable Diffusion servers you run, one image or ten thousand.
 
     \b
     Try it without a server:   sdclient demo --out demo
@@ -128,7 +128,6 @@ def report(exc: Exception) -> int:
     """Say what went wrong and return the exit code that stands for it."""
     from sdclient.errors import (
         BadReplyError,
-        MissingRouteError,
         SDClientError,
         ServerBusyError,
         ServerFaultError,
@@ -141,7 +140,7 @@ def report(exc: Exception) -> int:
         return EXIT_NO_SERVER
     if isinstance(exc, ServerFaultError | BadReplyError | ServerBusyError):
         return EXIT_FAILED
-    if isinstance(exc, SDClientError | MissingRouteError):
+    if isinstance(exc, SDClientError):
         return EXIT_REFUSED
     logging.getLogger("sdclient").debug("unexpected", exc_info=exc)
     click.echo(

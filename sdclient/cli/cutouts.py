@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 import click
 
 from sdclient.cli.fetching import fetch_with_progress
+from sdclient.cli.options import added
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
 from sdclient.segment.settings import OUTPUTS
@@ -45,7 +46,7 @@ def finding(function: F) -> F:
         click.option("--words", metavar="LIST", help="Cut out what these words name, such as person,hair=0.2,cap."),
         click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="An option of a plug-in."),
     )  # fmt: skip
-    return _added(options, function)
+    return added(options, function)
 
 
 def choosing(function: F) -> F:
@@ -66,7 +67,7 @@ def choosing(function: F) -> F:
         click.option("--drop-islands", "drop_islands_px", type=click.IntRange(0), default=0, metavar="PX",
                      help="Drop separate pieces of fewer than PX pixels."),
     )  # fmt: skip
-    return _added(options, function)
+    return added(options, function)
 
 
 def writing(function: F) -> F:
@@ -82,7 +83,7 @@ def writing(function: F) -> F:
         click.option("--coco", is_flag=True, help="Write coco.json for the whole run."),
         click.option("--polygons", is_flag=True, help="Write coco.json with polygons in place of run lengths."),
     )  # fmt: skip
-    return _added(options, function)
+    return added(options, function)
 
 
 class CutoutOptions(TypedDict):
@@ -145,13 +146,6 @@ def _split(text: str | None) -> tuple[str, ...]:
     return tuple(part for part in (one.strip() for one in (text or "").split(",")) if part)
 
 
-def _added(options: Sequence[Callable[[F], F]], function: F) -> F:
-    # The option that is added last is shown first.
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
 # What follows a drawing command
 
 
@@ -183,7 +177,7 @@ def then_options(function: F) -> F:
             help="With --then segment: any other option of sdclient segment, such as top=5, output=crop,mask or cover=yes.",
         ),
     )
-    return _added(options, function)
+    return added(options, function)
 
 
 def then_segment(run: Run, given: ThenOptions, *, dry_run: bool = False) -> SegmentSettings | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  sdclient img2img fox.png --payload bake --strength 0.3 -o fox_baked.png")
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@options.urls
+@options.one_url
 @options.payload
 @options.size_and_fit
 @click.option("--prompt", help="What to draw.")

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
 
+def added(options: Sequence[Callable[[F], F]], function: F) -> F:
+    """Add options to a command, which shows them in this order."""
+    # The one that is added last is shown first.
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def urls(function: F) -> F:
     """``--url``, once for each server."""
     return click.option(
@@ -27,6 +35,17 @@ def urls(function: F) -> F:
         multiple=True,
         metavar="URL",
         help="A server: an address, or a name from sdclient.toml. May be given several times. [env: SDCLIENT_URL]",
+    )(function)
+
+
+def one_url(function: F) -> F:
+    """``--url`` of commands that take one server; a second one is refused with words of theirs."""
+    return click.option(
+        "--url",
+        "urls",
+        multiple=True,
+        metavar="URL",
+        help="The server: an address, or a name from sdclient.toml. [env: SDCLIENT_URL]",
     )(function)
 
 
@@ -84,29 +103,26 @@ class Ways(TypedDict):
 
 def one_image(function: F) -> F:
     """What commands that draw one image take; `request_fields` and `ways` take it apart again."""
-    for option in reversed(
-        (
-            click.option("--steps", type=int, help="Sampling steps, 1 to 150."),
-            click.option("--seed", type=int, help="The seed; left out, one is drawn and told."),
-            click.option("--negative", help="What to keep out."),
-            click.option("--inherit", is_flag=True, help="Take the model that the server has loaded or shows."),
-            click.option(
-                "-o",
-                "--output",
-                type=click.Path(dir_okay=False, path_type=Path),
-                default="image.png",
-                show_default=True,
-                help="The file to write.",
-            ),
-            click.option("--force", is_flag=True, help="Replace the output file."),
-            click.option("--strict", is_flag=True, help="Refuse where the server would not do everything as asked."),
-            dialect,
-            click.option("--dry-run", is_flag=True, help="Say what would be lost on this server, and send nothing."),
-            click.option("--json", "as_json", is_flag=True, help="Tell the result as one JSON object."),
-        )
-    ):
-        function = option(function)
-    return function
+    options = (
+        click.option("--steps", type=int, help="Sampling steps, 1 to 150."),
+        click.option("--seed", type=int, help="The seed; left out, one is drawn and told."),
+        click.option("--negative", help="What to keep out."),
+        click.option("--inherit", is_flag=True, help="Take the model that the server has loaded or shows."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            default="image.png",
+            show_default=True,
+            help="The file to write.",
+        ),
+        click.option("--force", is_flag=True, help="Replace the output file."),
+        click.option("--strict", is_flag=True, help="Refuse where the server would not do everything as asked."),
+        dialect,
+        click.option("--dry-run", is_flag=True, help="Say what would be lost on this server, and send nothing."),
+        click.option("--json", "as_json", is_flag=True, help="Tell the result as one JSON object."),
+    )
+    return added(options, function)
 
 
 def request_fields(given: OneImageOptions) -> dict[str, object]:
@@ -127,11 +143,13 @@ def ways(given: OneImageOptions) -> Ways:
 
 _ENGINE = (
     click.option(
-        "--gpu-share",
-        type=click.FloatRange(0, 1),
-        default=0.0,
-        metavar="SHARE",
-        help="With --engine ray: the share of a GPU for each worker that cuts out; left out, they take CPUs.",
+        "--engine",
+        type=click.Choice(["threads", "ray"]),
+        default="threads",
+        help="What starts the workers: this program, or a Ray cluster with the servers of sdclient.toml.",
+    ),
+    click.option(
+        "--address", metavar="ADDRESS", help="With --engine ray: the cluster; auto is the one this machine is part of."
     ),
     click.option(
         "--segmenters",
@@ -141,20 +159,18 @@ _ENGINE = (
         help="With --engine ray: so many workers cut out.",
     ),
     click.option(
-        "--address", metavar="ADDRESS", help="With --engine ray: the cluster; auto is the one this machine is part of."
-    ),
-    click.option(
-        "--engine",
-        type=click.Choice(["threads", "ray"]),
-        default="threads",
-        help="What starts the workers: this program, or a Ray cluster with the servers of sdclient.toml.",
+        "--gpu-share",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="With --engine ray: the share of a GPU for each worker that cuts out; left out, they take CPUs.",
     ),
 )
 
 
 def running(function: F) -> F:
     """What every command that works on a run takes."""
-    for option in (
+    options = (
         click.option(
             "--limit", type=click.IntRange(min=0), metavar="N", help="Begin at most N jobs; the rest next time."
         ),
@@ -181,9 +197,8 @@ def running(function: F) -> F:
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
         *_ENGINE,
-    ):
-        function = option(function)
-    return function
+    )
+    return added(options, function)
 
 
 def told(on_trouble: str | None, notify: str | None) -> tuple[tuple[str, ...], str]:
@@ -215,7 +230,7 @@ def order(function: F) -> F:
 
 def watching(function: F) -> F:
     """``--watch`` and ``--idle-exit``; `watch` puts them together."""
-    for option in (
+    options = (
         click.option(
             "--watch",
             "is_watching",
@@ -229,9 +244,8 @@ def watching(function: F) -> F:
             metavar="S",
             help="With --watch: end after S seconds in which nothing came and nothing was left to do.",
         ),
-    ):
-        function = option(function)
-    return function
+    )
+    return added(options, function)
 
 
 def watch(*, is_watching: bool, idle_exit_s: float | None) -> Watch | None:
@@ -245,7 +259,7 @@ def watch(*, is_watching: bool, idle_exit_s: float | None) -> Watch | None:
 
 def versions(function: F) -> F:
     """``--vary``, ``--zip`` and ``--max-jobs``; `wording` puts them together."""
-    for option in (
+    options = (
         click.option(
             "--vary",
             multiple=True,
@@ -265,9 +279,8 @@ def versions(function: F) -> F:
             metavar="N",
             help="Refuse --vary where it comes to more jobs than that.",
         ),
-    ):
-        function = option(function)
-    return function
+    )
+    return added(options, function)
 
 
 class VersionOptions(TypedDict):

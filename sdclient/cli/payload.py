@@ -60,7 +60,10 @@ def _keys(function: F) -> F:
     )(function)
 
 
-@command.command(epilog="Example:  sdclient payload check bake --dialect a1111 --strict")
+@command.command(
+    short_help="Say whether a payload file is right, and what is lost where.",
+    epilog="Example:  sdclient payload check bake --dialect a1111 --strict",
+)
 @click.argument("file")
 @_sets
 @click.option(
@@ -156,8 +159,12 @@ def import_(file: str, form: str | None, kind: str | None, output: Path | None, 
     return _write(found, f"Imported from {Path(where).name}", output, force=force)
 
 
-@command.command("snapshot", epilog="Example:  sdclient payload snapshot --url http://mac.local:7860 -o window.json")
-@options.urls
+@command.command(
+    "snapshot",
+    short_help="Freeze what a server shows now as a payload file.",
+    epilog="Example:  sdclient payload snapshot --url http://mac.local:7860 -o window.json",
+)
+@options.one_url
 @click.option("--kind", type=_KINDS, default="txt2img", show_default=True, help="Which request to make.")
 @_out
 def snapshot_(urls: tuple[str, ...], kind: str, output: Path | None, *, force: bool) -> int:
@@ -183,7 +190,10 @@ def from_image(image: Path, output: Path | None, *, force: bool) -> int:
     return _write(import_image(data, what=str(image)), f"As {image.name} was drawn", output, force=force)
 
 
-@command.command(epilog="Example:  sdclient payload schema -o payload.schema.json")
+@command.command(
+    short_help="Write the JSON Schema of payload files, for editors.",
+    epilog="Example:  sdclient payload schema -o payload.schema.json",
+)
 @_out
 def schema(output: Path | None, *, force: bool) -> int:
     """Write the JSON Schema of payload files, for editors that complete and check."""
@@ -192,7 +202,10 @@ def schema(output: Path | None, *, force: bool) -> int:
     return _put(json.dumps(payload_schema(), indent=1, ensure_ascii=False) + "\n", output, force=force)
 
 
-@command.command(epilog="Example:  sdclient payload losses -o losses.md")
+@command.command(
+    short_help="Write what becomes of every field on every server.",
+    epilog="Example:  sdclient payload losses -o losses.md",
+)
 @_out
 def losses(output: Path | None, *, force: bool) -> int:
     """Write what becomes of every field on every server, as a Markdown page."""

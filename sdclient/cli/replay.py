@@ -25,7 +25,7 @@ _SHOWN_CHARS = 60
 @click.argument(
     "images", metavar="IMAGE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@options.urls
+@options.one_url
 @click.option("--diff", "is_diff", is_flag=True, help="Send nothing; say in which settings two images differ.")
 @click.option(
     "--in",

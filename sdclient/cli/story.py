@@ -55,25 +55,16 @@ _MOST_SHOWN = 50
 
 
 def _model_options(function: click.decorators.FC) -> click.decorators.FC:
-    for option in reversed(
-        (
-            click.option(
-                "--base-url", metavar="URL", help="A language model: an OpenAI-compatible address with its /v1."
-            ),
-            click.option(
-                "--model", metavar="NAME", help="Its name. Without both, key sentences of the text are taken."
-            ),
-            click.option(
-                "--key-env", metavar="NAME", help="Variable with its key. [OpenAI: OPENAI_API_KEY, OPENAI_TOKEN]"
-            ),
-            click.option(
-                "--api", type=click.Choice(["chat", "completions"]), default="chat", show_default=True, help="Its kind."
-            ),
-            click.option("--words-by-model", is_flag=True, help="Let it find words for each prompt, beside --style."),
-        )
-    ):
-        function = option(function)
-    return function
+    added = (
+        click.option("--base-url", metavar="URL", help="A language model: an OpenAI-compatible address with its /v1."),
+        click.option("--model", metavar="NAME", help="Its name. Without both, key sentences of the text are taken."),
+        click.option("--key-env", metavar="NAME", help="Variable with its key. [OpenAI: OPENAI_API_KEY, OPENAI_TOKEN]"),
+        click.option(
+            "--api", type=click.Choice(["chat", "completions"]), default="chat", show_default=True, help="Its kind."
+        ),
+        click.option("--words-by-model", is_flag=True, help="Let it find words for each prompt, beside --style."),
+    )
+    return options.added(added, function)
 
 
 @click.command(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog='Example:  sdclient txt2img "a red fox" --steps 30 --seed 7 -o fox.png')
 @click.argument("prompt")
-@options.urls
+@options.one_url
 @options.payload
 @options.one_image
 def command(

@@ -24,7 +24,10 @@ from sdclient.run import Run
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding instead of text.")
 def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: bool, as_json: bool) -> int:
-    """Check that every file of OUT is there, is the one its record names and decodes, and that inputs are unchanged."""
+    """Check that every file of OUT is there, is the one its record names and decodes, and that inputs are unchanged.
+
+    Exit code: 0 nothing is wrong, 1 something is, also where --repair plans it once more.
+    """
     run = Run.open(out)
     inputs = {} if folder is None else dict.fromkeys(run.input_roots(), folder)
     findings = run.verify(inputs=inputs, decode=not quick)
