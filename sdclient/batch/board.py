@@ -118,7 +118,8 @@ class Board:
         others = self._kinds_of_others(beats)
         with self._changed:
             self._plan, self._others = plan, others
-            self._done |= done
+            # A job may be withdrawn by somebody who did not know yet that it is done.
+            self._done = (self._done | done) & plan.jobs.keys()
             self._keep_newer(standings, claims)
             self._standings, self._claims = standings, claims
             self._states = Counter(one.state for one in standings.values())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +86,14 @@ def glance(folder: RunFolder, rows: Iterable[Mapping[str, str]], *, most: int = 
 
 
 def _sizes(parent: Path) -> dict[str, int]:
-    try:
-        with os.scandir(parent) as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-    except OSError:
-        return {}
+    sizes: dict[str, int] = {}
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            # A file that goes while the folder is listed, such as an unfinished table, says nothing of the others.
+            with suppress(OSError):
+                if entry.is_file():
+                    sizes[entry.name] = entry.stat().st_size
+    return sizes
 
 
 def _is_unpublished(folder: RunFolder, job: str) -> bool:

@@ -156,10 +156,11 @@ def read_logs(folder: RunFolder) -> tuple[list[dict[str, str]], list[str]]:
 
 def _missing_rows(folder: RunFolder, logged: AbstractSet[str], problems: list[str]) -> Iterable[dict[str, str]]:
     """Rebuild the row of every done job whose worker was killed before it wrote one."""
-    jobs = folder.read_plan().jobs
     # A job is done once, so any row that says so is its own: only the few records without one are opened.
     for record in folder.records(problems, but=logged):
-        yield dict.fromkeys(ATTEMPT_COLUMNS, "") | done_cells(jobs[record.job], record)
+        job = folder.job(record.job)
+        if job is not None:
+            yield dict.fromkeys(ATTEMPT_COLUMNS, "") | done_cells(job, record)
 
 
 def typical_seconds(folder: RunFolder, *, rows_per_kind: int = 200) -> dict[str, float]:
@@ -236,9 +237,9 @@ def image_rows(folder: RunFolder, problems: list[str] | None = None) -> tuple[li
         plan = folder.read_plan()
         current = latest_done(plan.jobs, folder.read_done())
         for record in folder.records(trouble):
-            job = plan.jobs[record.job]
-            if job.id not in current:
-                # Redone: its images have given their places to those of a later revision.
+            job = current.get(record.job)
+            if job is None:
+                # Redone: its images have given their places to those of a later revision. Or planned a moment ago.
                 continue
             columns = {_own_column(name): text for name, text in inherited_columns(plan.jobs, job).items()}
             own.update(dict.fromkeys(columns))

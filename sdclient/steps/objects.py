@@ -113,11 +113,11 @@ def _read_cuts(folder: RunFolder, plan: Plan, problems: list[str]) -> Iterator[_
     current = latest_done(plan.jobs, folder.read_done())
     # Jobs come after those whose images they work on.
     for record in folder.records(problems):
-        job = plan.jobs[record.job]
         if record.job in wanted:
             made[record.job] = record.files
-        # What was redone has given its place to a later revision.
-        if job.kind in KINDS and job.id in current:
+        # What was redone has given its place to a later revision; what is not there was planned a moment ago.
+        job = current.get(record.job)
+        if job is not None and job.kind in KINDS:
             yield _Cut(job, record, _image_name(job, made))
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sdclient.batch.glance import Glance, glance
+from sdclient.batch.log import image_rows
 from sdclient.run import Run
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.practice_lane import plan_jobs, work
+
+COME_AND_GO = """
+import pathlib, sys
+names = [pathlib.Path(sys.argv[1]) / f".tmp-{number}" for number in range(20)]
+print("ready", flush=True)
+while True:
+    for name in names:
+        name.touch()
+        name.unlink()
+"""
 
 
 @pytest.fixture
@@ -44,6 +57,17 @@ def test_a_folder_that_is_gone_is_as_many_images(run: Run) -> None:
     (run.out / "gen").rename(run.out / "moved")
 
     assert len(run.glance().missing) == 6
+
+
+def test_files_that_come_and_go_beside_the_images_do_not_make_them_missing(run: Run) -> None:
+    rows = image_rows(run.folder)[1]
+    with subprocess.Popen([sys.executable, "-c", COME_AND_GO, run.out / "gen"], stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        seen = {glance(run.folder, rows) for _ in range(2000)}
+        busy.kill()
+
+    assert seen == {Glance(6)}
 
 
 def test_an_image_that_stands_beside_one_of_the_users_is_found(run: Run) -> None:

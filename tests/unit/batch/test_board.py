@@ -13,7 +13,7 @@ from sdclient.batch.board import Board, awaited_kinds
 from sdclient.batch.claims import End, Epoch
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token, own_identity
-from sdclient.batch.plan import Job, OutputInput
+from sdclient.batch.plan import Job, OutputInput, job_id
 from tests.practice_lane import plan_jobs
 
 KINDS = frozenset({"txt2img", "img2img"})
@@ -51,6 +51,20 @@ def test_jobs_are_offered_once_and_count_as_claimed(folder: RunFolder) -> None:
 
     assert [one and one.job.place for one in taken] == ["a", "b", None]
     assert (board.counts().claimed, board.counts().waiting) == (2, 0)
+
+
+def test_a_done_job_that_was_withdrawn_all_the_same_counts_no_more(folder: RunFolder) -> None:
+    (first,) = plan_jobs(folder, ["a"])
+    board = board_of(folder)
+    board.take(KINDS)
+    board.mark_done(first.id)
+    later = replace(first, id=job_id(first.kind, first.place, 1), revision=1)
+    folder.add([later], folder.read_plan().specs, withdrawn=[first.id])
+
+    board.scan()
+
+    counts = board.counts()
+    assert (counts.jobs, counts.done, counts.waiting) == (1, 0, 1)
 
 
 def test_a_scan_does_not_offer_again_what_is_ours(folder: RunFolder) -> None:

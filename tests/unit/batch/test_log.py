@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,31 @@ def folder(tmp_path: Path) -> RunFolder:
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+class GrowingFolder(RunFolder):
+    """A run in which another machine plans and does a job while it is read."""
+
+    has_grown = False
+
+    def read_done(self, groups: Iterable[str] | None = None) -> set[str]:
+        if not self.has_grown:
+            self.has_grown = True
+            plan_jobs(RunFolder.open(self.out), ["late"])
+            work(RunFolder.open(self.out))
+            shutil.rmtree(self.state / "log")
+        return super().read_done(groups)
+
+
+def test_a_job_that_is_planned_and_done_while_tables_are_read_hurts_neither(folder: RunFolder) -> None:
+    plan_jobs(folder, ["early"])
+    work(folder)
+
+    _, rows = image_rows(GrowingFolder(folder.out, folder.settings))
+    attempts, _ = read_attempts(GrowingFolder(folder.out, folder.settings))
+
+    assert [row["image"] for row in rows] == ["early_1.png"]
+    assert sorted(row["place"] for row in attempts) == ["early", "late"]
 
 
 class TestImages:
