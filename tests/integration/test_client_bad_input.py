@@ -239,6 +239,16 @@ def test_nonsense_in_a_success_is_a_bad_reply_that_names_call_and_image(reply: b
     assert len(str(error)) < 500
 
 
+def test_a_reply_larger_than_the_images_asked_for_can_be_is_refused_by_its_length() -> None:
+    with scripted({TXT2IMG: b"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n{"}) as server:
+        prepared = Client(base_url(server)).prepare(SMALL)
+        with pytest.raises(BadReplyError, match=r"larger than 16\.\d+ MiB \(30000000 bytes announced\)"):
+            execute(prepared)
+
+    # Minutes are no fault: without progress told, nothing but the user ends a call that is alive.
+    assert prepared.limits.deadline_s is None
+
+
 def test_a_reply_cut_without_a_length_is_said_to_be_perhaps_cut() -> None:
     error = failure(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"images": ["iVBO')
 

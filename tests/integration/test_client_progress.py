@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sdclient.client import Client, StepProgress, WatchPolicy, execute, finish
+from sdclient.client.progress import Watcher
 from sdclient.dialects.base import Route
 from sdclient.errors import AnswerLostError, CancelledError, DeadlineError, ServerFaultError
 from sdclient.schemas import Txt2Img
@@ -150,6 +151,34 @@ def test_a_server_that_stands_still_is_given_up_and_told_to_stop() -> None:
             execute(prepared, watch=WatchPolicy(stall_s=0.1, interval_s=0.02))
 
         assert len(server.asked(INTERRUPT)) == 1
+
+
+@pytest.mark.parametrize(("number", "patience_s"), [(3, 10), (0, 30)], ids=["drawing", "a model may be loading"])
+def test_before_its_first_step_a_server_is_given_three_times_as_long(number: int, patience_s: int) -> None:
+    now = [0.0]
+    with SlowServer({TASK: ACTIVE, PROGRESS: step(number)}) as server:
+        token = CancelToken()
+        policy = WatchPolicy(stall_s=10, interval_s=0.01)
+        watcher = Watcher(Client(base_url(server)).connection, "x", policy, token, clock=lambda: now[0])
+        watcher.start()
+        _until(lambda: len(server.asked(PROGRESS)) >= 2)
+        now[0] = patience_s - 1
+        looked = len(server.asked(PROGRESS))
+        _until(lambda: len(server.asked(PROGRESS)) >= looked + 3)
+        was_patient = not watcher.is_stalled
+        now[0] = patience_s + 1
+        _until(lambda: watcher.is_stalled)
+        watcher.stop()
+
+    assert was_patient
+    assert token.cancelled
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.005)
 
 
 def test_waiting_in_a_queue_is_no_standing_still() -> None:

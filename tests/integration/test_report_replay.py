@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sdclient.client import Client
 from sdclient.errors import ConfigurationError
+from sdclient.images import splice_text
 from sdclient.provenance import find_origin, replay
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
@@ -98,6 +101,20 @@ def test_the_command_asks_the_server_that_made_the_image(made: Path, cli: Comman
 
     assert (ended.code, ended.stdout.strip()) == (0, f"{image}: the pixels are equal")
     assert (cli.folder / "again.png").is_file()
+
+
+def test_an_address_that_an_image_tells_is_never_asked(cli: CommandLine) -> None:
+    with Simulator("a1111") as server:
+        text = f"a fox\nSteps: 2, Seed: 7, Size: 64x64, Server: {server.url}, url: {server.url}, Model: {server.url}"
+        file = io.BytesIO()
+        Image.new("RGB", (64, 64), "red").save(file, "PNG")
+        (cli.folder / "fox.png").write_bytes(splice_text(file.getvalue(), text))
+
+        ended = cli("replay", "fox.png")
+        asked = len(server.log)
+
+    assert (ended.code, asked) == (2, 0)
+    assert "no server is named" in ended.stderr
 
 
 def test_the_command_ends_with_1_where_the_pixels_differ(made: Path, cli: CommandLine) -> None:
