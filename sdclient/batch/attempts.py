@@ -175,11 +175,13 @@ class Attempts:
                     if look == _LOOKS - 1 or not _has_moved(one.task):
                         raise
             raise RunFolderError(f"{one.task.job.place}: its input does not keep still")
-        except (OSError, SDClientError):
+        except (OSError, SDClientError) as exc:
             if is_gone(self._folder.state):
                 # Whatever it looks like: inputs are found from here, too. Not the job's fault, and it passes.
                 cause = OSError(errno.ENOTCONN, "the folder is not there")
                 raise storage_error("read the run in", self._folder.out, cause) from cause
+            if not isinstance(exc, StorageError):
+                self._inputs.refuse_gone(one.task.job)
             raise
         finally:
             one.prepare_s = time.monotonic() - began

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
-from sdclient.files import find_spelled, resolve_inside, storage_errors
+from sdclient.files import find_spelled, resolve_inside, storage_error, storage_errors
 
 
 class Inputs:
@@ -23,6 +26,7 @@ class Inputs:
     def __init__(self, folder: RunFolder, given: Mapping[str, Path] | None = None) -> None:
         self._folder = folder
         self._given = dict(given or {})
+        self._devices: dict[Path, int] = {}
 
     def root(self, name: str) -> Path:
         """Return where an input root lies on this machine."""
@@ -57,13 +61,37 @@ class Inputs:
             root = self.root(job.input.root)
             path = input_path(root, job.input.path)
             with storage_errors("look at the input", path):
-                if path.is_file():
-                    return path
-                is_there = root.is_dir()
-            if not is_there:
-                raise StorageError(f"{root}: the folder with the inputs is gone; bring it back and go on")
+                is_there = path.is_file()
+            if is_there:
+                self._note_device(root)
+                return path
+            self.refuse_gone(job)
             raise RunFolderError(f"{path}: the input is not there; bring it back, then `sdclient retry`")
         return None
+
+    def refuse_gone(self, job: Job) -> None:
+        """Tell an input's folder that is gone from an input that is: the one comes back and is no job's fault.
+
+        Raises:
+            StorageError: If the folder is gone, or is what lies under a mount point whose share went away.
+        """
+        if not isinstance(job.input, FileInput):
+            return
+        root = self.root(job.input.root)
+        try:
+            is_gone = root.stat().st_dev != self._devices.get(root, root.stat().st_dev)
+        except (FileNotFoundError, NotADirectoryError):
+            is_gone = True
+        except OSError as exc:
+            raise storage_error("look at the folder with the inputs", root, exc) from exc
+        if is_gone:
+            cause = OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+            raise StorageError(f"{root}: the folder with the inputs is gone; bring it back") from cause
+
+    def _note_device(self, root: Path) -> None:
+        if root not in self._devices:
+            with suppress(OSError):
+                self._devices[root] = root.stat().st_dev
 
 
 def input_path(root: Path, relative: str) -> Path:

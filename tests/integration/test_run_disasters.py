@@ -18,6 +18,7 @@ import pytest
 
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.plan import FileInput
 from sdclient.batch.worker import Worker
 from sdclient.errors import SDClientError
 from sdclient.run import Run
@@ -209,6 +210,31 @@ class TestDisks:
 
             with pytest.raises(SDClientError, match=r"out/\.sdclient: cannot create .*No space left .*free some space"):
                 RunFolder.create(disk / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+
+    def test_inputs_whose_share_is_unmounted_are_waited_for(self, tmp_path: Path) -> None:
+        folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+        told: list[str] = []
+        with self.small_disk(tmp_path / "in") as inputs:
+            files = [FileInput("../in", f"{number}.png") for number in range(6)]
+            for one in files:
+                (inputs / one.path).write_bytes(b"image")
+            plan_jobs(folder, [f"up/{number}" for number in range(6)], kind="img2img", inputs=files)
+            away = tmp_path / "away"
+            away.mkdir()
+
+            def listen(event: Event) -> None:
+                if event.name == "done" and event.place == "up/1":
+                    # The folder under a mount point is there, and empty.
+                    self.mount("--move", str(inputs), str(away))
+                if event.name == "stuck":
+                    told.append(event.message)
+                    self.mount("--move", str(away), str(inputs))
+
+            result = Worker(folder, [PracticeLane(delay_s=0.05)], quick(), listen).run()
+
+        assert len(told) == 1
+        assert (result.counts.set_aside, result.trouble) == (0, None)
+        assert_clean(folder, 6)
 
     def test_a_folder_that_turns_read_only_is_waited_for(self, tmp_path: Path) -> None:
         folder = make(tmp_path)

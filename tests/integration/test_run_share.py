@@ -81,3 +81,26 @@ def test_a_share_that_goes_away_while_an_input_is_read_is_waited_for(tmp_path: P
     assert len(told) == 2
     assert (result.counts.done, result.trouble) == (len(FROM_FILES) + 1, None)
     assert_clean(folder, len(FROM_FILES) + 1)
+
+
+def test_a_folder_of_inputs_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    inputs, away = tmp_path / "in", tmp_path / "away"
+    inputs.mkdir()
+    for number in range(len(FROM_FILES)):
+        (inputs / f"{number}.png").write_bytes(b"image")
+    files = [FileInput("../in", f"{number}.png") for number in range(len(FROM_FILES))]
+    plan_jobs(folder, FROM_FILES, kind="img2img", inputs=files)
+    told: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.name == "stuck" and away.exists():
+            told.append(event.message)
+            away.rename(inputs)
+
+    # Before an input is looked for, and between that and its reading.
+    result = Worker(folder, [LeavingLane(inputs, away)], quick(), listen).run()
+
+    assert (result.counts.done, result.trouble) == (len(FROM_FILES), None)
+    assert "the folder with the inputs is gone" in told[0]
+    assert_clean(folder, len(FROM_FILES))
