@@ -18,8 +18,8 @@ def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool 
     from sdclient.segment.sam import choose_device
     from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 
-    # What a segmenter does about too little memory is for people to know.
-    logging.getLogger("sdclient.segment").setLevel(logging.WARNING)
+    # What a segmenter does about too little memory, or about half precision, is for people to know.
+    logging.getLogger("sdclient.segment").setLevel(logging.INFO)
     known = KNOWN_WEIGHTS.get(model)
     if known is None or (models_folder() / known.file_name).is_file():
         return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sdclient.segment.doors import require_segment_anything, require_torch
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torch.nn import Module
 
@@ -26,8 +27,9 @@ __all__ = ["few_rows_at_once"]
 # Scores that exist at once, in floats: 2 MiB, what the caches next to the cores hold.
 _GROUP_FLOATS = 2**19
 
-# Whether parts of a head's rows give the same bits as the whole head: by its rows, the part's, and its width.
-_PARTS_ARE_EXACT: dict[tuple[int, ...], bool] = {}
+# Whether parts of a head's rows give the same bits as the whole head: by its rows, the part's, its width, and the kind of
+# numbers.
+_PARTS_ARE_EXACT: dict[tuple[int, int, int, torch.dtype], bool] = {}
 
 
 class _Attention(Protocol):
@@ -116,7 +118,7 @@ class _Heads:
         rows = max(group_floats // tokens // self.size[1], 1) * self.size[1]
         heads = max(group_floats // tokens**2, 1)
         if rows < tokens:
-            key = (tokens, rows, depth)
+            key = (tokens, rows, depth, self.queries.dtype)
             if key not in _PARTS_ARE_EXACT:
                 _PARTS_ARE_EXACT[key] = self._parts_are_exact(rows)
             rows = rows if _PARTS_ARE_EXACT[key] else tokens

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Answers", "PointDecoder"]
+__all__ = ["Answers", "DecodedSam", "PointDecoder"]
 
 # Products of fewer rows than four points have are made in another way, which rounds otherwise.
 _POINTS_AT_ONCE = 4
@@ -60,10 +60,12 @@ class _PromptEncoder(Protocol):
     def get_dense_pe(self) -> Tensor: ...
 
 
-class _Sam(Protocol):
+class DecodedSam(Protocol):
     """What is used of segment-anything's `Sam`, which has no types of its own."""
 
     device: torch.device
+    mask_threshold: float
+    image_encoder: torch.nn.Module
     prompt_encoder: _PromptEncoder
     mask_decoder: torch.nn.Module
 
@@ -76,7 +78,7 @@ class PointDecoder:
         iou_threshold: Masks with a predicted IoU of no more than this are left out; 0 and below leave out none.
     """
 
-    def __init__(self, sam: _Sam, iou_threshold: float) -> None:
+    def __init__(self, sam: DecodedSam, iou_threshold: float) -> None:
         self._sam = sam
         self._iou_threshold = iou_threshold
         self._torch = require_torch()

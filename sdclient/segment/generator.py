@@ -10,16 +10,15 @@ mask passes, the list is empty.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdclient.segment.attention import few_rows_at_once
 from sdclient.segment.decoder import PointDecoder
 from sdclient.segment.doors import require_segment_anything, require_torch
+from sdclient.segment.encoding import Encoding
 from sdclient.segment.masks import CocoRle, MaskHW, MaskRuns, bbox_xywh_from_mask, runs_from_mask
 from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.options import MaskOptions, ResolvedOptions
@@ -131,6 +130,8 @@ class MaskGenerator:
 
     Args:
         sam: A `segment_anything` model, on the device it shall run on.
+        half: Encode images in half precision for as long as masks stay within the bound of `segment.encoding`; they
+            are then no longer segment-anything's to the bit. An `Encoding` says how in full.
         options: See `MaskOptions`; names and defaults are segment-anything's.
 
     Raises:
@@ -138,8 +139,9 @@ class MaskGenerator:
         MissingExtraError: If torch or segment-anything is not installed.
     """
 
-    def __init__(self, sam: torch.nn.Module, **options: Unpack[MaskOptions]) -> None:
+    def __init__(self, sam: torch.nn.Module, *, half: bool | Encoding = False, **options: Unpack[MaskOptions]) -> None:
         self._options = ResolvedOptions.of(options)
+        self._encoding = half if isinstance(half, Encoding) else Encoding(half=half)
         self._torch = require_torch()
         self._amg = require_segment_anything("utils.amg")
         self._boxes = require_segment_anything("automatic_mask_generator")
@@ -180,8 +182,7 @@ class MaskGenerator:
     def _masks_of_crop(self, image: ImageRGB, crop: _Crop, layer: int) -> list[_Candidate]:
         """Return the masks of one crop, best first, in the image's frame."""
         x0, y0, x1, y1 = crop.box_xyxy
-        with few_rows_at_once(self._sam.image_encoder) if self._on_cpu else nullcontext():
-            self._predictor.set_image(image[y0:y1, x0:x1])
+        self._encoding.show(self._predictor, image[y0:y1, x0:x1])
         points = self._grids[layer] * np.array([crop.size_hw[::-1]])
         found: list[_Candidate] = []
         for batch in _slices(points, self._options.points_per_batch):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from sdclient.errors import SegmentationError
-from sdclient.segment.attention import few_rows_at_once
 from sdclient.segment.doors import require_segment_anything, require_torch
+from sdclient.segment.encoding import Encoding
 from sdclient.segment.generator import MaskGenerator
+from sdclient.segment.memory import is_out_of_memory
 from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.pixels import ImageRGB, check_image
 from sdclient.segment.prompts import Prompt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sdclient.segment.options import MaskOptions
 
-__all__ = ["SamSegmenter", "choose_device", "is_out_of_memory"]
+__all__ = ["SamSegmenter", "choose_device"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +44,13 @@ class SamSegmenter:
         name: The model's name: ``vit_b``, ``vit_l``, ``vit_h``.
         sam: The model; it is moved to `device`.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None takes the best there is.
+        half: Encode images in half precision for as long as masks stay within the bound of `segment.encoding`.
         options: See `MaskOptions`.
 
     Attributes:
         name: The model's name.
         device: Where it runs now.
-        remarks: What was done when memory ran out, as sentences.
+        remarks: What was done when memory ran out, and what was found out about half precision, as sentences.
 
     Raises:
         ConfigurationError: If an option is unknown or out of its range.
@@ -58,11 +59,19 @@ class SamSegmenter:
     """
 
     def __init__(
-        self, name: str, sam: torch.nn.Module, *, device: str | None = None, **options: Unpack[MaskOptions]
+        self,
+        name: str,
+        sam: torch.nn.Module,
+        *,
+        device: str | None = None,
+        half: bool = False,
+        **options: Unpack[MaskOptions],
     ) -> None:
         self.name = name
         self.device = choose_device(device)
         self.remarks: list[str] = []
+        self._half = half
+        self._encoding = Encoding(name, half=half, remarks=self.remarks)
         self._options = options
         self._points_per_batch = options.get("points_per_batch", _DEFAULT_POINTS_PER_BATCH)
         # Made once before the model is moved, so that a wrong option is told at once.
@@ -103,9 +112,7 @@ class SamSegmenter:
 
     def _answer(self, image_rgb: ImageRGB, prompts: Sequence[Prompt]) -> list[SegmentedObject]:
         predictor = require_segment_anything().SamPredictor(self._sam)
-        on_cpu = self.device == "cpu"
-        with few_rows_at_once(predictor.model.image_encoder) if on_cpu else nullcontext():
-            predictor.set_image(image_rgb)
+        self._encoding.show(predictor, image_rgb)
         found: list[SegmentedObject] = []
         for prompt in prompts:
             box = None
@@ -147,6 +154,8 @@ class SamSegmenter:
             done = f"{self._points_per_batch} points at a time from here on, not {had}"
         elif device != "cpu":
             self.device = "cpu"
+            # Another device has other kinds of numbers, and rounds otherwise.
+            self._encoding = Encoding(self.name, half=self._half, remarks=self.remarks)
             self._points_per_batch = self._options.get("points_per_batch", _DEFAULT_POINTS_PER_BATCH)
             done = "on the cpu from here on, which is slower"
         else:
@@ -166,14 +175,8 @@ class SamSegmenter:
     def _placed(self, sam: torch.nn.Module) -> torch.nn.Module:
         moved: torch.nn.Module = sam.to(self.device)
         options: MaskOptions = {**self._options, "points_per_batch": self._points_per_batch}
-        self._generator = MaskGenerator(moved, **options)
+        self._generator = MaskGenerator(moved, half=self._encoding, **options)
         return moved
-
-
-def is_out_of_memory(exc: BaseException) -> bool:
-    """Tell whether an error means that a device's memory does not suffice: CUDA, MPS and CPU say it differently."""
-    text = str(exc).lower()
-    return isinstance(exc, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _first_line(exc: BaseException) -> str:

@@ -98,7 +98,7 @@ def _open_sam(settings: SegmentSettings, models_folder: Path | None) -> Segmente
     device = choose_device(settings.device)
     path = find_checkpoint(settings.model, models_folder)
     name, sam = load_sam(path, expected_type=settings.model if settings.model in KNOWN_WEIGHTS else None)
-    return SamSegmenter(name, sam, device=device, **settings.sam_options)
+    return SamSegmenter(name, sam, device=device, half=settings.half, **settings.sam_options)
 
 
 def _open_classical(device: str | None) -> Segmenter:

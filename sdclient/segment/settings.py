@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sdclient.segment.options import MaskOptions
 
-__all__ = ["OUTPUTS", "CocoForm", "Nested", "SegmentSettings"]
+__all__ = ["MAX_RATING_DIFFERENCE", "MIN_MEAN_IOU", "OUTPUTS", "CocoForm", "Nested", "SegmentSettings"]
 
 Nested = Literal["both", "wholes", "parts"]
 CocoForm = Literal["none", "rle", "polygons"]
@@ -24,10 +24,16 @@ CocoForm = Literal["none", "rle", "polygons"]
 OUTPUTS = ("cutout", "crop", "mask", "overlay", "sheet", "ora")
 """What an image can be made into, in the order it is written."""
 
+MIN_MEAN_IOU = 0.95
+"""Half precision is used only where the masks of 16 points agree with float32's to this mean IoU at least."""
+
+MAX_RATING_DIFFERENCE = 0.02
+"""Nor is it where the model's own rating of any of them, its predicted IoU, differs by more than this."""
+
 _FRACTIONS = ("pred_iou_thresh", "stability_score_thresh", "min_area_fraction", "max_area_fraction", "min_score")
 _AT_LEAST_ONE = ("points_per_side", "points_per_batch", "top_n")
 _AT_LEAST_ZERO = ("crop_n_layers", "min_mask_region_area", "fill_holes_px", "drop_islands_px", "padding_px")
-_SWITCHES = ("drop_border", "cover")
+_SWITCHES = ("half", "drop_border", "cover")
 _CHOICES = {"nested": ("both", "wholes", "parts"), "coco": ("none", "rle", "polygons")}
 _LISTS = ("words", "options", "outputs")
 _MAX_FEATHER_PX = 256
@@ -37,12 +43,14 @@ _MAX_FEATHER_PX = 256
 class SegmentSettings:
     """What a segmentation needs to know, apart from the image: how to find objects, which to keep, what to write.
 
-    The six options after `device` are SAM's own, with SAM's names and defaults; the classical segmenter ignores them.
+    The six options after `half` are SAM's own, with SAM's names and defaults; the classical segmenter ignores them.
 
     Attributes:
         model: ``classical``, ``vit_b``, ``vit_l``, ``vit_h``, the path or file name of a checkpoint, or the name of a
             plug-in; with `words`, the folder that holds their models.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None takes the best there is.
+        half: Encode images in half precision, for as long as masks stay within a bound (`segment.encoding`); Segment
+            Anything's models only.
         points_per_side: The image is asked about at this number of points squared.
         points_per_batch: Points the model is given at once; the masks do not depend on it, memory does.
         pred_iou_thresh: Masks with a lower predicted IoU are dropped, 0 to 1.
@@ -68,6 +76,7 @@ class SegmentSettings:
 
     model: str = "classical"
     device: str | None = None
+    half: bool = False
     points_per_side: int = 32
     points_per_batch: int = 64
     pred_iou_thresh: float = 0.88
@@ -110,6 +119,11 @@ class SegmentSettings:
                 f"max_area_fraction {self.max_area_fraction:g}: no object would be kept"
             )
         self._check_lists()
+        if self.half and (self.words or self.model == "classical"):
+            raise ConfigurationError(
+                "segmentation: half precision is for Segment Anything's models: leave it out with words and with the "
+                "classical segmenter"
+            )
 
     def _check_lists(self) -> None:
         for name in _LISTS:
@@ -148,6 +162,9 @@ class SegmentSettings:
         for name in _LISTS:
             values[name] = list(getattr(self, name))
         values["model"] = _file_name(self.model)
+        if not self.half:
+            # Plans of before this setting mean the same, and stay the same.
+            del values["half"]
         return values
 
     @classmethod

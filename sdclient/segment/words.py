@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from sdclient.errors import SDClientError, SegmentationError
 from sdclient.segment.doors import require_cv2, require_torch, require_transformers
 from sdclient.segment.masks import MaskHW, fill_holes
+from sdclient.segment.memory import is_out_of_memory
 from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.pixels import ImageRGB, check_image
-from sdclient.segment.sam import choose_device, is_out_of_memory
+from sdclient.segment.sam import choose_device
 from sdclient.segment.settings import SegmentSettings
 from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 

@@ -126,7 +126,7 @@ def _finding(settings: SegmentSettings) -> str:
     sam_options = dict(settings.sam_options)
     # It changes no mask.
     del sam_options["points_per_batch"]
-    return json.dumps([sam_options, settings.words, settings.options])
+    return json.dumps([sam_options, settings.half, settings.words, settings.options])
 
 
 class PreparedCut:

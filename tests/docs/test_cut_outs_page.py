@@ -17,7 +17,7 @@ from sdclient.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "examples" / "cut-outs.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-RUN = [line for line in COMMANDS if not re.search(r"--words|--watch|--prompts|upscale", line)]
+RUN = [line for line in COMMANDS if not re.search(r"--words|--watch|--prompts|--half|upscale", line)]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sdclient.batch.lane import Task
 from sdclient.batch.plan import make_job
 from sdclient.errors import CancelledError, CodecError, ConfigurationError, PlanError, StorageError
 from sdclient.segment import SegmentSettings
-from sdclient.steps.segment import SegmenterLane, SegmentSpec
+from sdclient.steps.segment import SegmenterLane, SegmentSpec, _finding
 
 CLASSICAL = SegmentSettings(model="classical")
 
@@ -119,6 +119,13 @@ def test_a_job_planned_with_other_options_gets_a_segmenter_with_those(lane: Segm
 
     assert first._segmenter is not second._segmenter
     assert second._segmenter is third._segmenter
+
+
+def test_a_segmenter_is_not_shared_between_half_precision_and_float32() -> None:
+    settings = SegmentSettings(model="vit_b")
+
+    assert _finding(settings) != _finding(replace(settings, half=True))
+    assert _finding(settings) == _finding(replace(settings, points_per_batch=1))
 
 
 def test_inputs_that_are_missing_or_none_are_named(lane: SegmenterLane, tmp_path: Path) -> None:

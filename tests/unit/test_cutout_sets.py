@@ -26,6 +26,11 @@ def test_every_kind_of_option_is_taken_by_its_name() -> None:
     )  # fmt: skip
 
 
+def test_half_precision_is_off_unless_it_is_switched_on() -> None:
+    assert read_cutout_sets("vit_b", ["half=yes"]) == SegmentSettings(model="vit_b", half=True)
+    assert read_cutout_sets("vit_b", ["half=no"]) == read_cutout_sets("vit_b", []) == SegmentSettings(model="vit_b")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from sdclient.errors import SegmentationError
 from sdclient.segment import MaskGenerator, Prompt, PromptPoint, SamSegmenter, SegmentSettings, segment_image
-from sdclient.segment.sam import is_out_of_memory
+from sdclient.segment.memory import is_out_of_memory
 from tests.unit.segment.conftest import build_tiny_sam
 
 OPEN = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 0.99}

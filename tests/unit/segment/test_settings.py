@@ -29,6 +29,14 @@ def test_lists_and_choices_survive_json() -> None:
     assert SegmentSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
+def test_half_precision_is_off_and_enters_a_plan_only_where_it_is_asked_for() -> None:
+    asked = SegmentSettings(model="vit_b", half=True)
+
+    assert not SegmentSettings().half
+    assert "half" not in SegmentSettings().to_json()
+    assert SegmentSettings.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
 def test_defaults_fill_what_a_plan_leaves_out() -> None:
     assert SegmentSettings.from_json({}) == SegmentSettings()
 
@@ -61,6 +69,9 @@ def test_a_plan_holds_a_checkpoint_by_its_file_name_alone(model: str, stored: st
         pytest.param({"min_score": -0.1}, "min_score", id="score below 0"),
         pytest.param({"fill_holes_px": -1}, "fill_holes_px", id="negative holes"),
         pytest.param({"feather_px": 257}, "feather_px", id="feather too wide"),
+        pytest.param({"half": "yes"}, "half", id="a text for a truth"),
+        pytest.param({"half": True, "model": "classical"}, "half precision", id="half of no model"),
+        pytest.param({"half": True, "model": "vit_b", "words": ["hair"]}, "half precision", id="half with words"),
         pytest.param({"drop_border": 1}, "drop_border", id="a number for a truth"),
         pytest.param({"nested": "some"}, "nested", id="unknown choice"),
         pytest.param({"coco": True}, "coco", id="a truth for a choice"),
