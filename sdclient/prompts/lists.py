@@ -18,6 +18,7 @@ from sdclient.errors import ConfigurationError
 from sdclient.files import read_rows, safe_name
 from sdclient.planning import PromptRow, is_request_field
 from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.schemas.csvtext import delimiter_of
 
 _ALIASES = {"negative": "negative_prompt"}
 _NOT_IN_A_LIST = frozenset({"overlays", "native", "init_image", "mask"})
@@ -119,19 +120,32 @@ def _text(path: Path) -> str:
 
 
 def _csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
-    # Not splitlines(): it would also split at U+2028 and its like.
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="")
-    columns = reader.fieldnames or ()
-    missing = next((name for name in needed if name not in columns), None)
+    rows = _cells(text, path)
+    _, names = next(rows, (1, []))
+    missing = next((name for name in needed if name not in names), None)
     if missing is not None:
-        raise ConfigurationError(f"{path}: has no column named {missing}; its columns are {_listed(columns)}")
-    if set(IMAGE_COLUMNS) <= set(columns):
+        raise ConfigurationError(f"{path}: has no column named {missing}; its columns are {_listed(names)}")
+    if set(IMAGE_COLUMNS) <= set(names):
         yield from _own_rows(path)
         return
-    for values in _readable(reader, path):
-        if None in values.values() or "" in values:
-            raise ConfigurationError(f"{path}, line {reader.line_num}: has another number of cells than the header")
-        yield reader.line_num, cast("Mapping[str, object]", values)
+    for line, cells in rows:
+        # Spreadsheets leave rows without any text behind, and columns without a name.
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(names) or any(cell for name, cell in zip(names, cells, strict=True) if not name):
+            raise ConfigurationError(f"{path}, line {line}: has another number of cells than the header")
+        yield line, {name: cell for name, cell in zip(names, cells, strict=True) if name}
+
+
+def _cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Give the cells of every row, and the number of its last line."""
+    # Not splitlines(): it would also split at U+2028 and its like.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as exc:
+        raise ConfigurationError(f"{path}, line {reader.line_num}: no CSV ({exc})") from exc
 
 
 def _own_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -144,13 +158,6 @@ def _own_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
 
 def _listed(columns: Iterable[str]) -> str:
     return ", ".join(columns)[:200]
-
-
-def _readable(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
-    try:
-        yield from reader
-    except csv.Error as exc:
-        raise ConfigurationError(f"{path}, line {reader.line_num}: no CSV ({exc})") from exc
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -195,7 +202,7 @@ def _value(field: str, value: object) -> JsonValue:
         return cast("JsonValue", value)
     try:
         return cast("JsonValue", json.loads(value))
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -36,10 +36,8 @@ def csv_rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int
     Raises:
         ConfigurationError: If it is no CSV, lacks a column, or has a row with cells too many or empty.
     """
-    head = text.split("\n", 1)[0]
-    delimiter = ";" if ";" in head and "," not in head else ","
     # Not splitlines(): a quoted cell may hold a line break, and U+2028 is none to CSV.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     try:
         lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as exc:
@@ -49,6 +47,12 @@ def csv_rows(text: str, columns: Sequence[str], where: object) -> list[tuple[int
     if missing:
         raise ConfigurationError(f"{where}: lacks the column {missing[0]}; the columns are {', '.join(columns)}")
     return [(number, _row(cells, names, columns, f"{where}, line {number}")) for number, cells in lines[1:]]
+
+
+def delimiter_of(text: str) -> str:
+    """Return what stands between the cells of a table, by its header: spreadsheets of many countries write semicolons."""
+    head = text.split("\n", 1)[0]
+    return ";" if ";" in head and "," not in head else ","
 
 
 def _name(name: str, columns: Sequence[str]) -> str:

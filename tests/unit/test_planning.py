@@ -245,6 +245,14 @@ class TestReadPrompts:
         )
         assert rows[1].changes == {"prompt": "007\u2028"}
 
+    @pytest.mark.parametrize(
+        "text",
+        ["prompt;seed\na fox, red;7\n", 'prompt,seed,\n"a fox, red",7,\n', 'prompt,seed\n"a fox, red",7\n,\n , \n'],
+        ids=["semicolons", "a column without a name", "rows without text"],
+    )
+    def test_a_table_is_read_as_spreadsheets_write_it(self, tmp_path: Path, text: str) -> None:
+        assert self.read(tmp_path, "p.csv", text) == [PromptRow({"prompt": "a fox, red", "seed": 7})]
+
     def test_json_lines_keep_their_types(self, tmp_path: Path) -> None:
         rows = self.read(tmp_path, "p.jsonl", '{"prompt": "a fox", "steps": 20, "tags": ["x"]}\n\n')
 
@@ -256,6 +264,9 @@ class TestReadPrompts:
             ("p.csv", "text\na fox\n", "no column named prompt"),
             ("p.csv", "prompt,seed\na fox\n", "line 2: has another number of cells"),
             ("p.csv", "prompt\na fox,b\n", "another number of cells"),
+            ("p.csv", "prompt,\na fox, red\n", "another number of cells"),
+            ("p.csv", "prompt,loras\na fox," + "[" * 100_000, "line 2: loras"),
+            ("p.csv", "x" * 200_000, "line 1: no CSV"),
             ("p.csv", "prompt,steps\na fox,many\n", "line 2"),
             ("p.csv", "prompt\n" + "x" * 200_000, "no CSV"),
             ("p.jsonl", "{\n", "line 1: no JSON"),
