@@ -16,6 +16,7 @@ from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.batch.record import Outcome
 from sdclient.client import Client
+from sdclient.dialects.importing.image import told_sampler
 from sdclient.errors import ConfigurationError
 from sdclient.files import find_spelled
 from sdclient.infotext import Infotext
@@ -25,9 +26,10 @@ from sdclient.provenance.pixels import PixelComparison, compare_pixels
 from sdclient.schemas import Txt2Img
 from sdclient.steps.generate import ServerLane
 
-# The settings of a `parameters` text that a request takes over, by the request's field.
-_FIELDS = {"sampler_name": "Sampler", "scheduler": "Schedule type", "model": "Model"}
-_TOLD = frozenset({*_FIELDS.values(), "Steps", "CFG scale", "Seed", "Size", "Clip skip", "Model hash", "Version"})
+# The settings of a `parameters` text that a request takes over, or that say who drew it.
+_TOLD = frozenset(
+    {"Sampler", "Schedule type", "Model", "Steps", "CFG scale", "Seed", "Size", "Clip skip", "Model hash", "Version"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
         "seed": info.get_int("Seed"),
         "clip_skip": info.get_int("Clip skip"),
         "inherit": True if "Model" not in info.fields else None,
-        **{field: info.fields.get(name) for field, name in _FIELDS.items()},
+        "model": info.fields.get("Model"),
+        **told_sampler(info),
     }
     if info.size is not None:
         values |= {"width": info.size[0], "height": info.size[1]}

@@ -19,7 +19,7 @@ from sdclient.errors import PayloadError
 from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, parse_infotext, read_infotext
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
-__all__ = ["import_image", "import_infotext"]
+__all__ = ["import_image", "import_infotext", "told_sampler"]
 
 _LORA = re.compile(r"\s*<lora:([^:<>]{1,300}):(-?[0-9]{0,6}(?:[0-9]|\.[0-9]{1,6}))(?::[^<>]{0,60})?>")
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
@@ -90,7 +90,7 @@ def import_infotext(text: str) -> Imported:
     fields |= _numbers(_INTS, info.get_int) | _numbers(_FLOATS, info.get_float)
     if loras:
         fields["loras"] = loras
-    fields |= _sampler(info)
+    fields |= told_sampler(info)
     if info.size is not None:
         fields |= {"width": info.size[0], "height": info.size[1]}
     used = _take_refiner(info, fields) | _take_upscaler(info, fields) | _take_hires(info, fields)
@@ -107,8 +107,8 @@ def import_infotext(text: str) -> Imported:
     return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
 
 
-def _sampler(info: Infotext) -> dict[str, object]:
-    """Read sampler and schedule; what was left to the server, which some call ``Default``, is left to it again."""
+def told_sampler(info: Infotext) -> dict[str, str]:
+    """Return sampler and schedule by the request's fields; one left to the server (``Default``) is left to it again."""
     sampler, schedule = (
         "" if (told := info.fields.get(label, "")).casefold() == _LEFT_OPEN else told
         for label in ("Sampler", "Schedule type")

@@ -189,6 +189,23 @@ def test_a_request_is_read_from_an_images_own_text() -> None:
     assert notes[1] == "not taken over: ENSD"
 
 
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ({"Sampler": "euler_a discrete"}, ("Euler a", "Normal")),
+        ({"Sampler": "Default", "Schedule type": "Default"}, (None, None)),
+        ({"Sampler": "DPM++ 2M", "Schedule type": "Karras"}, ("DPM++ 2M", "Karras")),
+    ],
+    ids=["stable-diffusion.cpp", "left open", "A1111"],
+)
+def test_a_sampler_is_asked_for_by_the_name_that_requests_have_for_it(
+    told: dict[str, str], asked: tuple[str | None, str | None]
+) -> None:
+    request, _ = request_of(Infotext("a fox", "", {"Steps": "20", **told}))
+
+    assert (request.sampler_name, request.scheduler) == asked
+
+
 def test_a_text_without_a_model_takes_what_the_server_has() -> None:
     request, notes = request_of(Infotext("a fox", "", {"Steps": "20"}))
 
