@@ -50,17 +50,22 @@ def model_titles(known: Sequence[str]) -> tuple[str, ...]:
     """Return one name a model for messages: never a path or a hash of the server's, under which it also lists them."""
     titles: dict[str, str] = {}
     for name in known:
-        if _PATH.match(name) is None and _HASH.fullmatch(name) is None:
+        if _is_title(name):
             titles.setdefault(model_stem(name), without_hash(name))
     return tuple(titles.values())
+
+
+def _is_title(name: str) -> bool:
+    return _PATH.match(name) is None and _HASH.fullmatch(name) is None
 
 
 def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
     """Refuse a checkpoint that is not installed: the server would draw with whatever is loaded."""
     known = facts.models
-    # The server finds a checkpoint by any part of its title.
+    # The server finds a checkpoint by any part of its title, and by none of its path: that holds the models folder.
     if known is None or any(
-        name.casefold() in title.casefold() or model_stem(name) == model_stem(title) for title in known
+        model_stem(name) == model_stem(title) or (_is_title(title) and name.casefold() in title.casefold())
+        for title in known
     ):
         return
     titles = model_titles(known)

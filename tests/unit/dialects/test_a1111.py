@@ -1,6 +1,7 @@
 """A1111: only what was set is sent, and what the server would swallow in silence is refused before."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,14 @@ def test_a_model_that_is_not_installed_is_refused_with_a_close_name() -> None:
 
     assert loss.severity == "error"
     assert loss.message.endswith("did you mean sd_xl_base_1.0.safetensors?")
+
+
+@pytest.mark.parametrize("name", ["Stable-diffusion", "srv", "31e3"])
+def test_a_part_of_a_path_or_a_hash_is_no_name_of_a_model(name: str) -> None:
+    server = replace(KNOWN, models=("xl.ckpt", "xl", "/srv/models/Stable-diffusion/xl.ckpt", "31e35c80fc"))
+
+    assert losses_of(Txt2Img(model=name), server)["model"].severity == "error"
+    assert not losses_of(Txt2Img(model="31e35c80fc"), server)
 
 
 def test_names_are_not_checked_where_the_lists_are_not_known() -> None:
