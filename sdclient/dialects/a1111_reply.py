@@ -10,11 +10,14 @@ from pydantic import JsonValue
 
 from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.replies import reply_images, reply_object
+from sdclient.dialects.tables import ScriptName, script
 
 __all__ = ["read_generation"]
 
 # Settings that `info` names as we do.
 _SAME = ("steps", "cfg_scale", "sampler_name", "seed", "subseed", "width", "height", "denoising_strength", "clip_skip")
+# Ultimate SD upscale's numbers for a pass that is left out.
+_NO_REDRAW, _NO_SEAMS = 2, 0
 INFO_MAX = 16 * 1024 * 1024
 """Characters of ``info`` that are read; more is not what any server writes."""
 
@@ -38,9 +41,10 @@ def read_generation(body: object, compiled: Compiled) -> ReadReply:
     has_grid = type(first) is int and first == 1 and total > 1
     rest = images[1:] if has_grid else images
     count = _count(len(seeds), len(rest), compiled)
-    if _is_redrawn_twice(compiled) and len(rest) > 1:
-        # Ultimate SD upscale gives the image before its seams were repaired, too; the last one is the result.
-        return ReadReply(images=rest[-1:], maps=rest[:-1], seeds=seeds[:1], info=info, applied=_applied(info))
+    if len(rest) >= (passes := _passes(compiled)) > 1:
+        # Ultimate SD upscale gives the image before its seams were repaired, too; maps come behind both.
+        maps = rest[: passes - 1] + rest[passes:]
+        return ReadReply(images=rest[passes - 1 : passes], maps=maps, seeds=seeds[:1], info=info, applied=_applied(info))
     infotexts = _texts(info.get("infotexts"))
     # With a grid, the first infotext may be the grid's.
     if has_grid and len(infotexts) > len(rest[:count]):
@@ -63,9 +67,15 @@ def _count(seeds: int, images: int, compiled: Compiled) -> int:
     return seeds or compiled.expected.images or images
 
 
-def _is_redrawn_twice(compiled: Compiled) -> bool:
-    name = compiled.call.body.get("script_name")
-    return compiled.expected.images == 1 and isinstance(name, str) and "ultimate" in name.casefold()
+def _passes(compiled: Compiled) -> int:
+    """Return how many images a script that enlarges by redrawing gives of one: each of its passes gives one."""
+    title, args = compiled.call.body.get("script_name"), compiled.call.body.get("script_args")
+    names: tuple[ScriptName, ...] = ("ultimate_upscale", "sdnext_ultimate_upscale")
+    known = next((one for one in map(script, names) if one.title == title), None)
+    if compiled.expected.images != 1 or known is None or not isinstance(args, list):
+        return 1
+    given = dict(zip(known.args, args, strict=False))
+    return (given.get("redraw_mode") != _NO_REDRAW) + (given.get("seams_fix_type") != _NO_SEAMS)
 
 
 def _info(value: object) -> Mapping[str, JsonValue]:

@@ -124,6 +124,26 @@ def test_the_image_before_the_seams_were_repaired_is_no_result(png) -> None:
     assert (read.images, read.maps, read.seeds) == (("last",), ("first",), (5,))
 
 
+@pytest.mark.parametrize(
+    ("part", "images", "maps"),
+    [
+        ({}, ("only",), ("map",)),
+        ({"seams": "Band pass"}, ("last",), ("first", "map")),
+        ({"seams": "Band pass", "redraw": "None"}, ("only",), ("map",)),
+    ],
+    ids=["one pass", "two passes", "seams alone"],
+)
+def test_a_map_behind_what_ultimate_upscale_made_is_no_result(
+    png, part: dict, images: tuple[str, ...], maps: tuple[str, ...]
+) -> None:
+    found = over(png, UPSCALERS, ultimate_upscale=UltimateUpscale(scale=2, **part))
+    sent = [*images, *maps] if images == ("only",) else ["first", "last", "map"]
+
+    read = A1111.read_reply({"images": sent, "info": '{"all_seeds": [5]}'}, found)
+
+    assert (read.images, read.maps) == (images, maps)
+
+
 def test_sd_upscale_names_its_upscaler(png) -> None:
     found = over(png, UPSCALERS, sd_upscale=SDUpscale(upscaler="4x-UltraSharp", scale=3, overlap=32))
 
