@@ -203,7 +203,7 @@ class A1111:
                 continue
             if name in self.same:
                 draft.put(name, value, name)
-            elif name in self.cannot:
+            elif name in self.cannot and value is not False:
                 draft.drop(name, self.cannot[name])
         if request.seed is not None and request.seed >= 0:
             draft.put("seed", request.seed, "seed")

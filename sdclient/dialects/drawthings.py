@@ -175,7 +175,7 @@ def _put_fields(request: Txt2Img | Img2Img, draft: DrawThingsDraft) -> None:
             continue
         if name in _SAME:
             draft.put(_SAME[name], value, name)
-        elif name in _CANNOT:
+        elif name in _CANNOT and value is not False:
             draft.drop(name, _CANNOT[name])
         elif name in _REFUSED:
             draft.refuse(name, _REFUSED[name])

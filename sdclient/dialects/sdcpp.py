@@ -122,7 +122,8 @@ class SdCpp:
         self.put_loras(request, draft, facts)
         for name in type(request).model_fields:
             value = getattr(request, name)
-            if name not in request.model_fields_set or value in (None, (), Tiled()):
+            # What is switched off and cannot be done is as asked.
+            if name not in request.model_fields_set or value is False or value in (None, (), Tiled()):
                 continue
             if name in self.refused:
                 draft.refuse(name, f"{self.title} {self.refused[name]}")

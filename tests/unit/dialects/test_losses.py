@@ -1,9 +1,19 @@
 import pytest
 
-from sdclient.dialects import LOSS_COLUMNS, Loss, is_refused, loss_rows, refuse, sort_losses
+from sdclient.dialects import (
+    DIALECTS,
+    LOSS_COLUMNS,
+    Loss,
+    ServerFacts,
+    is_refused,
+    loss_rows,
+    refuse,
+    sort_losses,
+)
 from sdclient.dialects.base import LossKind
 from sdclient.dialects.losses import is_lost
 from sdclient.errors import LossError
+from sdclient.schemas import Txt2Img
 
 NOTE = Loss("a", "dropped", "note", "hardly matters")
 WARNING = Loss("b", "approximated", "warning", "matters")
@@ -55,3 +65,12 @@ def test_warnings_and_notes_refuse_only_where_strict() -> None:
 )
 def test_a_field_is_left_out_with_the_part_it_belongs_to(field: str, kind: LossKind, *, is_left_out: bool) -> None:
     assert is_lost("controls[0].model", [Loss(field, kind, "warning", "x")]) is is_left_out
+
+
+@pytest.mark.parametrize("name", list(DIALECTS))
+def test_what_is_switched_off_is_done_as_asked_where_it_cannot_be_switched_on(name: str) -> None:
+    request = Txt2Img(prompt="x", model="m", seed=1, restore_faces=False, tiling=False)
+
+    losses = DIALECTS[name].compile(request, ServerFacts(name)).losses
+
+    assert {loss.field for loss in losses} <= {"model"}
