@@ -19,6 +19,8 @@ SIZE_STEP_PX = 64
 
 # Taken by the server though it does not list them among its options.
 _UNLISTED = ("restore_faces", "init_images")
+# Sent with every request, so that a native key of the name would always be the second one.
+_FIELDS_ONLY = ("restore_faces", "width", "height", "batch_size")
 _CONTROL_FIELDS: Mapping[str, tuple[type, ...]] = {
     "weight": (int, float),
     "guidanceStart": (int, float),
@@ -73,8 +75,8 @@ class DrawThingsDraft(Draft):
             where = f"native.drawthings.{name[:60]}"
             if name == "init_images":
                 raise PayloadError(f"{where}: the image goes into init_image")
-            if name == "restore_faces":
-                raise PayloadError(f"{where}: use the field restore_faces")
+            if name in _FIELDS_ONLY:
+                raise PayloadError(f"{where}: use the field {name}")
             if name not in keys:
                 raise PayloadError(f"{where}: unknown key{close_names(name, keys.spellings)}")
             key = keys[name]

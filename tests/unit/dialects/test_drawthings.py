@@ -491,6 +491,7 @@ def test_native_keys_are_sent_as_they_are() -> None:
         pytest.param({"compression_artifacts": "jpeg"}, "refuses every request that carries this key", id="unusable"),
         pytest.param({"init_images": ["x"]}, "the image goes into init_image", id="init"),
         pytest.param({"restore_faces": True}, "use the field restore_faces", id="faces"),
+        pytest.param({"batch_size": 2}, "use the field batch_size", id="always sent"),
         pytest.param({"steps": 3}, "steps sets this already", id="clash"),
         pytest.param({"cfg_scale": 3}, "cfg_scale sets this already", id="alias-clash"),
         pytest.param({"n_iter": 2, "batch_count": 2}, "native.drawthings.n_iter sets this already", id="two-aliases"),
