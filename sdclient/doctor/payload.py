@@ -18,7 +18,7 @@ from sdclient.schemas.payload import load_request
 from sdclient.schemas.sets import apply_sets
 
 # A server that lists no files still refuses a request for want of these; others it passes over without a word.
-_REFUSED_IF_MISSING: Mapping[str, tuple[str, ...]] = {"drawthings": ("model", "loras")}
+_REFUSED_IF_MISSING: Mapping[str, tuple[str, ...]] = {"drawthings": ("model", "loras", "enlarge")}
 
 
 def look_at_payload(client: Client, payload: str, sets: Sequence[str]) -> list[Finding]:

@@ -79,6 +79,13 @@ def test_a_shipped_payload_is_fine_on_both_and_every_file_it_names_is_spoken_of(
     assert any("cannot be known here" in text and "(model)" in text for text in texts(unknown, "note"))
 
 
+def test_an_upscaler_that_draw_things_lacks_is_told_by_the_first_image() -> None:
+    with Simulator("drawthings") as server:
+        notes = texts(look_at_server(server.url, "sdxl-refiner-ultrasharp", ()), "note")
+
+    assert any("the first image will tell" in text and "(enlarge.model)" in text for text in notes)
+
+
 def test_what_draw_things_leaves_out_in_silence_is_no_matter_of_the_first_image() -> None:
     with Simulator("drawthings") as server:
         notes = texts(look_at_server(server.url, "sdxl-refiner-ultrasharp", ()), "note")
