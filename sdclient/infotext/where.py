@@ -45,16 +45,18 @@ def read_infotext(data: bytes) -> str | None:
 
 def _from_png(data: bytes) -> str | None:
     readers = {b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international}
+    comment = None
     for chunk in png_chunks(data):
-        if chunk.kind == b"eXIf" and (comment := _comment(data, chunk)):
-            return comment
+        if chunk.kind == b"eXIf":
+            # A camera's or an editor's, where the file has a text of its own.
+            comment = comment or _comment(data, chunk)
         reader = readers.get(chunk.kind)
         if reader is None or not is_crc_right(data, chunk):
             continue
         keyword, _, rest = chunk.body(data).partition(b"\x00")
         if keyword == INFOTEXT_KEY.encode() and (text := reader(rest)) is not None:
             return text
-    return None
+    return comment
 
 
 def _from_jpeg(data: bytes) -> str | None:

@@ -243,6 +243,11 @@ class TestRead:
 
         assert read_infotext(data) == "fox"
 
+    def test_a_text_chunk_says_more_than_an_editors_comment(self) -> None:
+        comment = chunk(b"eXIf", exif.encode_user_comment("Created with GIMP"))
+
+        assert read_infotext(png_with(comment, chunk(b"tEXt", b"parameters\0fox"))) == "fox"
+
     @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
     @pytest.mark.parametrize(
         "comment",
