@@ -44,7 +44,9 @@ def read_generation(body: object, compiled: Compiled) -> ReadReply:
     if len(rest) >= (passes := _passes(compiled)) > 1:
         # Ultimate SD upscale gives the image before its seams were repaired, too; maps come behind both.
         maps = rest[: passes - 1] + rest[passes:]
-        return ReadReply(images=rest[passes - 1 : passes], maps=maps, seeds=seeds[:1], info=info, applied=_applied(info))
+        return ReadReply(
+            images=rest[passes - 1 : passes], maps=maps, seeds=seeds[:1], info=info, applied=_applied(info)
+        )
     infotexts = _texts(info.get("infotexts"))
     # With a grid, the first infotext may be the grid's.
     if has_grid and len(infotexts) > len(rest[:count]):
