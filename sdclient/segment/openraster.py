@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def encode_openraster(image_rgb: ImageRGB, rest: NamedLayer, layers: Iterable[Na
     lines: list[str] = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "mimetype", b"image/openraster")
-        for number, one in enumerate([rest, *layers]):
+        for number, one in enumerate(itertools.chain([rest], layers)):
             name = f"data/layer{number:03d}.png"
             x, y = one.layer.corner_xy
             _add(archive, name, encode_pixels(one.layer.rgba))

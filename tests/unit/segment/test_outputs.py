@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +16,8 @@ from PIL import Image
 
 from sdclient.errors import SegmentationError
 from sdclient.segment import SegmentedObject, SegmentSettings, decode_rle, write_cutouts
-from sdclient.segment.layers import cut_layer, rest_layer
+from sdclient.segment.layers import Layer, cut_layer, rest_layer
+from sdclient.segment.openraster import NamedLayer, encode_openraster
 from sdclient.segment.png import encode_mask_in_box, encode_pixels, encode_rgba_in_box
 
 
@@ -160,6 +163,19 @@ def test_an_openraster_file_stacks_up_to_the_image(
         assert np.array_equal(np.array(canvas)[..., :3], scene_rgb)
         assert np.array_equal(np.array(Image.open(io.BytesIO(archive.read("mergedimage.png")))), scene_rgb)
         assert max(Image.open(io.BytesIO(archive.read("Thumbnails/thumbnail.png"))).size) == 256
+
+
+def test_an_openraster_file_takes_no_more_than_a_few_layers_of_memory(scene_rgb: np.ndarray) -> None:
+    def layers() -> Iterator[NamedLayer]:
+        for number in range(40):
+            yield NamedLayer(str(number), Layer((0, 0), np.zeros((512, 512, 4), dtype=np.uint8)))
+
+    tracemalloc.start()
+    encode_openraster(scene_rgb, NamedLayer("rest", Layer((0, 0), np.zeros((8, 8, 4), dtype=np.uint8))), layers())
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most_bytes < 10 * 512 * 512 * 4
 
 
 def test_the_same_image_makes_the_same_openraster_file(
