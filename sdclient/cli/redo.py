@@ -56,13 +56,16 @@ def read_images(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"{path}: cannot be read ({exc}); give a text file in UTF-8") from exc
-    header: list[str] = next(csv.reader(lines[:1]), [""])
-    if "image" in header:
-        rows = csv.DictReader(lines)
-        marked = [row["image"] for row in rows if row.get("mark", "reject") == "reject" and row["image"]]
-        images = [original_cell(image) for image in marked]
-    else:
-        images = [line.strip() for line in lines if line.strip()]
+    try:
+        images = _marked(lines) if "image" in next(csv.reader(lines[:1]), [""]) else [line.strip() for line in lines]
+    except csv.Error as exc:
+        raise ConfigurationError(f"{path}: no list of images ({exc}); give one a line, or a CSV") from exc
+    images = [image for image in images if image]
     if not images:
         raise ConfigurationError(f"{path}: names no image to make once more")
     return images
+
+
+def _marked(lines: list[str]) -> list[str]:
+    rows = csv.DictReader(lines)
+    return [original_cell(row["image"]) for row in rows if row.get("mark", "reject") == "reject" and row["image"]]

@@ -176,6 +176,16 @@ def _read_json(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
 
 def _read_csv(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
     rows = csv.DictReader(io.StringIO(text))
+    try:
+        found = _objects_by_image(rows, path)
+    except csv.Error as exc:
+        raise ConfigurationError(f"{path}, line {rows.reader.line_num}: no CSV ({exc}); save the table as CSV") from exc
+    return {
+        image: prompts_from_json(list(objects.values()), where=f"{path}: {image}") for image, objects in found.items()
+    }
+
+
+def _objects_by_image(rows: csv.DictReader[str], path: Path) -> dict[str, dict[str, dict[str, object]]]:
     columns = set(rows.fieldnames or ())
     if not columns >= _NEEDED or not columns <= set(_COLUMNS):
         raise ConfigurationError(f"{path}: the first line must name columns out of {','.join(_COLUMNS)}")
@@ -190,9 +200,7 @@ def _read_csv(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
             raise ConfigurationError(
                 f"{path}, line {rows.line_num}: {exc}; write {','.join(_COLUMNS)}, numbers in pixels"
             ) from exc
-    return {
-        image: prompts_from_json(list(objects.values()), where=f"{path}: {image}") for image, objects in found.items()
-    }
+    return found
 
 
 def _add_row(entry: dict[str, object], row: Mapping[str, str | None]) -> None:

@@ -380,3 +380,12 @@ def until(condition: object, timeout_s: float = 20) -> None:
     while not condition():  # type: ignore[operator] # a plain callable
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_list_to_redo_that_is_another_file_is_refused_with_words(cli: CommandLine) -> None:
+    (cli.folder / "coco.json").write_text(f'{{"counts": "{"x" * 200_000}"}}', encoding="utf-8")
+
+    ended = cli("redo", "OUT", "--list", "coco.json")
+
+    assert ended.code == 2
+    assert "coco.json: no list of images" in ended.stderr

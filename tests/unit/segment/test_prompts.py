@@ -55,6 +55,7 @@ def test_a_prompt_comes_back_from_its_json(prompt: Prompt) -> None:
         pytest.param("p.csv", "image,x,y,width,height\nfox.png,1,2,0,3\n", "width and a height", id="flat box"),
         pytest.param("p.csv", "image,x,y\nfox.png,a,2\n", "line 2: x is 'a', not a number;", id="a letter"),
         pytest.param("p.csv", "image,x,y\nfox.png,1,\n", "line 2: y is missing;", id="no height"),
+        pytest.param("p.csv", f"image,x,y\n{'f' * 200_000},1,2\n", "line 2: no CSV", id="an endless cell"),
         pytest.param("p.json", "[1]", "images as keys", id="a list"),
         pytest.param("p.json", "{", "no JSON", id="cut off"),
         pytest.param("p.json", '{"fox.png": {}}', "a list is wanted", id="no list"),
