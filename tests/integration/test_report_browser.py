@@ -65,6 +65,7 @@ def test_an_image_opens_by_click_and_closes_back_to_where_people_were(page: Page
 
     expect(page.locator("#sheet")).to_be_hidden()
     expect(link).to_be_focused()
+    assert page.locator("#sheet").get_attribute("open") is None
 
 
 def test_an_image_of_the_head_opens_the_same_sheet(page: Page, written: Path) -> None:
@@ -73,6 +74,7 @@ def test_an_image_of_the_head_opens_the_same_sheet(page: Page, written: Path) ->
     page.locator(".samples a").first.click()
 
     expect(page.locator("#sheet-name")).to_have_text("fox_1_upscaled_1.png")
+    assert page.locator("#pile img.after").get_attribute("src") == "./baked/Italian/fox_1_upscaled_1.png"
 
 
 def test_all_of_it_works_by_keyboard(page: Page, written: Path) -> None:
@@ -86,6 +88,7 @@ def test_all_of_it_works_by_keyboard(page: Page, written: Path) -> None:
     page.keyboard.press("Escape")
 
     expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 1 rejected")
+    assert page.locator(".card .mark").all_text_contents() == ["kept", "rejected", "", ""]
 
 
 def test_the_slider_shows_more_or_less_of_the_image_before(page: Page, written: Path) -> None:
@@ -123,6 +126,7 @@ def test_an_image_that_was_drawn_over_nothing_has_no_slider(page: Page, written:
 
     expect(page.locator("#sheet")).to_be_visible()
     expect(page.locator("#cut")).to_be_hidden()
+    assert page.locator("#pile img").count() == 1
 
 
 def test_rejected_images_are_saved_as_a_list_that_redo_reads(page: Page, written: Path) -> None:
@@ -163,6 +167,7 @@ def test_marks_are_there_again_when_the_page_is_opened_again(page: Page, written
     page.reload()
 
     expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+    assert page.locator(".card .mark").all_text_contents() == ["kept", "", "", ""]
 
 
 def test_finding_by_words_leaves_what_has_all_of_them(page: Page, written: Path) -> None:
@@ -171,14 +176,24 @@ def test_finding_by_words_leaves_what_has_all_of_them(page: Page, written: Path)
     page.locator("#find").fill("greek fox")
 
     expect(page.locator("#shown")).to_have_text("2 of 4 shown · 0 kept · 0 rejected")
+    found = page.locator(".card:not([hidden]) a")
+    assert [link.get_attribute("href") for link in found.all()] == [
+        "./baked/Greek/fox_1_upscaled_1.png",
+        "./generated/Greek/fox_1.png",
+    ]
 
 
 def test_the_replay_command_is_there_to_copy(page: Page, written: Path) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(written.as_uri())
-
     page.locator(".samples a").first.click()
-
     expect(page.locator("#side code")).to_have_text("sdclient replay baked/Italian/fox_1_upscaled_1.png")
+
+    page.get_by_role("button", name="Copy").click()
+
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "sdclient replay baked/Italian/fox_1_upscaled_1.png"
 
 
 def test_nothing_that_stands_in_a_prompt_a_name_a_column_or_a_reply_is_run(page: Page, tmp_path: Path) -> None:
@@ -289,6 +304,7 @@ def test_a_live_page_that_was_opened_before_the_first_job_gets_every_part_it_had
             expect(page.locator(".samples a")).to_have_count(1)
             expect(page.locator("#kind option")).to_have_text(["all", "txt2img"])
             expect(page.get_by_role("link", name="Failures")).to_be_visible()
+            assert page.locator(".card").count() == 1
         finally:
             server.stop()
 
