@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -68,6 +71,31 @@ def test_what_takes_one_server_does_not_offer_several(name: str) -> None:
 
     assert command is not None
     assert "several" not in command.get_help(click.Context(command))
+
+
+@pytest.mark.parametrize(("shell", "word"), [("bash", "complete "), ("zsh", "compdef"), ("fish", "complete ")])
+def test_one_command_switches_completion_on(tmp_path: Path, shell: str, word: str) -> None:
+    assert word in _as_installed(tmp_path, _SDCLIENT_COMPLETE=f"{shell}_source")
+
+
+def test_what_is_begun_is_completed(tmp_path: Path) -> None:
+    commands = _as_installed(tmp_path, _SDCLIENT_COMPLETE="bash_complete", COMP_WORDS="sdclient re", COMP_CWORD="1")
+    options = _as_installed(
+        tmp_path, _SDCLIENT_COMPLETE="bash_complete", COMP_WORDS="sdclient report --", COMP_CWORD="2"
+    )
+
+    assert {line.split(",")[1] for line in commands.splitlines()} == {"replay", "report", "redo", "retry"}
+    assert {"plain,--embed", "plain,--grid", "plain,--open"} <= set(options.splitlines())
+
+
+def _as_installed(home: Path, **environment: str) -> str:
+    """Run the program under the name that it is installed by; a shell's completion goes by that name."""
+    program = "import sys; from sdclient.cli import main; sys.argv = ['sdclient']; main()"
+    paths = os.pathsep.join(filter(None, sys.path))
+    env = {**os.environ, "HOME": str(home), "PYTHONPATH": paths, **environment}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 def test_a_mistyped_command_names_the_close_one(cli: CommandLine) -> None:

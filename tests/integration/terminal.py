@@ -56,13 +56,18 @@ class Terminal:
         self._process.wait()
         os.close(self._ours)
 
-    def until(self, words: str, *, timeout_s: float = 60) -> None:
-        """Read until the terminal shows ``words``; they and what came before are taken off what is shown."""
+    def until(self, words: str, *, timeout_s: float = 60) -> str:
+        """Read until the terminal shows ``words``; they and what came before are taken off what is shown.
+
+        Returns:
+            What came before.
+        """
         ends = time.monotonic() + timeout_s
         while words not in self.shown:
             assert time.monotonic() < ends, f"{words!r} did not come: {self.shown[-500:]!r}"
             assert self._read(0.2) or words in self.shown, f"ended without {words!r}: {self.shown[-500:]!r}"
-        self.shown = self.shown.partition(words)[2]
+        before, _, self.shown = self.shown.partition(words)
+        return before
 
     def type(self, text: str) -> None:
         """Type as on a keyboard."""

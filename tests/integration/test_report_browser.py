@@ -196,6 +196,42 @@ def test_the_replay_command_is_there_to_copy(page: Page, written: Path) -> None:
     assert copied == "sdclient replay baked/Italian/fox_1_upscaled_1.png"
 
 
+def test_an_open_image_tells_its_prompt_seed_and_server(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+
+    page.locator("[data-folder='generated/Greek'] .card a").click()
+
+    expect(page.locator("#side .text").first).to_have_text("a Greek fox")
+    names, values = page.locator("#side dt").all_text_contents(), page.locator("#side dd").all_text_contents()
+    facts = dict(zip(names, values, strict=True))
+    assert (facts["seed"], facts["server"], facts["nation"]) == ("7", "mini", "Greek")
+
+
+def test_images_are_sorted_by_their_folders(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+
+    folders = [group.get_attribute("data-folder") for group in page.locator(".group").all()]
+
+    assert folders == ["baked/Greek", "baked/Italian", "generated/Greek", "generated/Italian"]
+
+
+def test_all_marks_are_saved_as_a_table(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    for number, key in enumerate("kr"):
+        page.locator(".card a").nth(number).focus()
+        page.keyboard.press(key)
+
+    with page.expect_download() as download:
+        page.locator("#export").click()
+
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert sorted(row["mark"] for row in rows) == ["keep", "reject"]
+    assert {row["image"] for row in rows} == {
+        "baked/Greek/fox_1_upscaled_1.png",
+        "baked/Italian/fox_1_upscaled_1.png",
+    }
+
+
 def test_nothing_that_stands_in_a_prompt_a_name_a_column_or_a_reply_is_run(page: Page, tmp_path: Path) -> None:
     evil = "</script></style><script>window.evil=1</script><img src=x onerror=window.evil=1><svg onload=window.evil=1>"
     run = RunBuilder.at(tmp_path / "OUT")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,23 @@ def test_the_command_writes_the_page_and_tells_where(tmp_path: Path, cli: Comman
     assert ended.code == 0
     assert ended.stdout.startswith(f"{run.out / 'report.html'}  4 images, 7 attempts, ")
     assert (run.out / "metadata.jsonl").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the browser is a shell script here")
+@pytest.mark.parametrize("args", [("--open",), ()], ids=["asked", "not asked"])
+def test_the_page_is_opened_in_a_browser_where_that_is_asked(
+    tmp_path: Path, cli: CommandLine, args: tuple[str, ...]
+) -> None:
+    run = study(tmp_path / "OUT")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+
+    ended = replace(cli, env={**cli.env, "BROWSER": str(browser)})("report", str(run.out), *args)
+
+    assert ended.code == 0
+    seen = [path.read_text().strip() for path in tmp_path.glob("opened")]
+    assert seen == ([(run.out / "report.html").as_uri()] if args else [])
 
 
 def test_the_command_tells_notes_and_figures_as_json(tmp_path: Path, cli: CommandLine) -> None:

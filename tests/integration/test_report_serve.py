@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.batch.plan import FileInput
+from sdclient.cli.serve import command
 from sdclient.errors import ConfigurationError
 from sdclient.report.live import LiveRun
 from sdclient.report.serve import PageServer
@@ -252,6 +253,18 @@ def test_a_server_for_the_network_takes_addresses_and_its_own_name_only(run: Run
         assert server.is_known_host(f"{socket.gethostname()}:{server.port}")
         assert not server.is_known_host(f"evil.example:{server.port}")
         assert len(server.token) >= 32
+
+
+def test_unless_asked_the_command_listens_at_loopback_and_at_the_port_that_is_told() -> None:
+    defaults = {parameter.name: parameter.default for parameter in command.params}
+
+    assert (defaults["host"], defaults["port"]) == ("127.0.0.1", 8765)
+
+
+def test_two_servers_have_two_tokens_and_neither_opens_the_other(run: RunBuilder, browse: Browser) -> None:
+    with PageServer(run.fresh(), port=0) as one, PageServer(run.fresh(), port=0) as two:
+        assert one.token != two.token
+        assert browse(f"/{one.token}/").status == 404
 
 
 def test_the_command_tells_the_address_and_serves_it(run: RunBuilder, cli: CommandLine) -> None:

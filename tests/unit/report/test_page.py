@@ -113,6 +113,73 @@ def test_server_programs_have_the_names_that_people_know(studied: RunBuilder) ->
     assert '<th scope="row"><bdi>mini</bdi></th><td>AUTOMATIC1111</td>' in page
 
 
+def test_a_page_tells_what_was_not_done_as_asked_and_what_was_applied_instead(builder: RunBuilder) -> None:
+    facts = {
+        "losses": [{"field": "clip_skip", "kind": "dropped", "message": "this server knows none"}],
+        "changed": [{"field": "steps", "asked": 30, "applied": 28}],
+    }
+    builder.commit(builder.plan("fox"), facts=facts)
+
+    page = page_of(builder)
+
+    assert '<th scope="row">clip_skip</th><td>dropped</td><td class="number">1</td>' in page
+    assert "<bdi>this server knows none</bdi>" in page
+    assert '<th scope="row">steps</th><td><bdi>30</bdi></td><td><bdi>28</bdi></td>' in page
+    assert "No losses" not in page
+
+
+def test_a_run_that_has_made_nothing_claims_no_absence_of_losses(builder: RunBuilder) -> None:
+    builder.plan("fox")
+
+    assert "No losses" not in page_of(builder)
+
+
+def test_a_page_draws_every_worker_and_lists_the_pauses(builder: RunBuilder) -> None:
+    for number, begin_s in enumerate((0, 10, 20, 300)):
+        builder.log(builder.plan(f"fox{number}"), "done", begin_s, worker="w1")
+    builder.log(builder.plan("owl"), "failed", 20, worker="w2")
+
+    page = page_of(builder)
+
+    assert '<bdi>mini · worker w1</bdi><br><span class="soft">4 tries, 0 failed, held for 32 s</span>' in page
+    assert '<bdi>mini · worker w2</bdi><br><span class="soft">1 try, 1 failed, held for 8 s</span>' in page
+    assert page.count('<path class="done" d="M') == 1
+    assert page.count('<path class="failed" d="M') == 1
+    assert "1 long pause between two jobs of a server" in page
+    assert "mini: 4.53 min from 01 Jan 12:00" in page
+
+
+def test_clocks_that_disagree_are_said_in_the_page(builder: RunBuilder) -> None:
+    made = builder.plan("fox")
+    builder.log(made, "done", 3600, worker="w1")
+    builder.log(builder.plan("baked", kind="img2img", source=made), "done", 0, worker="w2")
+
+    page = page_of(builder)
+
+    assert "The clock of worker w2 and the clock of worker w1 disagree by at least 3608 s." in page
+    assert "must not be compared across" in page
+    assert "Times are UTC" not in page
+
+
+def test_what_a_server_sent_stands_with_the_failure(builder: RunBuilder) -> None:
+    builder.fail(builder.plan("fox"), "status 500: out of memory", reply='{"error": "OutOfMemoryError"}')
+
+    page = page_of(builder)
+
+    assert '<pre tabindex="0" dir="auto">{&#34;error&#34;: &#34;OutOfMemoryError&#34;}</pre>' in page
+    assert re.search(r"What the server sent, from \.sdclient/replies/\w+\.e000001\.txt", page)
+
+
+def test_a_page_with_prompts_of_ten_megabytes_stays_small(builder: RunBuilder) -> None:
+    builder.commit(builder.plan("fox", changes={"prompt": "x" * 10_000_000, "negative_prompt": "y" * 10_000_000}))
+
+    written = write_report(builder.fresh())
+
+    assert written.size_bytes < 300_000
+    assert (builder.out / "images.csv").stat().st_size < 100_000
+    assert "(10,000,000 characters)" in written.page.read_text(encoding="utf-8")
+
+
 def test_a_page_is_well_formed_and_its_ids_are_unique(studied: RunBuilder) -> None:
     found = outline(page_of(studied))
 
