@@ -78,6 +78,11 @@ class Key:
                 return self.bounds
         return None
 
+    def whole(self, value: JsonValue) -> JsonValue:
+        """Return 20.0 as 20 where only whole numbers are taken, as programs write it that divide; else the value."""
+        is_whole = isinstance(value, float) and abs(value) < 2**53 and value.is_integer() and "float" not in self.types
+        return int(cast("float", value)) if is_whole and "int" in self.types else value
+
     @property
     def bounds(self) -> str:
         """The range in words, such as ``between 1 and 4``."""

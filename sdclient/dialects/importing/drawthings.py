@@ -61,7 +61,8 @@ def canonical_body(body: Mapping[str, JsonValue]) -> tuple[Body, dict[str, str]]
     keys = drawthings_keys()
     clean: Body = {}
     left: dict[str, str] = {}
-    for name, value in body.items():
+    for name, told in body.items():
+        value = keys[name].whole(told) if name in keys else told
         if name in ("init_images", "restore_faces"):
             clean[name] = value
         elif name not in keys:

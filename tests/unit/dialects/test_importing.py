@@ -280,6 +280,19 @@ def test_an_a1111_payload_becomes_fields_and_an_overlay() -> None:
     assert found.left_out.keys() == {"send_images", "foo"}
 
 
+def test_whole_numbers_that_a_program_wrote_with_a_point_are_kept() -> None:
+    unit = {"enabled": True, "model": "m", "processor_res": 512.0, "save_detected_map": False}
+    web = {"prompt": "x", "steps": 30.0, "width": 512.0, "alwayson_scripts": {"ControlNet": {"args": [unit]}}}
+    found = import_payload(web, form="a1111")
+    app = import_payload({"steps": 30.0, "batchCount": 2.0, "guidanceScale": 4.0}, form="drawthings-config")
+    wrong = import_payload({"prompt": "x", "steps": 30.5, "width": 1e300}, form="a1111")
+
+    assert (found.request.steps, found.request.width, found.left_out) == (30, 512, {})
+    assert found.request.for_dialect("a1111").controls[0].processor_res == 512
+    assert (app.request.steps, app.request.n_iter, app.left_out) == (30, 2, {})
+    assert wrong.left_out.keys() == {"steps", "width"}
+
+
 def test_scripts_that_would_fail_in_silence_are_left_out_with_a_word() -> None:
     scripts = {
         "controlnet": {"args": [{"model": "m", "nonsense": 1, "weight": 9}]},
