@@ -104,7 +104,7 @@ def refuse_mixed(kinds: Mapping[str, ServerKind], before: ServerKind | None = No
 
 
 def settle_kind(folder: RunFolder, kinds: Mapping[str, ServerKind], *, allow_mixed: bool) -> None:
-    """Write down on what kind of server a run is begun, and compare with who may have been faster.
+    """Write down on what kind of server a run is begun, unless it was begun before, and compare with that.
 
     Args:
         folder: The run.
@@ -112,13 +112,14 @@ def settle_kind(folder: RunFolder, kinds: Mapping[str, ServerKind], *, allow_mix
         allow_mixed: Take servers that draw differently, from now on.
 
     Raises:
-        ConfigurationError: If another machine has begun it on unlike servers.
+        ConfigurationError: If it was begun on unlike servers, perhaps by another machine a moment ago.
         StorageError: If it cannot be written.
     """
-    if kinds and begun_on(folder) is None:
-        before = begin_on(folder, ANY if allow_mixed else next(iter(kinds.values())))
-        if not allow_mixed:
-            refuse_mixed(kinds, before)
+    if not kinds:
+        return
+    before = begun_on(folder) or begin_on(folder, ANY if allow_mixed else next(iter(kinds.values())))
+    if not allow_mixed:
+        refuse_mixed(kinds, before)
 
 
 @dataclass(frozen=True, slots=True)

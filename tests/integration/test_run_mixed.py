@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sdclient import Run, Txt2Img
+from sdclient.batch.worker import WorkerSettings
+from sdclient.errors import ConfigurationError
+from sdclient.nodes import ServerWork, share_run
+from sdclient.schemas.config import ServerConfig
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 
@@ -79,6 +84,21 @@ def test_another_process_with_an_unlike_server_is_refused_without_consent(
     assert "--allow-mixed" in refused.stderr
     assert allowed.code == 0
     assert done(cli.folder / "out") == 3
+
+
+def test_a_node_of_a_cluster_with_an_unlike_server_is_refused_without_consent(
+    tmp_path: Path, a1111: Simulator, other: Simulator
+) -> None:
+    request = Txt2Img(width=64, height=64, steps=1, inherit=True)
+    run = Run(tmp_path / "out").add(["a fox", "a hare"], request).save()
+    first, second = (ServerConfig(name, server.url) for name, server in (("one", a1111), ("two", other)))
+    shared = share_run(run, WorkerSettings(limit=1))
+    ServerWork(shared, first).start(lambda _: None).wait()
+
+    with pytest.raises(ConfigurationError, match="begun on a1111.*and two is a1111 with other"):
+        ServerWork(shared, second).start(lambda _: None)
+    mixed = share_run(run, WorkerSettings(), allow_mixed=True)
+    assert ServerWork(mixed, second).start(lambda _: None).wait().counts.done == 2
 
 
 def test_a_run_begun_with_consent_takes_everyone_afterwards(
