@@ -132,8 +132,8 @@ class Hooks:
         self._waiting: queue.Queue[_Told | None] = queue.Queue(_KEPT)
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
+        # Started with the first thing to tell: a run that never begins leaves no thread behind.
         self._thread = threading.Thread(target=self._work, name="sdclient-hooks", daemon=True)
-        self._thread.start()
 
     def listen(self, event: Event) -> None:
         """Take an event in; returns at once."""
@@ -142,12 +142,12 @@ class Hooks:
             self._down.discard(event.lane)
             self._is_stuck = False
         elif kind is not None:
-            self._put(_Told(kind, event.message, event.counts, event.lane, event.place))
+            self._try_put(_Told(kind, event.message, event.counts, event.lane, event.place))
         if event.name in ("asleep", "left"):
             self._down.add(event.lane)
         if not self._is_stuck and self._lanes and self._lanes <= self._down:
             self._is_stuck = True
-            self._put(_Told("stuck", f"no server draws; the last words: {event.message}", event.counts))
+            self._try_put(_Told("stuck", f"no server draws; the last words: {event.message}", event.counts))
 
     def end(self, counts: Counts, trouble: BaseException | None = None) -> None:
         """Tell of the end, and wait for a bounded time until all is told.
@@ -157,22 +157,29 @@ class Hooks:
             trouble: What stopped the run, if anything did.
         """
         words = f"{counts.done} of {counts.jobs} jobs done, {counts.set_aside} set aside, {counts.left} left"
-        self._put(_Told("ended", words if trouble is None else f"{words}; stopped by: {trouble}", counts))
+        told = _Told("ended", words if trouble is None else f"{words}; stopped by: {trouble}", counts)
+        ends_s = time.monotonic() + self._settings.end_s
         try:
-            self._waiting.put(None, timeout=self._settings.end_s)
+            for one in (told, None):
+                self._put(one, timeout_s=max(0.0, ends_s - time.monotonic()))
         except queue.Full:
             self._complain("the program of --on-trouble is too slow; what is left is not told")
-        self._thread.join(self._settings.end_s)
+        self._thread.join(max(0.0, ends_s - time.monotonic()))
         self._is_over = True
         process = self._process
         if process is not None:
             _kill(process)
 
-    def _put(self, told: _Told) -> None:
+    def _try_put(self, told: _Told) -> None:
         try:
-            self._waiting.put_nowait(told)
+            self._put(told)
         except queue.Full:
             log.debug("not told: %s", told)
+
+    def _put(self, told: _Told | None, *, timeout_s: float = 0.0) -> None:
+        self._waiting.put(told, timeout=timeout_s)
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _work(self) -> None:
         while (told := self._waiting.get()) is not None and not self._is_over:

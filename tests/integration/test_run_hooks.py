@@ -15,12 +15,16 @@ import pytest
 
 from sdclient import ConfigurationError, Run, Txt2Img
 from sdclient.batch.events import Event
+from sdclient.batch.folder import RunFolder
 from sdclient.batch.health import HealthPolicy
+from sdclient.batch.plan import FileInput
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerSettings
 from sdclient.engines.hooks import Hooks, HookSettings, told_by
+from sdclient.engines.threads import ThreadsEngine
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
+from tests.practice_lane import PracticeLane, plan_jobs
 
 SMALL = Txt2Img(width=64, height=64, steps=1, inherit=True)
 QUICK = WorkerSettings(scan_s=0.1, health=HealthPolicy(first_open_s=0.02, longest_open_s=0.05, retries=6))
@@ -170,6 +174,25 @@ def test_the_same_trouble_is_told_seldom_and_what_was_left_out_is_counted(tmp_pa
         ("stuck", None, None),
         ("server", "gpu", 4),
     ]
+
+
+def test_the_end_is_told_however_much_trouble_waits_to_be_told(tmp_path: Path, inbox: Inbox) -> None:
+    hooks = Hooks(tmp_path, (), HookSettings(("true",), inbox.url, end_s=60))
+    for number in range(300):
+        hooks.listen(event("asleep", f"gpu{number}"))
+    hooks.end(Counts(jobs=3))
+
+    assert [one["event"] for one in inbox.got] == ["ended"]
+
+
+def test_a_run_that_cannot_begin_leaves_no_thread_behind(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "out")
+    plan_jobs(folder, ["a"], kind="img2img", inputs=[FileInput("../nowhere", "a.png")])
+
+    with pytest.raises(ConfigurationError, match="inputs is not there"):
+        ThreadsEngine(folder, [PracticeLane()], QUICK, hooks=HookSettings(("true",)))
+
+    assert not [one for one in threading.enumerate() if one.name == "sdclient-hooks"]
 
 
 def test_a_program_that_never_reads_is_not_waited_for_at_the_end(tmp_path: Path) -> None:
