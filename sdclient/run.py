@@ -56,7 +56,7 @@ class Run(Planner, RunView):
 
     Raises:
         RunFolderError: If the folder holds something else, or a newer format.
-        StorageError: If it cannot be written.
+        ConfigurationError: If ``on_change`` is none of these.
     """
 
     hooks = HookSettings()
@@ -74,7 +74,9 @@ class Run(Planner, RunView):
         on_change: OnChange | Literal["refuse", "redo"] = "refuse",
     ) -> None:
         folder = RunFolder.prepare(Path(out), run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
-        ask = {"refuse": None, "redo": redo_changed}[on_change] if isinstance(on_change, str) else on_change
+        if on_change not in ("refuse", "redo") and not callable(on_change):
+            raise ConfigurationError(f"on_change={on_change!r}: give 'refuse', 'redo', or a function that is asked")
+        ask = on_change if callable(on_change) else redo_changed if on_change == "redo" else None
         super().__init__(folder, variant=variant, on_change=ask)
         self._watch: FolderWatch | None = None
 

@@ -96,6 +96,10 @@ class TestWorking:
         with pytest.raises(RunFolderError, match="half copied"):
             run.begin([PracticeLane()], settings=quick())
 
+    def test_a_slip_in_on_change_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="on_change='redoo': give 'refuse', 'redo'"):
+            Run(tmp_path / "new", on_change="redoo")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
     def test_servers_of_two_kinds_are_refused(self) -> None:
         kinds = {"one": ServerKind("a1111"), "two": ServerKind("forge")}
 
