@@ -32,7 +32,7 @@ def commit(folder: RunFolder, part: Path, record: Record) -> bool:
         record: What to write.
 
     Returns:
-        True when this try made the job done; False when another was first (the part is removed then).
+        True when this try made the job done; False when another was first. The part is gone in either case.
 
     Raises:
         StorageError: If the disk failed and the job is not done.
@@ -42,15 +42,14 @@ def commit(folder: RunFolder, part: Path, record: Record) -> bool:
     target = folder.done_folder(record.job)
     ensure_folder(target.parent, state=folder.state)
     try:
-        won = commit_directory(part, target) is CommitOutcome.WON or _is_ours(folder, record)
+        if commit_directory(part, target) is CommitOutcome.WON:
+            return True
     except StorageError:
         # An error does not mean that it did not happen: the record that is there decides.
         if not folder.is_done(record.job):
             raise
-        won = _is_ours(folder, record)
-    if not won:
-        shutil.rmtree(part, ignore_errors=True)
-    return won
+    shutil.rmtree(part, ignore_errors=True)
+    return _is_ours(folder, record)
 
 
 def _is_ours(folder: RunFolder, record: Record) -> bool:

@@ -179,6 +179,15 @@ class TestRedone:
         assert foreign_file(folder.out, "set/b_1") == folder.out / "set" / "b_1.png"
 
 
+def test_a_commit_that_is_repeated_is_still_ours_and_leaves_nothing_behind(folder: RunFolder, job: Job) -> None:
+    part, record = part_of(folder, job)
+    commit(folder, part, record)
+    again, _ = part_of(folder, job)
+
+    assert commit(folder, again, record)
+    assert not again.exists()
+
+
 class TestLocate:
     def test_a_file_is_found_wherever_it_is_on_its_way(self, folder: RunFolder, job: Job) -> None:
         part, record = part_of(folder, job)
