@@ -95,7 +95,7 @@ def test_a_node_of_a_cluster_with_an_unlike_server_is_refused_without_consent(
     shared = share_run(run, WorkerSettings(limit=1))
     ServerWork(shared, first).start(lambda _: None).wait()
 
-    with pytest.raises(ConfigurationError, match="begun on a1111.*and two is a1111 with other"):
+    with pytest.raises(ConfigurationError, match=r"begun on a1111.*and two is a1111 with other"):
         ServerWork(shared, second).start(lambda _: None)
     mixed = share_run(run, WorkerSettings(), allow_mixed=True)
     assert ServerWork(mixed, second).start(lambda _: None).wait().counts.done == 2
