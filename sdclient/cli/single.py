@@ -13,7 +13,7 @@ import click
 
 from sdclient.cli.stepbar import step_bar
 from sdclient.cli.talk import duration, emit, say
-from sdclient.client import Client, Result
+from sdclient.client import Client, Losses, Result
 from sdclient.dialects.base import names_tasks
 from sdclient.dialects.losses import refuse
 from sdclient.errors import StorageError
@@ -133,7 +133,19 @@ def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
     refuse(losses.items, where=f"{losses.server} at {client.url}", strict=one.strict)
     if (losses or one.dry_run) and not one.as_json:
         say(str(losses))
+    if one.dry_run:
+        _say_what_nobody_knows(client, request, losses)
     return not one.dry_run
+
+
+def _say_what_nobody_knows(client: Client, request: Txt2Img | Img2Img, losses: Losses) -> None:
+    """Say which files a server that lists none may lack; for some of them it would draw without a word."""
+    from sdclient.doctor import look_at_names
+
+    merged = request.for_dialect(*client.connection.dialect.overlay_names)
+    for finding in look_at_names(client, merged, "", losses.items):
+        if finding.level == "note":
+            say(f"note: {finding.text}")
 
 
 def _tell(one: OneImage, result: Result, wall_s: float) -> None:

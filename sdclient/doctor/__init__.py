@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sdclient.doctor.finding import Finding, Level, findings_text
 from sdclient.doctor.folder import look_at_folder, look_at_machine
+from sdclient.doctor.payload import look_at_names
 from sdclient.doctor.probe import probe_server
 from sdclient.doctor.server import USUAL_PORTS, look_around, look_at_server
 
@@ -15,6 +16,7 @@ __all__ = [
     "look_around",
     "look_at_folder",
     "look_at_machine",
+    "look_at_names",
     "look_at_server",
     "probe_server",
 ]

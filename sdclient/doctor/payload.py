@@ -34,7 +34,7 @@ def look_at_payload(client: Client, payload: str, sets: Sequence[str]) -> list[F
         losses = client.check(request).items
         merged = request.for_dialect(*client.connection.dialect.overlay_names)
         findings = [_loss(payload, loss) for loss in losses]
-        findings += _look_at_names(client, merged, payload, losses)
+        findings += look_at_names(client, merged, payload, losses)
     except SDClientError as exc:
         return [Finding("wrong", payload, line.strip(), "payload") for line in str(exc).splitlines()]
     return [*findings, *_verdict(client, payload, findings)]
@@ -76,8 +76,15 @@ class _Named:
         return min(holding, key=len, default=None)
 
 
-def _look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, losses: Sequence[Loss]) -> list[Finding]:
-    """Say of every file that the request names whether it is installed; those with a loss are told already."""
+def look_at_names(client: Client, request: Txt2Img | Img2Img, payload: str, losses: Sequence[Loss]) -> list[Finding]:
+    """Say of every file that a request names whether it is installed; those with a loss are told already.
+
+    Args:
+        client: The server.
+        request: The request, overlays merged.
+        payload: What the findings are about.
+        losses: What is told already.
+    """
     told = {loss.field for loss in losses}
     named = [one for one in _names(client, request) if one.field not in told and not is_lost(one.field, losses)]
     there = [one for one in named if one.is_there]

@@ -32,3 +32,17 @@ def test_the_time_goes_on_where_the_server_tells_nothing(cli: CommandLine) -> No
         terminal.press_ctrl_c("Draw Things cannot be told to stop")
 
         assert terminal.ended() == 130
+
+
+def test_a_dry_run_says_which_files_may_be_missing_without_a_word(cli: CommandLine) -> None:
+    payload = ("--payload", "sdxl-refiner-ultrasharp")
+    with Simulator("drawthings") as server:
+        ended = cli("txt2img", "a fox", *payload, "--dry-run", "--url", server.url)
+        posts = [one for one in server.log if one.method == "POST"]
+    with Simulator("a1111") as server:
+        known = cli("txt2img", "a fox", *payload, "--dry-run", "--url", server.url)
+
+    assert (ended.code, posts) == (0, [])
+    assert "it may draw without one it lacks and not say so" in ended.stderr
+    assert "sd_xl_refiner_1.0_f16.ckpt (refiner.model)" in ended.stderr
+    assert known.stderr == "AUTOMATIC1111: everything is done as asked.\n"
