@@ -14,6 +14,7 @@ from sdclient.batch.changed import Choice, OnChange, PlanChange, as_variant, red
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.told import note_told, read_told
+from sdclient.client.sizes import Fit, parse_size
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.errors import ChangedPlanError, ConfigurationError
 from sdclient.oldlogs import ImportedLog, import_old_log
@@ -47,7 +48,6 @@ from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import GenerateSpec
 from sdclient.steps.segment import SegmentSpec
-from sdclient.steps.sizes import Fit, parse_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

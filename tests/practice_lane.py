@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
-from sdclient.batch.commit import foreign_file
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.health import HealthPolicy
 from sdclient.batch.lane import Task
@@ -28,9 +27,9 @@ from sdclient.batch.plan import FileInput, Job, OutputInput, make_job, spec_id
 from sdclient.batch.record import Outcome, OutFile
 from sdclient.batch.worker import Worker, WorkerResult, WorkerSettings
 from sdclient.client import Client
-from sdclient.errors import CancelledError, PlanError
+from sdclient.errors import CancelledError
 from sdclient.files import write_new_file
-from sdclient.steps.generate import ServerLane
+from sdclient.steps.generate import ServerLane, refuse_foreign
 
 SPEC = {"request": {"prompt": "practice"}}
 ALL_KINDS = frozenset({"txt2img", "img2img", "segment"})
@@ -105,9 +104,7 @@ class PracticeLane:
             self.most_held = max(self.held, self.most_held)
         try:
             self.stumble("prepare", task)
-            found = foreign_file(task.out, f"{task.job.place}_1")
-            if found is not None:
-                raise PlanError(f"{found}: a file of yours stands where this job would put its image")  # noqa: TRY301 - as a step does
+            refuse_foreign(task, 1)
             if task.input_path is not None:
                 self.inputs[task.job.place] = task.input_path.read_bytes()
         except BaseException:

@@ -42,7 +42,7 @@ def _place_key(job: Job) -> tuple[bool, str]:
 
 def _refuse_place(places: Mapping[tuple[bool, str], Job], job: Job) -> None:
     other = places.get(_place_key(job))
-    if other is not None and (other.id == job.id or other.revision >= job.revision):
+    if other is not None and other.revision >= job.revision:
         raise PlanError(_same_place(other, job))
 
 

@@ -138,13 +138,12 @@ CLAIMED = Standing("claimed", None)
 """Where a job stands that is being tried, when nothing else is known of it."""
 
 
-def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool], *, max_failed: int = MAX_FAILED) -> Standing:
+def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool]) -> Standing:
     """Decide what may be done with a job that is not done.
 
     Args:
         epochs: Its claims, in order of their numbers.
         is_stale: Whether the worker behind an open claim may be taken for dead.
-        max_failed: Failed tries after which the job is set aside.
     """
     if not epochs:
         return FRESH
@@ -156,7 +155,7 @@ def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool], *, max_
         return Standing("claimed", None, failures, last)
     if last is not None and last.ended == "set_aside":
         return Standing("set_aside", None, failures, last)
-    because = why_no_more(ends, max_failed)
+    because = why_no_more(ends)
     if because:
         return Standing("set_aside", None, failures, last, because)
     return Standing("failed" if failures else "waiting", latest.number + 1, failures, last)
@@ -164,33 +163,32 @@ def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool], *, max_
 
 def count_failures(ends: Sequence[End]) -> int:
     """Count the failed tries since the last ``retry``."""
-    failures = 0
-    for end in ends:
-        if end.resets:
-            failures = 0
-        elif end.ended == "failed":
-            failures += 1
-    return failures
+    return len(_counted(ends))
 
 
-def why_no_more(ends: Sequence[End], max_failed: int = MAX_FAILED) -> str:
-    """Say why a job must not be tried any more; empty where it may.
-
-    A job that fails on two different servers that had nothing against them before, or during which a server ended
-    twice, is at fault itself, and must not go on to bring down every server in turn.
-    """
+def _counted(ends: Sequence[End]) -> list[End]:
     counted: list[End] = []
     for end in ends:
         if end.resets:
             counted.clear()
         elif end.ended == "failed":
             counted.append(end)
+    return counted
+
+
+def why_no_more(ends: Sequence[End]) -> str:
+    """Say why a job must not be tried any more; empty where it may.
+
+    A job that fails on two different servers that had nothing against them before, or during which a server ended
+    twice, is at fault itself, and must not go on to bring down every server in turn.
+    """
+    counted = _counted(ends)
     if sum(end.killed_server for end in counted) >= DEATHS:
         return f"{DEATHS} times a server ended while it drew this"
     healthy = dict.fromkeys(end.server for end in counted if end.healthy)
     if len(healthy) >= HEALTHY_SERVERS:
         return f"failed on {len(healthy)} servers that were well ({', '.join(healthy)})"
-    return f"failed {len(counted)} times" if len(counted) >= max_failed else ""
+    return f"failed {len(counted)} times" if len(counted) >= MAX_FAILED else ""
 
 
 def claim_name(job_id: str, epoch: int) -> str:

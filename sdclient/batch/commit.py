@@ -15,12 +15,9 @@ from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.making import ensure_folder
-from sdclient.batch.publish import foreign_file, locate, publish_job, roll_forward, second_place
 from sdclient.batch.record import Outcome, Record
 from sdclient.errors import RunFolderError, StorageError
 from sdclient.files import CommitOutcome, commit_directory, fsync_dir, write_new_file
-
-__all__ = ["commit", "foreign_file", "locate", "make_record", "publish_job", "roll_forward", "second_place"]
 
 
 def commit(folder: RunFolder, part: Path, record: Record) -> bool:

@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.making import ensure_folder
-from sdclient.batch.plan import STATE_FOLDER, job_id
-from sdclient.batch.record import OutFile, Record, parse_record
+from sdclient.batch.plan import job_id
+from sdclient.batch.record import OutFile, Record
 from sdclient.errors import RunFolderError
 from sdclient.files import PublishOutcome, fsync_dir, publish, resolve_inside, storage_errors, write_durable
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _MOST_REVISIONS = 10_000
 
 
@@ -234,39 +233,3 @@ def roll_forward(folder: RunFolder, job: str, epochs: Iterable[int]) -> list[str
     remarks = publish_job(folder, folder.record(job))
     folder.remove_claims(job, epochs)
     return remarks
-
-
-def foreign_file(out: Path, place: str) -> Path | None:
-    """Return a file that stands where a job would put an output, with any image extension, and that no record names.
-
-    Args:
-        out: The output folder.
-        place: The output's place, without extension; ``<job's place>_<number>``.
-    """
-    stem = PurePosixPath(place)
-    parent = resolve_inside(out, str(stem.parent)) if str(stem.parent) != "." else out
-    for suffix in _SUFFIXES:
-        path = parent / (stem.name + suffix)
-        if path.is_symlink() or path.exists():
-            return None if _is_named(out, place, suffix) else path
-    return None
-
-
-def _is_named(out: Path, place: str, suffix: str) -> bool:
-    """Tell whether an earlier revision of the job that makes ``place`` names the file there."""
-    base = place.rpartition("_")[0]
-    for kind in ("txt2img", "img2img"):
-        revision = 0
-        while (record := _read(out, job_id(kind, base, revision))) is not None:
-            if any(one.place == place + suffix for one in record.files):
-                return True
-            revision += 1
-    return False
-
-
-def _read(out: Path, job: str) -> Record | None:
-    path = out / STATE_FOLDER / "done" / job[:2] / job / "record.json"
-    try:
-        return parse_record(path.read_bytes(), str(path))
-    except (OSError, RunFolderError):
-        return None

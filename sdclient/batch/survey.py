@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 
-from sdclient.batch.claims import FRESH, MAX_FAILED, End, Epoch, Standing, standing
+from sdclient.batch.claims import FRESH, End, Epoch, Standing, standing
 from sdclient.batch.plan import Job, latest_jobs
 
 
@@ -48,8 +48,6 @@ def survey(
     done: AbstractSet[str],
     claims: Mapping[str, tuple[Epoch, ...]],
     is_stale: Callable[[Epoch], bool],
-    *,
-    max_failed: int = MAX_FAILED,
 ) -> dict[str, Standing]:
     """Return the standing of every job that is not done, in the order of the plan.
 
@@ -59,7 +57,7 @@ def survey(
     for job_id in jobs:
         if job_id not in done:
             epochs = claims.get(job_id)
-            found[job_id] = standing(epochs, is_stale, max_failed=max_failed) if epochs else FRESH
+            found[job_id] = standing(epochs, is_stale) if epochs else FRESH
     _spread(jobs, found)
     return found
 

@@ -11,9 +11,9 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.batch.commit import locate
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
+from sdclient.batch.publish import locate
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import CodecError, RunFolderError, StorageError
 from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, temporary_name, write_durable

@@ -20,13 +20,13 @@ from sdclient.batch.lane import Task
 from sdclient.batch.plan import make_job
 from sdclient.batch.record import Outcome
 from sdclient.client import Client
+from sdclient.client.sizes import parse_size
 from sdclient.errors import CancelledError, CodecError, LossError, PlanError, ServerError, StorageError
 from sdclient.images import GeneratedImage
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
 from sdclient.steps.generate import GenerateSpec, ServerLane, output_place
-from sdclient.steps.sizes import parse_size
 from tests.integration.scripted_server import TXT2IMG, base_url, images, png, scripted
 
 SMALL = Txt2Img(prompt="a fox", width=128, height=128, steps=2, inherit=True)

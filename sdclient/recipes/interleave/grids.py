@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sdclient.batch.commit import locate
+from sdclient.batch.publish import locate
 from sdclient.errors import RunFolderError
 from sdclient.files import safe_name
 from sdclient.images import open_rgb

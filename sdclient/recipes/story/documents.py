@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from sdclient.batch.commit import locate
+from sdclient.batch.publish import locate
 from sdclient.errors import MissingExtraError, RunFolderError
 from sdclient.files import safe_name
 from sdclient.recipes.documents import Shelf

@@ -17,7 +17,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token, own_identity
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.plan import FileInput, Job, job_id
-from sdclient.batch.publish import foreign_file, locate, publish_job, roll_forward, second_place
+from sdclient.batch.publish import locate, publish_job, roll_forward, second_place
 from sdclient.batch.record import Outcome, OutFile, Record
 from sdclient.batch.sweep import Swept, sweep
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
@@ -169,15 +169,6 @@ class TestRedone:
         kept = folder.state / "replaced" / job.id
         assert sorted(path.name for path in kept.iterdir()) == ["a_1.png", "a_2.png"]
 
-    def test_the_place_of_an_earlier_revision_is_not_foreign(self, folder: RunFolder, job: Job) -> None:
-        part, record = part_of(folder, job)
-        commit(folder, part, record)
-        publish_job(folder, record)
-
-        assert foreign_file(folder.out, "set/a_1") is None
-        (folder.out / "set" / "b_1.png").write_bytes(b"mine")
-        assert foreign_file(folder.out, "set/b_1") == folder.out / "set" / "b_1.png"
-
 
 def test_a_commit_that_is_repeated_is_still_ours_and_leaves_nothing_behind(folder: RunFolder, job: Job) -> None:
     part, record = part_of(folder, job)
@@ -208,14 +199,6 @@ class TestLocate:
             locate(folder, record, 0)
         with pytest.raises(RunFolderError, match="it made 1"):
             locate(folder, record, 1)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp"])
-def test_a_foreign_file_is_found_whatever_its_kind(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a_1{suffix}").write_bytes(b"mine")
-
-    assert foreign_file(tmp_path, "a_1") == tmp_path / f"a_1{suffix}"
-    assert foreign_file(tmp_path, "set/a_1") is None
 
 
 class TestInputs:

@@ -4,7 +4,6 @@ import pytest
 
 from sdclient.client.sizes import SizeRule, parse_size, round_down, round_up
 from sdclient.errors import ConfigurationError
-from sdclient.steps import sizes as sizes_of_steps
 
 
 @pytest.mark.parametrize("text", ["source", "2048x1024", "long-side=2048", "scale=1.5"])
@@ -67,7 +66,3 @@ def test_an_exact_size_is_fitted_into_or_filled_by_one_factor() -> None:
 def test_sides_are_rounded_to_the_servers_steps() -> None:
     assert round_up((64, 65), 64) == (64, 128)
     assert round_down((127, 63), 64) == (64, 64)
-
-
-def test_plans_find_the_rules_under_their_old_name() -> None:
-    assert sizes_of_steps.parse_size is parse_size

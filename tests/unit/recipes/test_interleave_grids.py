@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdclient.batch.commit import commit, make_record, publish_job
+from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import Event
 from sdclient.batch.identity import new_token
+from sdclient.batch.publish import publish_job
 from sdclient.batch.record import Outcome, OutFile
 from sdclient.batch.survey import Counts
 from sdclient.errors import CodecError
