@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,14 +62,18 @@ def test_odd_files_are_listed_once_a_run_in_few_words(cli: CommandLine, draw_thi
     assert (first.code, again.code) == (0, 0)
 
 
-def test_images_are_sent_in_the_order_asked_for(cli: CommandLine, draw_things: Simulator) -> None:
-    for number in (2, 10, 1):
-        draw(cli.folder / "IN" / f"img{number}.png", number)
+@pytest.mark.parametrize(("order", "expected"), [("name", [1, 2, 10]), ("newest", [1, 10, 2])])
+def test_images_are_sent_in_the_order_asked_for(
+    cli: CommandLine, draw_things: Simulator, order: str, expected: list[int]
+) -> None:
+    for age, number in enumerate((1, 10, 2)):
+        path = draw(cli.folder / "IN" / f"img{number}.png", number)
+        os.utime(path, (1e9 - age, 1e9 - age))
 
-    ended = cli("upscale", "IN", "OUT", *TINY, "--order", "name", "--json", "--url", draw_things.url)
+    ended = cli("upscale", "IN", "OUT", *TINY, "--order", order, "--json", "--url", draw_things.url)
 
     places = [line.split('"place": "')[1].split('"')[0] for line in ended.stdout.splitlines() if '"done"' in line[:20]]
-    assert places == ["img1_upscaled", "img2_upscaled", "img10_upscaled"]
+    assert places == [f"img{number}_upscaled" for number in expected]
 
 
 def test_an_unknown_order_is_refused_with_those_there_are(cli: CommandLine) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token, own_identity
+from sdclient.batch.lane import Task
 from sdclient.batch.log import read_attempts
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.plan import FileInput, OutputInput
@@ -36,7 +37,7 @@ from sdclient.errors import (
     StorageError,
 )
 from sdclient.files import write_new_file
-from tests.practice_lane import PracticeLane, plan_jobs, quick, work
+from tests.practice_lane import PracticeJob, PracticeLane, plan_jobs, quick, work
 
 PLACES = [f"set/{number:02d}" for number in range(8)]
 
@@ -62,6 +63,37 @@ def storage_trouble(number: int = errno.ENOSPC) -> StorageError:
     error = StorageError("cannot write: no space left")
     error.__cause__ = OSError(number, os.strerror(number))
     return error
+
+
+class OverlappingLane(PracticeLane):
+    """Executes each job only once the next is prepared and the one before is finished, or notes that neither comes."""
+
+    def __init__(self, places: Sequence[str]) -> None:
+        super().__init__()
+        self._places = places
+        self._changed = threading.Condition()
+        self._prepared: set[str] = set()
+        self._finished: set[str] = set()
+        self.alone: list[str] = []
+
+    def prepare(self, task: Task) -> PracticeJob:
+        job = super().prepare(task)
+        with self._changed:
+            self._prepared.add(task.job.place)
+            self._changed.notify_all()
+        return job
+
+    def stumble(self, stage: str, task: Task) -> None:
+        number = self._places.index(task.job.place)
+        before, after = set(self._places[max(0, number - 1) : number]), set(self._places[number + 1 : number + 2])
+        with self._changed:
+            if stage == "finish":
+                self._finished.add(task.job.place)
+                self._changed.notify_all()
+            elif stage == "execute" and not self._changed.wait_for(
+                lambda: before <= self._finished and after <= self._prepared, timeout=10
+            ):
+                self.alone.append(task.job.place)
 
 
 class TestAllGoesWell:
@@ -102,6 +134,17 @@ class TestAllGoesWell:
         work(folder, lane)
 
         assert lane.most_held <= 3
+
+    def test_the_next_job_is_prepared_and_the_one_before_finished_while_one_is_executed(
+        self, folder: RunFolder
+    ) -> None:
+        plan_jobs(folder, PLACES)
+        lane = OverlappingLane(PLACES)
+
+        work(folder, lane)
+
+        assert lane.alone == []
+        assert lane.executed == PLACES
 
     def test_several_lanes_of_one_worker_share_the_jobs(self, folder: RunFolder) -> None:
         plan_jobs(folder, PLACES)

@@ -1,0 +1,104 @@
+"""The commands that look after a run: verify and its repair, redo, retry, clean, and what may fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdclient.infotext import parse_infotext, read_infotext
+from sdclient.simulator import Simulator
+from tests.conftest import CommandLine
+
+SMALL = ("--set", "width=64", "--set", "height=64", "--set", "steps=1", "--set", "inherit=true")
+
+
+@pytest.fixture
+def begun(cli: CommandLine, a1111: Simulator) -> tuple[str, ...]:
+    """The command of a run of two images that is done."""
+    (cli.folder / "prompts.txt").write_text("a fox\nan owl\n", encoding="utf-8")
+    words = ("generate", "prompts.txt", "--out", "out", "--url", a1111.url, *SMALL)
+    assert cli(*words).code == 0
+    return words
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def seeds(folder: Path) -> list[int | None]:
+    return [parse_infotext(read_infotext(data) or "").get_int("Seed") for data in images(folder).values()]
+
+
+def state_of(out: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("answers", ["n\n", "\n", ""], ids=["no", "nothing", "nobody"])
+@pytest.mark.usefixtures("begun")
+def test_nothing_is_repaired_without_consent(cli: CommandLine, answers: str) -> None:
+    out = cli.folder / "out"
+    (out / "0001_a_fox_1.png").write_bytes(b"bit rot")
+    (out / "0002_an_owl_1.png").unlink()
+    before = state_of(out)
+
+    asked = cli("verify", "out", "--repair", answers=answers)
+
+    assert asked.code != 0
+    assert "0001_a_fox_1.png: is another file than was made" in asked.stdout
+    assert "0002_an_owl_1.png: was made and is gone" in asked.stdout
+    assert "Plan 2 files once more?" in asked.stderr
+    assert state_of(out) == before
+
+
+@pytest.mark.parametrize(("words", "answers"), [(("--repair",), "y\n"), (("--repair", "--yes"), "")])
+def test_with_consent_what_is_damaged_is_made_again_and_kept(
+    cli: CommandLine, begun: tuple[str, ...], words: tuple[str, ...], answers: str
+) -> None:
+    out = cli.folder / "out"
+    before = images(out)
+    (out / "0001_a_fox_1.png").write_bytes(b"bit rot")
+
+    repaired = cli("verify", "out", *words, answers=answers)
+    joined = cli("join", "out", "--url", begun[5])
+    verified = cli("verify", "out")
+
+    assert "1 job planned once more; to make it: sdclient join out" in repaired.stderr
+    assert (repaired.code, joined.code, verified.code) == (1, 0, 0)
+    assert "2 of 2 jobs done; all their files are there and what their records say" in verified.stderr
+    assert images(out).keys() == before.keys()
+    assert b"bit rot" in [path.read_bytes() for path in (out / ".sdclient" / "replaced").glob("*/*")]
+
+
+@pytest.mark.parametrize("more", [(), ("--new-seed",)], ids=["same seed", "new seed"])
+def test_redo_keeps_the_old_image_and_draws_from_another_seed_only_if_asked(
+    cli: CommandLine, begun: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    out = cli.folder / "out"
+    old, old_seeds = images(out), seeds(out)
+
+    planned = cli("redo", "out", "*fox*", *more)
+    again = cli(*begun)
+    cleaned = cli("clean", "out")
+
+    assert (planned.code, again.code, cleaned.code) == (0, 0, 0)
+    assert planned.stdout.split() == ["0001_a_fox"]
+    assert [new == old for new, old in zip(seeds(out), old_seeds, strict=True)] == [not more, True]
+    kept = [path.read_bytes() for path in (out / ".sdclient" / "replaced").glob("*/*")]
+    assert kept == [old["0001_a_fox_1.png"]]
+    assert "0 parts, 0 claims, 0 beats, 0 unfinished" in cleaned.stderr + cleaned.stdout
+
+
+def test_as_many_jobs_as_allowed_may_fail_and_retry_tries_them_again(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "prompts.txt").write_text("a giant\na fox\n", encoding="utf-8")
+    words = ("generate", "prompts.txt", "--out", "out", "--url", a1111.url, *SMALL)
+    a1111.next_faults("out-of-memory")
+
+    ended = [cli(*words).code, cli(*words).code, cli(*words, "--max-failed", "1").code]
+    retried = cli("retry", "out", "*giant*")
+    last = cli(*words)
+
+    assert ended == [1, 1, 0]
+    assert retried.stdout.split() == ["0001_a_giant"]
+    assert last.code == 0
+    assert len(images(cli.folder / "out")) == 2
