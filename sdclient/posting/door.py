@@ -15,6 +15,8 @@ from sdclient.errors import AnswerLostError, ConfigurationError, NotSentError, S
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NONSENSE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What libraries, and whoever reads what they give, raise at replies that hold something else than the service's own."""
 TIMEOUTS_S = (15.0, 120.0)
 """To connect, and of silence; the libraries themselves would wait for ever."""
 

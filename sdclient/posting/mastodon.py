@@ -7,7 +7,7 @@ import html
 import importlib
 import re
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import cast
@@ -17,6 +17,7 @@ import requests
 from sdclient.errors import (
     AnswerLostError,
     AuthenticationError,
+    BadReplyError,
     ImageLimitError,
     MissingExtraError,
     NotSentError,
@@ -24,7 +25,7 @@ from sdclient.errors import (
     SDClientError,
     ServerFaultError,
 )
-from sdclient.posting.door import go_through, is_never_sent, no_connection, quota_error
+from sdclient.posting.door import NONSENSE, go_through, is_never_sent, no_connection, quota_error
 from sdclient.posting.media import MediaLimits
 from sdclient.posting.publish import Post, Published, refuse_short_look
 
@@ -89,9 +90,10 @@ class MastodonPublisher:
                 description=post.alt,
                 file_name=f"image{post.media.extension}",
             )
+            media_id = media["id"]
         with self._errors("posting on Mastodon", is_post=True):
             made = self._api.status_post(
-                post.text, in_reply_to_id=self._reply_to, media_ids=[media["id"]], idempotency_key=post.key
+                post.text, in_reply_to_id=self._reply_to, media_ids=[media_id], idempotency_key=post.key
             )
         if not _mapping(made).get("id"):
             raise AnswerLostError("posting on Mastodon: the answer names no post")
@@ -101,12 +103,15 @@ class MastodonPublisher:
         """Look through the account's last posts."""
         with self._errors("looking at the thread on Mastodon", is_post=False):
             me = self._api.account_verify_credentials()
-            posts = self._api.account_statuses(me["id"], limit=_LOOK_BACK)
-        for one in posts:
-            if _plain(str(one["content"])).split("\n", 1)[0].strip() == mark:
-                return Published(str(one["id"]), str(one.get("url") or ""), ("found in the thread",))
-        times = [one["created_at"] for one in posts if isinstance(one.get("created_at"), dt.datetime)]
-        refuse_short_look(times, _LOOK_BACK, since)
+            told: object = self._api.account_statuses(me["id"], limit=_LOOK_BACK)
+            if not isinstance(told, Sequence):
+                raise BadReplyError("looking at the thread on Mastodon: the answer is no list of posts")
+            posts = cast("Sequence[Mapping[str, object]]", told)
+            for one in posts:
+                if _plain(str(one["content"])).split("\n", 1)[0].strip() == mark:
+                    return Published(str(one["id"]), str(one.get("url") or ""), ("found in the thread",))
+            times = [made for one in posts if isinstance(made := one.get("created_at"), dt.datetime)]
+            refuse_short_look(times, _LOOK_BACK, since)
         return None
 
     def _quota_wait_s(self) -> float | None:
@@ -132,6 +137,11 @@ class MastodonPublisher:
             raise _by_status(exc.args, doing, is_post=is_post) from exc
         except library.MastodonError as exc:
             raise RejectedError(f"{doing}: {str(exc)[:_SHOWN_CHARS]}") from exc
+        except SDClientError:
+            raise
+        except NONSENSE as exc:
+            kind = AnswerLostError if is_post else BadReplyError
+            raise kind(f"{doing}: the answer of {self._url} makes no sense ({type(exc).__name__})") from exc
 
 
 def _by_status(arguments: tuple[object, ...], doing: str, *, is_post: bool) -> SDClientError:

@@ -31,7 +31,7 @@ from sdclient.errors import (
     ServerError,
     ServerFaultError,
 )
-from sdclient.posting.door import go_through, network_errors, quota_error
+from sdclient.posting.door import NONSENSE, go_through, network_errors, quota_error
 from sdclient.posting.media import MediaLimits
 from sdclient.posting.publish import Post, Published, refuse_short_look
 
@@ -134,13 +134,13 @@ class XPublisher:
             found = self._client.get_users_tweets(
                 me.id, max_results=_LOOK_BACK, tweet_fields=["created_at"], user_auth=True
             ).data
-        posts = cast("Sequence[_Tweet]", found or ())
-        for one in posts:
-            if str(one.text).split("\n", 1)[0].strip() == mark:
-                return Published(str(one.id), f"https://x.com/i/status/{one.id}", ("found in the thread",))
-        refuse_short_look(
-            [one.created_at for one in posts if isinstance(one.created_at, dt.datetime)], _LOOK_BACK, since
-        )
+            posts = cast("Sequence[_Tweet]", found or ())
+            for one in posts:
+                if str(one.text).split("\n", 1)[0].strip() == mark:
+                    return Published(str(one.id), f"https://x.com/i/status/{one.id}", ("found in the thread",))
+            refuse_short_look(
+                [one.created_at for one in posts if isinstance(one.created_at, dt.datetime)], _LOOK_BACK, since
+            )
         return None
 
     # The image
@@ -203,6 +203,11 @@ class XPublisher:
             with network_errors(doing):
                 _raise_inner(exc)
             raise AnswerLostError(f"{doing}: {str(exc)[:_SHOWN_CHARS]}") from exc
+        except SDClientError:
+            raise
+        except NONSENSE as exc:
+            kind = AnswerLostError if doing == POSTING else BadReplyError
+            raise kind(f"{doing}: the answer makes no sense ({type(exc).__name__})") from exc
 
 
 def _raise_inner(exc: BaseException) -> None:

@@ -296,7 +296,9 @@ def test_an_image_that_gets_lost_on_its_way_means_that_nothing_is_posted(
 
 
 @BOTH
-@pytest.mark.parametrize("how", [{"drop": True}, {"status": 500}, {"status": 200, "body": b"{}"}])
+@pytest.mark.parametrize(
+    "how", [{"drop": True}, {"status": 500}, {"status": 200, "body": b"{}"}, {"status": 200, "body": b"null"}]
+)
 def test_a_post_whose_answer_is_lost_is_found_in_the_thread(
     tmp_path: Path, painter: Simulator, make: Make, how: dict[str, object]
 ) -> None:
@@ -307,6 +309,43 @@ def test_a_post_whose_answer_is_lost_is_found_in_the_thread(
     assert outcomes == ["posted", "nothing"]
     assert len(social.posts) == 1
     assert (bot.posted()["id"], bot.posted()["notes"]) == (social.posts[0].id, ["found in the thread"])
+
+
+@BOTH
+@pytest.mark.parametrize("body", [b"null", b'"maintenance"', b"[7]"])
+def test_a_thread_that_is_answered_with_nonsense_is_looked_at_again(
+    tmp_path: Path, painter: Simulator, make: Make, body: bytes
+) -> None:
+    faults = [Fault(POST_ROUTES[make], drop=True, after=True), Fault(LOOK_ROUTES[make], 200, body)]
+    with Social(faults) as social:
+        bot = Bot(tmp_path, painter, make(social))
+        outcomes = [bot.tick().status, bot.tick().status]
+
+    assert outcomes == ["failed", "posted"]
+    assert len(social.posts) == 1
+
+
+def test_a_list_of_posts_that_is_none_is_not_taken_for_an_empty_one(tmp_path: Path, painter: Simulator) -> None:
+    faults = [Fault("/api/v1/statuses", drop=True, after=True), Fault("/api/v1/accounts/7/statuses", 200, b"{}")]
+    with Social(faults) as social:
+        bot = Bot(tmp_path, painter, mastodon(social))
+        outcomes = [bot.tick().status, bot.tick().status]
+
+    assert outcomes == ["failed", "posted"]
+    assert len(social.posts) == 1
+
+
+@BOTH
+def test_an_upload_that_is_answered_with_nonsense_is_tried_again(
+    tmp_path: Path, painter: Simulator, make: Make
+) -> None:
+    faults = [Fault(UPLOAD_ROUTES[make], 200, b"[7]"), Fault("/1.1/media/upload.json", 200, b"[7]")]
+    with Social(faults) as social:
+        bot = Bot(tmp_path, painter, make(social))
+        outcomes = [bot.tick().status, bot.tick().status]
+
+    assert outcomes == ["failed", "posted"]
+    assert len(social.posts) == 1
 
 
 @BOTH
