@@ -121,7 +121,7 @@ def _text(path: Path) -> str:
 
 def _csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
     rows = _cells(text, path)
-    _, names = next(rows, (1, []))
+    _, names = next(rows, (1, list[str]()))
     missing = next((name for name in needed if name not in names), None)
     if missing is not None:
         raise ConfigurationError(f"{path}: has no column named {missing}; its columns are {_listed(names)}")
