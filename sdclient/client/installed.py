@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import cast
 
 from sdclient.client.connection import Connection
@@ -13,12 +12,11 @@ from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
-from sdclient.dialects.lora_tags import lora_tags
+from sdclient.dialects.lora_tags import lora_stem, lora_tags
 from sdclient.dialects.losses import sort_losses
 from sdclient.errors import ServerError
 from sdclient.schemas import Img2Img, Txt2Img
 
-_LORA_ENDINGS = (".safetensors", ".pt", ".ckpt")
 _SCRIPT_FIELDS = {
     "tiled diffusion": "tiled.diffusion",
     "multidiffusion integrated": "tiled.diffusion",
@@ -135,11 +133,3 @@ def _is_label(module: str, connection: Connection, route: Route) -> bool:
     if not isinstance(labels, list):
         return True
     return module.casefold() in {label.casefold() for label in cast("list[object]", labels) if isinstance(label, str)}
-
-
-def lora_stem(model: str) -> str:
-    """Return a LoRA's name as a prompt tag spells it: without folders and file ending."""
-    name = PurePosixPath(model.replace("\\", "/")).name
-    for ending in _LORA_ENDINGS:
-        name = name.removesuffix(ending)
-    return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 from typing import cast
 
 from pydantic import JsonValue
@@ -11,6 +11,7 @@ from sdclient.dialects.a1111_names import check_control_model, check_model, chec
 from sdclient.dialects.base import FollowUp, Route, ServerFacts
 from sdclient.dialects.draft import Draft, check_down_sampling, shown
 from sdclient.dialects.facts import latent_modes
+from sdclient.dialects.lora_tags import lora_stem
 from sdclient.images import encode_base64
 from sdclient.schemas.generation import Img2Img, Request, Txt2Img
 from sdclient.schemas.parts import ControlNet, HiresFix, Lora
@@ -73,8 +74,25 @@ def put_refiner(request: Request, draft: Draft, facts: ServerFacts) -> None:
         draft.lose("refiner", "approximated", "note", message)
 
 
-def put_hires(hires: HiresFix, request: Txt2Img, draft: Draft, facts: ServerFacts) -> None:
-    """Write the hires fix: ``width`` and ``height`` are the first pass there, ``hr_resize_*`` the image."""
+def put_hires(
+    hires: HiresFix,
+    request: Txt2Img,
+    draft: Draft,
+    facts: ServerFacts,
+    *,
+    steps_key: str = "hr_second_pass_steps",
+    latent: Sequence[str] | None = None,
+) -> None:
+    """Write the hires fix: ``width`` and ``height`` are the first pass there, ``hr_resize_*`` the image.
+
+    Args:
+        hires: The hires fix.
+        request: The request, for the size of the image.
+        draft: The body.
+        facts: The server, for its upscalers.
+        steps_key: The key of the second pass's steps.
+        latent: What is taken beside the names of upscalers; None takes A1111's modes.
+    """
     if request.width is None or request.height is None:
         draft.refuse("hires", "the size of the image is not known; set width and height")
         return
@@ -88,9 +106,11 @@ def put_hires(hires: HiresFix, request: Txt2Img, draft: Draft, facts: ServerFact
         draft.values["hr_upscaler"] = PIXEL_UPSCALER
     else:
         draft.put("hr_upscaler", hires.upscaler, "hires.upscaler")
-        check_upscaler(hires.upscaler, "hires.upscaler", draft, facts, also=latent_modes())
+        check_upscaler(
+            hires.upscaler, "hires.upscaler", draft, facts, also=latent_modes() if latent is None else latent
+        )
     if hires.steps is not None:
-        draft.put("hr_second_pass_steps", hires.steps, "hires.steps")
+        draft.put(steps_key, hires.steps, "hires.steps")
 
 
 def follow_ups(request: Request, draft: Draft, facts: ServerFacts) -> tuple[FollowUp, ...]:
@@ -120,8 +140,7 @@ def _lora_tag(lora: Lora, field: str, draft: Draft) -> str:
     if lora.mode != "all":
         message = f"{draft.program} cannot give a LoRA to the {lora.mode} model alone; it is applied to all"
         draft.lose(f"{field}.mode", "approximated", "warning", message)
-    name = PurePosixPath(lora.model.replace("\\", "/")).name
-    stem = name.removesuffix(".safetensors").removesuffix(".pt").removesuffix(".ckpt")
+    stem = lora_stem(lora.model)
     if any(character in stem for character in ":<>"):
         message = f"{draft.program} names a LoRA in the prompt, where {shown(stem)} cannot be written"
         draft.refuse(f"{field}.model", message)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from sdclient.dialects.draft import Draft, shown
 
-__all__ = ["LoraTag", "lora_tags", "lose_tags", "take_tags"]
+__all__ = ["LoraTag", "lora_stem", "lora_tags", "lose_tags", "take_tags"]
 
 _TAG = re.compile(r" ?(<lora:([^:<>]{1,300})(?::([^<>]{0,60}))?>)")
 _WEIGHT = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{0,6})?|-?\.[0-9]{1,6}")
+_ENDINGS = (".safetensors", ".pt", ".ckpt")
 _TOLD = 3
 
 
@@ -28,6 +30,14 @@ class LoraTag:
     text: str
     name: str
     weight: float | None
+
+
+def lora_stem(model: str) -> str:
+    """Return a LoRA's name as a tag spells it: without folders and file ending."""
+    name = PurePosixPath(model.replace("\\", "/")).name
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return name
 
 
 def lora_tags(prompt: str) -> tuple[LoraTag, ...]:

@@ -9,7 +9,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_upscaler, close_hint, listed, model_stem, model_titles
+from sdclient.dialects.a1111_names import close_hint, listed, model_stem, model_titles
+from sdclient.dialects.a1111_parts import put_hires
 from sdclient.dialects.a1111_reply import read_generation
 from sdclient.dialects.base import Call, Compiled, ErrorWords, Expected, Operation, ReadReply, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
@@ -270,22 +271,8 @@ class SdCpp:
             draft.put("inpainting_mask_invert", int(request.inpainting_mask_invert), "inpainting_mask_invert")
 
     def put_hires(self, hires: HiresFix, request: Txt2Img, draft: Draft, facts: ServerFacts) -> None:
-        """Write the hires fix: ``width`` and ``height`` are the first pass there, ``hr_resize_*`` the image."""
-        if request.width is None or request.height is None:
-            draft.refuse("hires", "the size of the image is not known; set width and height")
-            return
-        draft.put("enable_hr", value=True, field="hires")
-        draft.put("width", hires.first_width, "hires.first_width")
-        draft.put("height", hires.first_height, "hires.first_height")
-        draft.put("hr_resize_x", request.width, "width")
-        draft.put("hr_resize_y", request.height, "height")
-        draft.put("denoising_strength", hires.strength, "hires.strength")
-        draft.values["hr_upscaler"] = "Lanczos"
-        if hires.upscaler is not None:
-            draft.put("hr_upscaler", hires.upscaler, "hires.upscaler")
-            check_upscaler(hires.upscaler, "hires.upscaler", draft, facts, also=("Latent",))
-        if hires.steps is not None:
-            draft.put("hr_steps", hires.steps, "hires.steps")
+        """Write the hires fix."""
+        put_hires(hires, request, draft, facts, steps_key="hr_steps", latent=("Latent",))
 
     def put_native(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
         """Merge the native keys.
