@@ -212,7 +212,8 @@ class SdCpp:
         # Unverified [koboldcpp-sampler]: an unknown one may become any other; only known names are sent.
         known = facts.samplers or self.samplers()
         name, difference = native_sampler(choice.sampler, self.samplers())
-        found = listed(name, known) if name else None
+        # A newer build may list one that is in no table here.
+        found = listed(name, known) if name else listed(choice.sampler, facts.samplers or ())
         if found is None:
             message = f"{self.title} has no sampler {shown(request.sampler_name)}{close_hint(choice.sampler, known)}"
             draft.refuse("sampler_name", message)

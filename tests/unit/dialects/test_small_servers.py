@@ -37,6 +37,14 @@ def losses(found: Compiled) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_a_sampler_that_only_the_server_lists_is_sent(name: str) -> None:
+    found = compiled(name, ServerFacts(name, samplers=("Euler", "Brand_New")), sampler_name="brand_new")
+
+    assert found.call.body["sampler_name"] == "Brand_New"
+    assert losses(found) == []
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_plain_fields_are_sent_and_the_rest_stays_out(name: str) -> None:
     fields = {"steps": 9, "cfg_scale": 5, "width": 128, "height": 64, "seed": 7, "clip_skip": 2, "negative_prompt": "n"}
 
