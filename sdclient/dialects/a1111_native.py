@@ -55,12 +55,13 @@ class NativeTables:
 
     @classmethod
     def of(cls, dialect: str, kind: Kind, where: str = "") -> NativeTables:
-        """Return the tables of one of the family."""
-        if dialect == "forge":
-            return cls(where or "native.forge", kind, body_keys("forge", kind), control_keys("forge"), scripts("forge"))
+        """Return the tables of one of the family; what brings no units and scripts of its own has A1111's."""
+        where = where or f"native.{dialect}"
+        body = body_keys(dialect, kind)
         if dialect == "sdnext":
-            return cls("native.sdnext", kind, body_keys("sdnext", kind), None, scripts("sdnext"), pads_args=True)
-        return cls("native.a1111", kind, body_keys("a1111", kind), control_keys("a1111"), scripts("a1111"))
+            return cls(where, kind, body, None, scripts(dialect), pads_args=True)
+        relative = "forge" if dialect == "forge" else "a1111"
+        return cls(where, kind, body, control_keys(relative), scripts(relative))
 
 
 def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Draft, facts: ServerFacts) -> None:

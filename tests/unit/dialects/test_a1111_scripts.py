@@ -3,6 +3,7 @@
 import pytest
 
 from sdclient.dialects import DIALECTS, Compiled, ServerFacts
+from sdclient.dialects.a1111_native import NativeTables
 from sdclient.errors import PayloadError
 from sdclient.schemas import ADetailer, Img2Img, SDUpscale, Txt2Img, UltimateUpscale
 
@@ -142,6 +143,13 @@ def test_a_map_behind_what_ultimate_upscale_made_is_no_result(
     read = A1111.read_reply({"images": sent, "info": '{"all_seeds": [5]}'}, found)
 
     assert (read.images, read.maps) == (images, maps)
+
+
+def test_a_further_program_of_the_family_has_native_keys_of_its_own() -> None:
+    tables = NativeTables.of("koboldcpp", "txt2img")
+
+    assert tables.where == "native.koboldcpp"
+    assert "distilled_guidance" in tables.body
 
 
 def test_sd_upscale_names_its_upscaler(png) -> None:
