@@ -182,9 +182,17 @@ def find_config(folder: Path | None = None) -> Path | None:
     """
     from platformdirs import user_config_path
 
-    places = (folder or Path.cwd(), user_config_path("sdclient"))
+    places = (folder or _working_folder(), user_config_path("sdclient"))
     paths = (place / CONFIG_NAME for place in places)
     return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - never raises, as is_file() may
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        # It was removed; then nothing is in it.
+        return Path()
 
 
 def load_config(path: Path | None = None) -> Config:

@@ -7,6 +7,7 @@ the defaults we ship (it would otherwise use whatever its window shows).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DIALECT_NAMES = spoken_names()
 """The server programs a payload may hold overlays for."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Seed = Annotated[Int, Field(ge=-1, le=4294967295)]
 Steps = Annotated[Int, Field(ge=1, le=150)]
 Native = Mapping[str, Mapping[str, JsonValue]]
@@ -109,6 +111,8 @@ class Request(RequestModel):
         for name in value:
             if name not in DIALECT_NAMES:
                 raise ValueError(f"{name!r} is no dialect; known are {', '.join(DIALECT_NAMES)}")
+        if _holds_half_a_character(value):
+            raise ValueError("a text in it holds half a character (a lone surrogate), which cannot be sent")
         return value
 
     @property
@@ -223,6 +227,16 @@ class Img2Img(Request):
         if self.ultimate_upscale is not None and self.sd_upscale is not None:
             raise ValueError("ultimate_upscale and sd_upscale: a server runs one such script; keep one of the two")
         return self
+
+
+def _holds_half_a_character(value: object) -> bool:
+    """Tell whether any text of JSON cannot be written as UTF-8; fields of text are looked at by pydantic."""
+    if isinstance(value, str):
+        return not value.isascii() and _SURROGATE.search(value) is not None
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return any(_holds_half_a_character(name) or _holds_half_a_character(inner) for name, inner in items)
+    return isinstance(value, list) and any(map(_holds_half_a_character, cast("list[object]", value)))
 
 
 # Native keys that are a part of the image by being there; lists and objects are, too, but for the options.

@@ -152,6 +152,18 @@ def test_the_working_folder_comes_before_the_users_own(tmp_path, monkeypatch) ->
     assert find_config(tmp_path) == own
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the folder one is in cannot be removed")
+def test_a_working_folder_that_was_removed_holds_no_file(tmp_path, monkeypatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert find_config() is None
+
+
 def test_an_unknown_server_is_said_with_a_close_name() -> None:
     config = Config(servers={"mini": ServerConfig("mini", "http://mini")})
 

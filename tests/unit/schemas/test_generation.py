@@ -218,6 +218,20 @@ def test_a_control_starts_before_it_ends() -> None:
         ControlNet(model="tile", guidance_start=0.9, guidance_end=0.1)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"native": {"a1111": {"infotext": "\ud800"}}},
+        {"native": {"a1111": {"\udfff": 1}}},
+        {"overlays": {"a1111": {"native": {"script_args": [{"x": "é\ud800"}]}}}},
+    ],
+    ids=["text", "key", "deep"],
+)
+def test_half_a_character_is_refused_where_nobody_else_looks(values: dict) -> None:
+    with pytest.raises(PayloadError, match="half a character"):
+        Txt2Img(**values)
+
+
 def test_requests_survive_pickling(png) -> None:
     request = Img2Img(
         init_image=png(), steps=3, tiled=Tiled(vae=Tiles()), native={"a1111": {"eta": 0.5}}, overlays={"a1111": {}}
