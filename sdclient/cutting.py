@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, job_id, latest_jobs, normal_place
 from sdclient.errors import ConfigurationError
+from sdclient.images import read_size
 from sdclient.planning import FoundImages, JobList, LeftOut, plan_folder
 from sdclient.segment import Prompt, SegmentSettings
 from sdclient.steps.generate import KINDS as SERVER_KINDS
@@ -25,6 +26,9 @@ CUTOUTS = "cutouts"
 
 _COUNTING = frozenset({"batch_size", "n_iter"})
 _NAMED = 3
+
+# A header takes a share some milliseconds; what is not looked at is told when the image is cut.
+_LOOKED_AT = 1000
 
 
 def plan_cutouts(
@@ -51,7 +55,8 @@ def plan_cutouts(
         The jobs, and what was left out.
 
     Raises:
-        ConfigurationError: If the folder is none, or there are prompts for an image that is not in it.
+        ConfigurationError: If the folder is none, or there are prompts for an image that is not in it, or that lie
+            outside theirs.
         PlanError: If two images would have one output name.
     """
     listed, skipped = plan_folder(SegmentSpec(settings), folder, out, into=into, found=found)
@@ -66,6 +71,7 @@ def plan_cutouts(
         raise ConfigurationError(
             f"{folder}: there are prompts for {shown}, and no such image: name images relative to that folder"
         )
+    _refuse_outside(folder, {path: prompts[path] for path in named if path in prompts})
     jobs = [
         replace(job, changes={PROMPTS: [prompt.to_json() for prompt in prompts[path]]})
         for path, job in named.items()
@@ -74,6 +80,26 @@ def plan_cutouts(
     left_out = len(named) - len(jobs)
     remarks = (LeftOut(f"{left_out} of {len(named)} images", "there are no prompts for them"),) if left_out else ()
     return JobList(jobs, listed.specs), (*skipped, *remarks)
+
+
+def _refuse_outside(folder: Path, prompts: Prompts) -> None:
+    """Refuse prompts outside their images while somebody is there to mend the list; of many images, look at some.
+
+    A header does not say how the image is turned: what fits in neither way is surely outside.
+    """
+    slips: list[str] = []
+    for path, asked in list(prompts.items())[:_LOOKED_AT]:
+        size = read_size(folder / path)
+        if size is None:
+            continue
+        outside = [number for number, one in enumerate(asked, 1) if not (one.fits(size) or one.fits(size[::-1]))]
+        if outside:
+            slips.append(f"prompt {outside[0]} of {path} ({size[0]} x {size[1]} px)")
+    if slips:
+        shown = ", ".join(slips[:_NAMED]) + (f" and {len(slips) - _NAMED} more" if len(slips) > _NAMED else "")
+        raise ConfigurationError(
+            f"{folder}: prompts lie outside their images: {shown}: give places in pixels of each image"
+        )
 
 
 def plan_cutouts_of_outputs(plan: Plan, settings: SegmentSettings, *, into: str = CUTOUTS) -> JobList:

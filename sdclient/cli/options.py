@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -168,37 +169,53 @@ _ENGINE = (
 )
 
 
+_SERVERS = (
+    click.option("--strict", is_flag=True, help="Refuse to begin where a server would not do everything as asked."),
+    dialect,
+    click.option("--allow-mixed", is_flag=True, help="Take servers of different programs or models in one run."),
+)
+
+_WORKING = (
+    click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Begin at most N jobs; the rest next time."),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    click.option(
+        "--max-failed",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        show_default=True,
+        help="Jobs that may be set aside before the exit code is 1.",
+    ),
+)
+
+_TELLING = (
+    click.option(
+        "--on-trouble",
+        metavar="COMMAND",
+        help="A program to run when a server fails, a job is set aside or nothing moves: 'notify-send sdclient'. "
+        "It is split into words as a shell does, runs without one, and reads a JSON object on its standard input.",
+    ),
+    click.option(
+        "--notify", metavar="URL", help="An address that gets a small JSON POST when the run has ended or is stuck."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+    *_ENGINE,
+)
+
+
 def running(function: F) -> F:
     """What every command that works on a run takes."""
-    options = (
-        click.option(
-            "--limit", type=click.IntRange(min=0), metavar="N", help="Begin at most N jobs; the rest next time."
-        ),
-        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
-        click.option(
-            "--max-failed",
-            type=click.IntRange(min=0),
-            default=0,
-            metavar="N",
-            show_default=True,
-            help="Jobs that may be set aside before the exit code is 1.",
-        ),
-        click.option("--strict", is_flag=True, help="Refuse to begin where a server would not do everything as asked."),
-        dialect,
-        click.option("--allow-mixed", is_flag=True, help="Take servers of different programs or models in one run."),
-        click.option(
-            "--on-trouble",
-            metavar="COMMAND",
-            help="A program to run when a server fails, a job is set aside or nothing moves: 'notify-send sdclient'. "
-            "It is split into words as a shell does, runs without one, and reads a JSON object on its standard input.",
-        ),
-        click.option(
-            "--notify", metavar="URL", help="An address that gets a small JSON POST when the run has ended or is stuck."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
-        *_ENGINE,
-    )
-    return added(options, function)
+    return added((*_WORKING, *_SERVERS, *_TELLING), function)
+
+
+def running_without_servers(function: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command whose runs need no server: what is about servers is not offered, and left at its default."""
+
+    @functools.wraps(function)
+    def with_defaults(**given: object) -> None:
+        function(**given, strict=False, dialect=None, allow_mixed=False)
+
+    return added((*_WORKING, *_TELLING), with_defaults)
 
 
 def told(on_trouble: str | None, notify: str | None) -> tuple[tuple[str, ...], str]:

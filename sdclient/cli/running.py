@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict
 
+import click
+
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.lane import Lane
 from sdclient.batch.survey import Counts
@@ -84,6 +86,8 @@ def work(
         after_first: Called once the first job is done; work goes on where it returns True.
         at_start: Called once nothing stands in the way any more, before the run is written and begins.
     """
+    if isinstance(company.segmenter, SegmentSettings):
+        refuse_device_elsewhere(options["engine"], company.segmenter)
     run.tell(*told(options["on_trouble"], options["notify"]))
     for text in run.skipped:
         say(f"left out: {text}")
@@ -347,6 +351,19 @@ def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOpti
     if counts.left and result is not None and result.left:
         return EXIT_NO_SERVER
     return 0
+
+
+def refuse_device_elsewhere(engine: str, settings: SegmentSettings) -> None:
+    """Refuse a device where other machines cut: it is no part of a plan, and each takes the best it has.
+
+    Raises:
+        click.UsageError: Naming what to say instead.
+    """
+    if engine == "ray" and settings.device is not None:
+        raise click.UsageError(
+            f"--device {settings.device:.40} is about this machine: with --engine ray say --gpu-share, nodes take what "
+            "they have"
+        )
 
 
 def end(code: int) -> None:

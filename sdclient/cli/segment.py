@@ -16,7 +16,7 @@ from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run
 from sdclient.cli.cutouts import CutoutOptions, choosing, cutout_settings, finding, writing
 from sdclient.cli.fetching import fetch_with_progress
-from sdclient.cli.running import Company, RunningOptions, end, work
+from sdclient.cli.running import Company, RunningOptions, end, refuse_device_elsewhere, work
 from sdclient.cli.talk import byte_size, emit, is_watched, plural, say
 from sdclient.planning import Order
 from sdclient.run import Run
@@ -48,7 +48,7 @@ class SegmentOptions(CutoutOptions, RunningOptions, ChangingOptions):
 @choosing
 @writing
 @changing
-@options.running
+@options.running_without_servers
 def command(
     *,
     folder: Path,
@@ -66,11 +66,8 @@ def command(
     """
     if given["words"] and prompts:
         raise click.UsageError("--words and --prompts both say what to cut out: give one of them")
-    if given["engine"] == "ray" and given["device"]:
-        raise click.UsageError(
-            "--device is about this machine: with --engine ray say --gpu-share, nodes take what they have"
-        )
     settings = cutout_settings(given)
+    refuse_device_elsewhere(given["engine"], settings)
     asked_for = None if prompts is None else read_prompts(prompts)
     if not fetch_with_progress(settings.model, device=settings.device, dry_run=given["dry_run"]):
         return

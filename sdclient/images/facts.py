@@ -7,7 +7,8 @@ import io
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from sdclient.errors import CodecError, ImageLimitError
 from sdclient.images.codec import DEFAULT_LIMITS, ImageLimits
@@ -16,7 +17,7 @@ from sdclient.infotext.containers import image_container, is_crc_right, jpeg_seg
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-__all__ = ["EXTENSIONS", "ImageFacts", "decode_image", "format_of", "inspect_image", "pillow_errors"]
+__all__ = ["EXTENSIONS", "ImageFacts", "decode_image", "format_of", "inspect_image", "pillow_errors", "read_size"]
 
 EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
 """The formats that are taken, and the extension each one's files get."""
@@ -31,6 +32,7 @@ _STARTS = {
 _PNG_CRITICAL_BIT = 0x20
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_SHOWN = 120
+_START_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def decode_image(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, what: str
         raise CodecError(f"{what}: not an image of a known format ({', '.join(EXTENSIONS)}); starts with {data[:12]!r}")
     with pillow_errors(what):
         _check_whole(data, kind)
-        image = _read_header(data, kind)
+        image = _read_header(io.BytesIO(data), kind)
         if image.width * image.height > limits.max_pixels:
             raise ImageLimitError(
                 f"{what}: {image.width}x{image.height} pixels, more than the {limits.max_pixels} that are allowed"
@@ -129,7 +131,7 @@ def decode_image(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, what: str
     return image
 
 
-def _read_header(data: bytes, kind: str) -> ImageFile.ImageFile:
+def _read_header(file: IO[bytes], kind: str) -> ImageFile.ImageFile:
     """Open an image by its own reader, which reads the header and not yet the pixels.
 
     `Image.open` would compare the size with a limit of its own that holds for the whole process, and warn or fail
@@ -145,7 +147,25 @@ def _read_header(data: bytes, kind: str) -> ImageFile.ImageFile:
         "TIFF": TiffImagePlugin.TiffImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
     }
-    return readers[kind](io.BytesIO(data))
+    return readers[kind](file)
+
+
+def read_size(path: Path) -> tuple[int, int] | None:
+    """Read width and height in pixels from a file's header, as stored: a turned camera's are not turned.
+
+    Returns:
+        None where the file cannot be read or is no image; decoding it says why.
+    """
+    try:
+        with path.open("rb") as file:
+            kind = format_of(file.read(_START_BYTES))
+            if not kind:
+                return None
+            file.seek(0)
+            with pillow_errors(path.name):
+                return _read_header(file, kind).size
+    except (OSError, CodecError):
+        return None
 
 
 @contextmanager

@@ -71,6 +71,21 @@ def test_the_python_of_the_page_writes_the_files(desk: Path) -> None:
     assert len(list((desk / "mine").iterdir())) == 2 * 3 + 1
 
 
+def test_the_page_says_what_the_segmenter_without_weights_is_poor_at() -> None:
+    said = PAGE[PAGE.index("It is poor at") : PAGE.index("## Only the object")]
+
+    assert all(word in said for word in ("fur that fills the frame", "night scenes", "grey photographs", "vit_b"))
+
+
+def test_the_page_states_the_bound_of_half_precision() -> None:
+    from sdclient.segment.settings import MAX_RATING_DIFFERENCE, MIN_MEAN_IOU
+
+    said = " ".join(PAGE[PAGE.index("`--half` encodes") :].split())
+
+    assert f"to a mean IoU of {MIN_MEAN_IOU:g}, and the model's ratings of them to {MAX_RATING_DIFFERENCE:g}" in said
+    assert "off by default" in said
+
+
 def test_the_plugin_and_the_image_of_the_page_are_there() -> None:
     named = re.findall(r"\]\(([^)]+)\)", PAGE)
 

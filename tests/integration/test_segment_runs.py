@@ -209,14 +209,37 @@ def test_boxes_are_cut_out_image_by_image(with_plugin: CommandLine) -> None:
     }
 
 
-def test_a_prompt_outside_its_image_sets_that_image_aside_and_says_why(with_plugin: CommandLine) -> None:
+def test_prompts_outside_their_images_are_refused_before_anything_is_planned(with_plugin: CommandLine) -> None:
+    folder = with_plugin.folder
+    for name in ("fox", "cub", "hen", "owl", "cat"):
+        draw(folder / "IN" / f"{name}.png")
+    # As tall as a phone's image that lies on its side, which its header does not say.
+    inside = [{"box_xywh": [100, 150, 60, 90]}]
+    outside = [{"box_xywh": [0, 0, 9, 9]}, {"box_xywh": [200, 0, 100, 10]}]
+    asked = {"cat.png": inside} | {f"{name}.png": outside for name in ("fox", "cub", "hen", "owl")}
+    (folder / "boxes.json").write_text(json.dumps(asked))
+
+    ended = with_plugin("segment", "IN", "OUT", "--model", "boxes", "--prompts", "boxes.json")
+
+    assert ended.code == 2
+    assert (
+        "IN: prompts lie outside their images: prompt 2 of cub.png (240 x 160 px), prompt 2 of fox.png (240 x 160 px), "
+        "prompt 2 of hen.png (240 x 160 px) and 1 more: give places in pixels of each image"
+    ) in ended.stderr
+    assert not (folder / "OUT").exists()
+
+
+def test_a_prompt_outside_an_image_that_is_turned_sets_it_aside_and_says_why(with_plugin: CommandLine) -> None:
     draw(with_plugin.folder / "IN" / "fox.png")
-    (with_plugin.folder / "boxes.json").write_text('{"fox.png": [{"box_xywh": [200, 0, 100, 10]}]}')
+    draw(with_plugin.folder / "IN" / "good.png")
+    asked = {"fox.png": [{"box_xywh": [100, 150, 60, 90]}], "good.png": [{"box_xywh": [10, 10, 60, 90]}]}
+    (with_plugin.folder / "boxes.json").write_text(json.dumps(asked))
 
     ended = with_plugin("segment", "IN", "OUT", "--model", "boxes", "--prompts", "boxes.json")
 
     assert ended.code == 1
     assert "outside the image of 240 x 160 px" in ended.stderr
+    assert (with_plugin.folder / "OUT" / "good" / "good_01.png").is_file()
 
 
 @pytest.mark.parametrize(

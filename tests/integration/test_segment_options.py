@@ -1,0 +1,104 @@
+"""Options of `sdclient segment` that make no sense here, and photographs as they come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdclient import Run
+from sdclient.segment import ClassicalSegmenter, SegmentSettings
+from tests.conftest import CommandLine
+
+
+@pytest.fixture
+def desk(cli: CommandLine) -> CommandLine:
+    """A command line in a folder with one image, a list of one prompt and a queue of one nation."""
+    pixels = np.full((90, 120, 3), (205, 210, 215), np.uint8)
+    pixels[20:60, 20:60] = (150, 30, 30)
+    (cli.folder / "IN").mkdir()
+    Image.fromarray(pixels).save(cli.folder / "IN" / "fox.png")
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    (cli.folder / "queue.csv").write_text("nation,category,count\nItalian,family,1\n")
+    return cli
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "segment IN OUT --model classical --device cpu",
+        "generate prompts.txt --out OUT --then segment --cutouts-model classical --cutouts-set device=cpu",
+        "upscale IN OUT --payload bake --then segment --cutouts-model classical --cutouts-set device=cpu",
+        "nations --plan queue.csv --out OUT --cutouts classical --cutouts-set device=cpu",
+    ],
+    ids=lambda text: str(text).split(maxsplit=1)[0],
+)
+def test_a_device_is_refused_where_other_machines_cut(desk: CommandLine, words: str) -> None:
+    ended = desk(*words.split(), "--engine", "ray")
+
+    assert ended.code == 2
+    assert "--device cpu is about this machine: with --engine ray say --gpu-share" in ended.stderr
+    assert not (desk.folder / "OUT" / ".sdclient" / "plan").exists()
+
+
+def test_whoever_joins_on_a_cluster_names_no_device_either(desk: CommandLine) -> None:
+    begun = desk("segment", "IN", "OUT", "--model", "classical", "--limit", "0")
+
+    ended = desk("join", "OUT", "--engine", "ray", "--device", "cpu")
+
+    assert begun.code in (0, 3), begun.stderr
+    assert ended.code == 2
+    assert "--device cpu is about this machine" in ended.stderr
+
+
+def test_segment_offers_nothing_that_is_about_servers(desk: CommandLine) -> None:
+    told = desk("segment", "--help").stdout
+
+    ended = desk("segment", "IN", "OUT", "--model", "classical", "--strict")
+
+    assert [word for word in ("--dialect", "--strict", "--allow-mixed", "--url") if word in told] == []
+    assert "--engine" in told
+    assert ended.code == 2
+    assert "No such option" in ended.stderr
+    assert desk("segment", "IN", "OUT", "--model", "classical").code == 0
+
+
+def test_half_precision_of_no_model_is_refused_and_enters_no_plan(desk: CommandLine) -> None:
+    ended = desk("segment", "IN", "OUT", "--model", "classical", "--half")
+
+    assert ended.code == 2
+    assert "half precision is for Segment Anything's models: leave it out with words" in ended.stderr
+    assert not (desk.folder / "OUT").exists()
+
+
+def test_a_plan_says_whether_it_is_cut_in_half_precision(desk: CommandLine, tmp_path: Path) -> None:
+    for name, half in (("half", True), ("full", False)):
+        Run(tmp_path / name).add_cutouts(desk.folder / "IN", SegmentSettings(model="vit_b", half=half)).save()
+
+    written = {
+        name: "".join(path.read_text() for path in (tmp_path / name).rglob("*.jsonl")) for name in ("half", "full")
+    }
+    assert '"half"' in written["half"]
+    assert '"half"' not in written["full"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside_xy", "outside_xy"),
+    [
+        ("astronaut", [(220, 100), (200, 350)], [(300, 60), (20, 250)]),
+        ("coffee", [(300, 120), (200, 250)], [(30, 100), (560, 60)]),
+        ("rocket", [(320, 200), (320, 380)], [(200, 60), (500, 60)]),
+    ],
+)
+def test_the_main_thing_of_a_photograph_is_cut_out(
+    name: str, inside_xy: list[tuple[int, int]], outside_xy: list[tuple[int, int]]
+) -> None:
+    data = pytest.importorskip("skimage.data", reason="public-domain photographs come with scikit-image")
+    image: np.ndarray = getattr(data, name)()
+
+    largest = max(ClassicalSegmenter().segment(image), key=lambda item: item.area_px).mask_hw
+
+    assert all(largest[y, x] for x, y in inside_xy)
+    assert not any(largest[y, x] for x, y in outside_xy)
