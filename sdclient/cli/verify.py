@@ -44,10 +44,21 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
         )
     elif broken and not repair:
         say(f"{len(broken)} can be made again: sdclient verify {out} --repair")
-    if repair and broken and (yes or click.confirm(f"Plan {plural(len(broken), 'file')} once more?", err=True)):
+    if repair and broken and (yes or _agreed(len(broken))):
         redone = run.repair(findings)
         for text in redone.left_out:
             say(text)
         if redone.jobs:
             say(planned_again(out, len(redone.jobs)))
     return EXIT_FAILED if findings else 0
+
+
+def _agreed(number: int) -> bool:
+    try:
+        return click.confirm(f"Plan {plural(number, 'file')} once more?", err=True)
+    except click.Abort as exc:
+        # click makes one of Ctrl-C and the end of the answers; only the first means "stop".
+        if not isinstance(exc.__context__, EOFError):
+            raise
+        say()
+        raise click.UsageError("nobody answers here, so nothing is planned; with --yes nobody is asked") from None

@@ -51,6 +51,16 @@ def test_nothing_is_repaired_without_consent(cli: CommandLine, answers: str) -> 
     assert state_of(out) == before
 
 
+@pytest.mark.usefixtures("begun")
+def test_where_nobody_answers_the_repair_says_how_it_needs_no_answer(cli: CommandLine) -> None:
+    (cli.folder / "out" / "0001_a_fox_1.png").unlink()
+
+    asked = cli("verify", "out", "--repair")
+
+    assert asked.code == 2
+    assert "--yes" in asked.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(("words", "answers"), [(("--repair",), "y\n"), (("--repair", "--yes"), "")])
 def test_with_consent_what_is_damaged_is_made_again_and_kept(
     cli: CommandLine, begun: tuple[str, ...], words: tuple[str, ...], answers: str
