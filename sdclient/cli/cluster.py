@@ -28,21 +28,17 @@ def prepare_cluster(
     strict: bool,
     listener: Listener,
 ) -> ClusterEngine:
-    """Write the run down and return the engine that will work on it.
+    """Return the engine that will work on a run, once the run is saved; nodes read it from its folder.
 
     Raises:
         click.UsageError: If an option makes no sense here.
         ConfigurationError: If no server is named.
         MissingExtraError: If Ray is not installed.
-        StorageError: If the run cannot be written.
     """
     if limit is not None:
         raise click.UsageError("--limit counts the jobs of one machine; leave it out with --engine ray")
     shared: SharedRun = share_run(run, WorkerSettings(inputs=inputs), allow_mixed=allow_mixed, strict=strict)
-    engine = cluster_engine(run, _servers(urls), shared, cluster, listener=listener)
-    # Nodes read it; not before all that can be refused here has been.
-    run.save()
-    return engine
+    return cluster_engine(run, _servers(urls), shared, cluster, listener=listener)
 
 
 def _servers(urls: Sequence[str]) -> list[ServerConfig]:

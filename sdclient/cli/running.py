@@ -149,8 +149,6 @@ def _work_on_cluster(
     from sdclient.cli.cluster import prepare_cluster, run_cluster
     from sdclient.nodes import ClusterSettings
 
-    if at_start is not None:
-        at_start()
     counts = run.status().counts
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"])
     words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
@@ -165,6 +163,10 @@ def _work_on_cluster(
             strict=options["strict"],
             listener=listener,
         )
+        # Not before all that can be refused here has been.
+        if at_start is not None:
+            at_start()
+        run.save()
         with signals(engine.stop, *words, progress.close) as was_stopped:
             try:
                 result = run_cluster(engine)

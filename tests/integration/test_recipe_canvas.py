@@ -372,6 +372,15 @@ def test_an_answer_that_is_no_image_does_not_break_the_chain(cli: CommandLine, a
     assert len(files(cli, "passes/*")) == 3
 
 
+@pytest.mark.usefixtures("place")
+def test_a_cluster_that_refuses_leaves_no_slice_behind(cli: CommandLine) -> None:
+    ended = cli("canvas", "place.png", "--out", "OUT", "--engine", "ray", "--limit", "1", *QUICK)
+
+    assert ended.code == 2
+    assert "--limit" in ended.stderr
+    assert files(cli) == []
+
+
 # ---- a person ----
 
 
