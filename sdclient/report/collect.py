@@ -44,6 +44,7 @@ class RunContent:
         counts: Where all jobs stand.
         workers: Sentences about who takes part.
         notes: What could not be read.
+        is_at_work: Some worker gives signs of life.
     """
 
     folder: RunFolder
@@ -54,6 +55,7 @@ class RunContent:
     counts: Counts
     workers: tuple[str, ...]
     notes: tuple[str, ...]
+    is_at_work: bool = False
 
     @property
     def needs(self) -> dict[str, str]:
@@ -77,7 +79,17 @@ def read_run(folder: RunFolder) -> RunContent:
         f"worker {one.worker}{f' ({one.label})' if one.label else ''}{': gone' if one.is_gone else ''}"
         for one in status.workers
     )
-    return RunContent(folder, plan, records, attempts, status.set_aside, status.counts, workers, tuple(notes))
+    return RunContent(
+        folder,
+        plan,
+        records,
+        attempts,
+        status.set_aside,
+        status.counts,
+        workers,
+        tuple(notes),
+        is_at_work=any(not one.is_gone for one in status.workers),
+    )
 
 
 def make_report(content: RunContent, *, now: dt.datetime | None = None) -> RunReport:

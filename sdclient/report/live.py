@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import threading
 import time
@@ -31,6 +32,8 @@ MIME = {
 }
 FRESH_S = 2.0
 """The folder is looked at again after this many seconds at the earliest."""
+AGAIN_S = 60.0
+"""Until all is done the run is read anew this often: that nothing happens says something, too."""
 _MAX_THUMBS = 4000
 
 
@@ -39,13 +42,19 @@ class _Known:
     """What was read last.
 
     Attributes:
-        version: Of the folder then.
+        folder: Hash of what the folder held then.
+        version: Of the page.
+        read_s: When that was, by the caller's clock.
+        is_over: Nothing was left to be done.
         page: The page.
         places: Places of images and cut-outs that may be given out.
         cards: By key.
     """
 
+    folder: str = ""
     version: str = ""
+    read_s: float = 0.0
+    is_over: bool = False
     page: bytes = b""
     places: frozenset[str] = frozenset()
     cards: dict[str, ImageCard] = field(default_factory=dict[str, ImageCard])
@@ -58,17 +67,25 @@ class LiveRun:
         folder: The run.
         fresh_s: Seconds between two looks at the folder.
         clock: A clock that never goes back, in seconds.
+        now: Tells the time of day in UTC.
     """
 
     def __init__(
-        self, folder: RunFolder, *, fresh_s: float = FRESH_S, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: RunFolder,
+        *,
+        fresh_s: float = FRESH_S,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
     ) -> None:
         self._folder = folder
+        self._now = now
         self._fresh_s = fresh_s
         self._clock = clock
         self._lock = threading.Lock()
         self._known = _Known()
         self._looked_at: float | None = None
+        self._reads = 0
         self._thumbs: OrderedDict[str, bytes] = OrderedDict()
 
     def page(self) -> bytes:
@@ -126,26 +143,31 @@ class LiveRun:
             now = self._clock()
             if self._looked_at is not None and now - self._looked_at < self._fresh_s:
                 return self._known
-            version = folder_version(self._folder)
-            if version != self._known.version:
-                self._known = self._read(version)
+            found = folder_version(self._folder)
+            is_old = not self._known.is_over and now - self._known.read_s >= AGAIN_S
+            if found != self._known.folder or is_old:
+                self._reads += 1
+                self._known = self._read(found)
             # After the reading, which may take longer than the pause between two looks.
             self._looked_at = self._clock()
             return self._known
 
-    def _read(self, version: str) -> _Known:
+    def _read(self, found: str) -> _Known:
         content = read_run(self._folder)
         report = make_report(content)
+        version = f"{found}.{self._reads}"
         links = PageLinks(
             thumb=lambda card: "" if card.state == "gone" else f"./thumb/{card.key}",
             before=lambda card: f"./before/{card.key}",
             alone=lambda card: "" if card.replayable else f"./before/{card.key}",
         )
-        page = render_page(page_parts(content, report, version=version), links)
+        page = render_page(page_parts(content, report, version=version, now=self._now()), links)
         places = {card.place for card in report.images if card.replayable}
         places |= {cutout.place for card in report.images for cutout in card.cutouts}
         cards = {card.key: card for card in report.images}
-        return _Known(version, page.encode("utf-8", "replace"), frozenset(places), cards)
+        is_over = not report.counts.left
+        data = page.encode("utf-8", "replace")
+        return _Known(found, version, self._clock(), is_over, data, frozenset(places), cards)
 
 
 def folder_version(folder: RunFolder) -> str:

@@ -35,12 +35,14 @@ class PageParts:
         timeline: Its timeline.
         plots: Its plots.
         version: Changes when anything of it does; empty for a page that does not look for changes.
+        outlook: What is to be expected of a run that is at work; empty on a page that stays as it is.
     """
 
     run: RunReport
     timeline: Timeline
     plots: tuple[Plot, ...] = ()
     version: str = ""
+    outlook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def render_page(parts: PageParts, links: PageLinks | None = None) -> str:
         shares=_shares(run),
         made_at=run.made_at.replace("T", " ").replace("+00:00", " UTC"),
         timeline=parts.timeline,
+        outlook=parts.outlook,
         lost=sum(cells.get("status") == "lost" for cells in run.attempts),
         plots=parts.plots,
         width=WIDTH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sdclient.files import resolve_inside, write_durable
 from sdclient.report.collect import RunContent, make_report, read_run
 from sdclient.report.metadata import write_metadata
 from sdclient.report.model import ImageCard, RunReport
+from sdclient.report.outlook import outlook
 from sdclient.report.page import PageLinks, PageParts, place_url, render_page
 from sdclient.report.plots import make_plots
 from sdclient.report.thumbs import ThumbSource, make_thumbs, thumb_path
@@ -79,10 +81,25 @@ def write_report(folder: RunFolder, options: ReportOptions | None = None) -> Wri
     return Written(path, len(data), report, tuple(dict.fromkeys([*report.notes, *notes])))
 
 
-def page_parts(content: RunContent, report: RunReport, *, version: str = "") -> PageParts:
-    """Draw up what a page shows of a report."""
+def page_parts(
+    content: RunContent, report: RunReport, *, version: str = "", now: dt.datetime | None = None
+) -> PageParts:
+    """Draw up what a page shows of a report.
+
+    Args:
+        content: What was read.
+        report: What was made of it.
+        version: Of a page that looks for changes.
+        now: The time of day in UTC, for what such a page says of the finish; None for a page that stays as it is.
+    """
     timeline = make_timeline(report.attempts, content.needs, time.time())
-    return PageParts(report, timeline, make_plots(report.attempts), version)
+    # From clocks that contradict each other no finish can be told.
+    expected = (
+        outlook(report.attempts, report.counts, now, is_at_work=content.is_at_work)
+        if now is not None and not timeline.trouble
+        else ""
+    )
+    return PageParts(report, timeline, make_plots(report.attempts), version, expected)
 
 
 def make_run_thumbs(

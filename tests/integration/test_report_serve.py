@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
 import json
 import threading
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.beats import BeatWriter
 from sdclient.batch.plan import FileInput
 from sdclient.cli.serve import command
 from sdclient.errors import ConfigurationError
 from sdclient.report.live import LiveRun
 from sdclient.report.serve import PageServer
 from tests.conftest import CommandLine
-from tests.unit.report.builder import RunBuilder, png, study
+from tests.unit.report.builder import BEGAN, RunBuilder, png, study
 
 TOKEN = "a-token-of-the-test"
 
@@ -199,6 +201,38 @@ def test_a_job_done_elsewhere_changes_the_version_and_shows_in_the_page(browse: 
     assert after != before
     assert b"generated/New/fox_1.png" in browse.page().body
     assert json.loads(browse.page("state.json").body)["version"] == after
+
+
+def test_a_page_of_a_run_that_stands_still_is_read_anew_after_a_minute_and_says_so(tmp_path: Path) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    for number in range(4):
+        run.commit(run.plan(f"fox{number}"))
+    run.plan("owl")
+    BeatWriter(run.folder.state / "beats" / ("c" * 32), beat_s=10, lease_s=90).beat()
+    clock = {"s": 0.0}
+    live = LiveRun(run.fresh(), clock=lambda: clock["s"], now=lambda: BEGAN + dt.timedelta(seconds=45 + clock["s"]))
+    first, before = live.page(), live.version()
+
+    clock["s"] = 30.0
+    same = live.version()
+    clock["s"] = 3600.0
+    after, last = live.version(), live.page()
+
+    assert (same == before, after != before) == (True, True)
+    assert b"1 left \xc2\xb7 <b>done about 12:00 UTC</b>" in first
+    assert b"<b>STALLED: nothing ended for 60 min</b>" in last
+
+
+def test_a_page_of_a_run_that_is_over_is_not_read_again_and_again(tmp_path: Path) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    run.commit(run.plan("fox"))
+    clock = {"s": 0.0}
+    live = LiveRun(run.fresh(), clock=lambda: clock["s"])
+    before = live.version()
+
+    clock["s"] = 3600.0
+
+    assert live.version() == before
 
 
 def test_a_plan_that_is_damaged_is_said_and_the_server_lives_on(run: RunBuilder) -> None:
