@@ -17,7 +17,7 @@ from sdclient.client import Client, Losses
 from sdclient.dialects.base import Loss
 from sdclient.dialects.lora_tags import lora_tags
 from sdclient.dialects.losses import refuse
-from sdclient.errors import AuthenticationError, ConfigurationError, SDClientError, TransportError, WrongServerError
+from sdclient.errors import ConfigurationError, SDClientError, ServerError, TransportError
 from sdclient.steps.generate import GenerateSpec, ServerLane
 
 _HARMLESS = frozenset({"prompt", "negative_prompt", "seed"})
@@ -54,7 +54,7 @@ def server_lanes(
 def _open(client: Client) -> ServerLane | SDClientError:
     try:
         return ServerLane(client)
-    except (TransportError, WrongServerError, AuthenticationError) as exc:
+    except (TransportError, ServerError) as exc:
         return exc
 
 

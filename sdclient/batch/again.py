@@ -163,7 +163,7 @@ def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Red
     latest = latest_jobs(plan.jobs)
     asked = [job for job in latest.values() if is_wanted(job)]
     if not asked:
-        raise PlanError(f"{folder.out}: no job matches; patterns are matched with the places in images.csv")
+        raise PlanError(f"{folder.out}: no job matches; patterns are held against names of images as in images.csv")
     left_out = [_not_done(job) for job in asked if job.id not in done]
     left_out += [f"{name}: no such image" for name in is_wanted.unmet(asked)] if isinstance(is_wanted, Wish) else []
     chosen = _with_dependents(latest, [job.id for job in asked if job.id in done], done)

@@ -62,10 +62,11 @@ class RunFolder:
 
         The arguments and errors are those of `create`, as far as they can be known without writing.
         """
-        if out.exists() and not out.is_dir():
-            raise RunFolderError(f"{out}: is a file; name a folder for the run")
-        if (out / STATE_FOLDER / "run.json").exists():
-            return cls.open(out)
+        with storage_errors("look at", out):
+            if out.exists() and not out.is_dir():
+                raise RunFolderError(f"{out}: is a file; name a folder for the run")
+            if (out / STATE_FOLDER / "run.json").exists():
+                return cls.open(out)
         seed = secrets.randbits(32) if run_seed is None else run_seed
         folder = cls(out, RunSettings(seed, lease_s, beat_s))
         folder._is_begun = False
@@ -88,10 +89,10 @@ class RunFolder:
             RunFolderError: If something else is in the way, the folder cannot hold a run, or the format is newer.
             StorageError: If the folder cannot be written.
         """
-        if out.exists() and not out.is_dir():
-            raise RunFolderError(f"{out}: is a file; name a folder for the run")
         state = out / STATE_FOLDER
         with storage_errors("make the run folder", out):
+            if out.exists() and not out.is_dir():
+                raise RunFolderError(f"{out}: is a file; name a folder for the run")
             state.mkdir(parents=True, exist_ok=True)
             begin_settings(state, run_seed=run_seed, lease_s=lease_s, beat_s=beat_s)
         folder = cls.open(out)
@@ -281,9 +282,8 @@ class RunFolder:
             claims.setdefault(key[0], []).append(Epoch(key[1], self._owner(key), end))
         return {job: tuple(epochs) for job, epochs in claims.items()}
 
-    def _forget_all_but(self, keys: Iterable[tuple[str, int]]) -> None:
+    def _forget_all_but(self, kept: AbstractSet[tuple[str, int]]) -> None:
         # Claims of done jobs go; without this a long run would remember every one of them.
-        kept = set(keys)
         for cache in (self._ends, self._owners):
             for key in [key for key in list(cache) if key not in kept]:
                 cache.pop(key, None)

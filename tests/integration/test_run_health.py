@@ -14,6 +14,8 @@ from sdclient.batch.events import Event
 from sdclient.batch.health import HealthPolicy
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.simulator import Simulator
+from tests.integration.faulty_server import FaultyServer, answer, answering
+from tests.integration.scripted_server import base_url
 from tests.practice_lane import PracticeLane
 
 QUICK = WorkerSettings(scan_s=0.1, health=HealthPolicy(first_open_s=0.1, longest_open_s=0.3, retries=60))
@@ -32,6 +34,17 @@ def reasons(run: Run) -> list[str]:
 def work(run: Run, *servers: Simulator, events: list[Event] | None = None) -> WorkerResult:
     listener = None if events is None else events.append
     return run.start([one.url for one in servers], settings=QUICK, listener=listener)
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "422 Unprocessable"])
+def test_a_server_that_answers_with_an_error_keeps_no_other_from_working(tmp_path: Path, status: str) -> None:
+    run = Run(tmp_path / "out").add(["a fox"], SMALL)
+    told: list[str] = []
+    with FaultyServer(answering(answer(b"loading", status))) as broken, Simulator("a1111") as server:
+        lanes = run.lanes([base_url(broken), server.url], on_missing=lambda name, _: told.append(name))
+        names = [one.removeprefix("http://") for one in (base_url(broken), server.url)]
+
+    assert (told, [lane.name for lane in lanes]) == ([names[0]], [names[1]])
 
 
 def test_a_server_that_was_restarted_is_asked_before_it_is_fed_again(tmp_path: Path) -> None:

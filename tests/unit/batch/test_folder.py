@@ -62,6 +62,10 @@ class TestSettings:
         with pytest.raises(RunFolderError, match="is a file"):
             RunFolder.create(tmp_path / "out")
 
+    def test_a_folder_that_cannot_be_looked_at_is_trouble_with_the_disk(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match=r"cannot look at .*File name too long"):
+            RunFolder.prepare(tmp_path / ("x" * 300))
+
     def test_a_folder_without_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="no run here"):
             RunFolder.open(tmp_path)
