@@ -79,7 +79,9 @@ class Inputs:
             return
         root = self.root(job.input.root)
         try:
-            is_gone = root.stat().st_dev != self._devices.get(root, root.stat().st_dev)
+            device = root.stat().st_dev
+            # Mounted anew, a share may be another device; what lies under its mount point is empty, too.
+            is_gone = device != self._devices.get(root, device) and not any(root.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             is_gone = True
         except OSError as exc:

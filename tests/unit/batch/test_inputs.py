@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import unicodedata
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.inputs import Inputs, input_path
 from sdclient.batch.plan import FileInput
 from sdclient.batch.told import note_told, read_told
-from sdclient.errors import RunFolderError
+from sdclient.errors import RunFolderError, StorageError
 from tests.practice_lane import PracticeLane, plan_jobs, work
 
 NAME = "Sm\u00f8rrebr\u00f8d/\u00c5sa/caf\u00e9.png"
@@ -40,6 +43,29 @@ def test_an_input_that_is_not_there_is_named_as_planned(tmp_path: Path) -> None:
 
     with pytest.raises(RunFolderError, match=r"caf\u00e9\.png: the input is not there"):
         Inputs(folder).path(job)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts")
+def test_an_input_that_is_missing_on_a_share_mounted_anew_is_not_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=1.0, beat_s=0.1)
+    there, missing = plan_jobs(
+        folder, ["a", "b"], kind="img2img", inputs=[FileInput("../in", "a.png"), FileInput("../in", "b.png")]
+    )
+    share = tmp_path / "in"
+    share.mkdir()
+    (share / "a.png").write_bytes(b"image")
+    inputs = Inputs(folder)
+    inputs.path(there)
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(share)], check=False, capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(StorageError, match="the folder with the inputs is gone"):
+            inputs.path(missing)
+        (share / "a.png").write_bytes(b"image")
+        with pytest.raises(RunFolderError, match=r"b\.png: the input is not there"):
+            inputs.path(missing)
+    finally:
+        subprocess.run(["umount", "-l", str(share)], check=True)
 
 
 def test_a_link_is_not_followed_whatever_its_spelling(tmp_path: Path) -> None:
