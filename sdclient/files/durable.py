@@ -19,13 +19,15 @@ __all__ = [
     "fsync_dir",
     "fsync_file",
     "holds",
+    "makes_no_links",
     "write_durable",
     "write_new_file",
 ]
 
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS})
-NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
-"""Numbers by which a file system says that it makes no hard links (or not for this file)."""
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+# Windows: no such function (FAT, exFAT), not supported (some shares), too many links. Python calls them all EINVAL.
+_WINDOWS_NO_LINKS = frozenset({1, 50, 1142})
 
 _PATIENCE_S = 2.0
 _PAUSE_S = 0.1
@@ -185,11 +187,16 @@ def _link_or_create(temporary: Path, target: Path, data: bytes) -> bool:
         # On Linux SMB the new name cannot be opened while the other one is still there.
         _discard(temporary)
         if not holds(target, data):
-            if exc.errno not in NO_LINKS:
+            if not makes_no_links(exc):
                 raise storage_error("create", target, exc) from exc
             return create_exclusive(target, data, durable=True)
     fsync_dir(target.parent)
     return True
+
+
+def makes_no_links(exc: OSError) -> bool:
+    """Tell whether by this error a file system says that it makes no hard links (or not for this file)."""
+    return exc.errno in _NO_LINKS or getattr(exc, "winerror", None) in _WINDOWS_NO_LINKS
 
 
 def holds(path: StrPath, data: bytes, *, sleep: Callable[[float], None] = time.sleep) -> bool:

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from sdclient.files.durable import NO_LINKS, fsync_dir, holds
+from sdclient.files.durable import fsync_dir, holds, makes_no_links
 from sdclient.files.trouble import StrPath, storage_error, storage_errors
 
 __all__ = ["CommitOutcome", "PublishOutcome", "commit_directory", "publish"]
@@ -108,7 +108,7 @@ def _publish_otherwise(source: Path, final: Path, exc: OSError) -> PublishOutcom
         return PublishOutcome.ALREADY_GONE
     if os.path.lexists(final):
         return _settle(source, final)
-    if exc.errno not in NO_LINKS:
+    if not makes_no_links(exc):
         raise exc
     try:
         source.rename(final)

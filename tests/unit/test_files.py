@@ -264,6 +264,18 @@ def answers_einval(path: Path) -> bool:
     return False
 
 
+@pytest.mark.parametrize(
+    ("number", "windows", "says_so"),
+    [(errno.EPERM, None, True), (errno.EINVAL, 1, True), (errno.EINVAL, None, False), (errno.ENOSPC, None, False)],
+)
+def test_a_file_system_without_hard_links_is_known(number: int, windows: int | None, *, says_so: bool) -> None:
+    exc = OSError(number, "x")
+    # On FAT and exFAT, where Python knows no better number than EINVAL.
+    exc.winerror = windows  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+
+    assert durable.makes_no_links(exc) is says_so
+
+
 class TestTrouble:
     @pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "ENOTCONN", "EHOSTDOWN", "ENODEV"])
     def test_trouble_that_passes_is_known(self, name: str) -> None:
