@@ -321,25 +321,46 @@ def write_views(folder: RunFolder, on_images: OnImages | None = None) -> list[st
         A sentence for everything that was not right; a refused replace is one of them, never an error.
     """
     problems: list[str] = []
-    try:
+
+    def write_images() -> None:
         columns, rows = image_rows(folder, problems)
         if on_images is not None:
             on_images(rows)
         _write_csv(folder.out / "images.csv", columns, rows)
-        attempts, trouble = read_attempts(folder)
-        problems += trouble
-        _write_csv(folder.out / "attempts.csv", ATTEMPT_COLUMNS, attempts)
-    except (StorageError, RunFolderError, OSError) as exc:
-        problems.append(f"images.csv and attempts.csv were not written anew: {exc}")
+
+    def write_attempts() -> None:
+        rows, trouble = read_attempts(folder)
+        problems.extend(trouble)
+        _write_csv(folder.out / "attempts.csv", ATTEMPT_COLUMNS, rows)
+
+    # One that a spreadsheet program holds open does not keep the other from being written.
+    problems += _trouble("images.csv", write_images)
+    problems += _trouble("attempts.csv", write_attempts)
     # A damaged record without a row is met twice.
     return list(dict.fromkeys(problems))
 
 
+def _trouble(name: str, write: Callable[[], None]) -> list[str]:
+    try:
+        write()
+    except (StorageError, RunFolderError, OSError) as exc:
+        return [f"{name} was not written anew: {exc}"]
+    return []
+
+
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    data = format_rows([columns, *([row.get(name, "") for name in columns] for row in rows)])
-    if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
-        return
-    write_durable(path, data)
+    write_view(path, format_rows([columns, *([row.get(name, "") for name in columns] for row in rows)]))
+
+
+def write_view(path: Path, data: bytes) -> None:
+    """Write a table for people, unless it says the same already.
+
+    Raises:
+        StorageError: If it cannot be written.
+        OSError: If what is there cannot be read.
+    """
+    if not (path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data):
+        write_durable(path, data)
 
 
 def save_reply(folder: RunFolder, job: str, epoch: int, body: str) -> None:

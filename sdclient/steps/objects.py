@@ -12,11 +12,12 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.log import write_view
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
 from sdclient.batch.publish import locate
 from sdclient.batch.record import OutFile, Record
 from sdclient.errors import CodecError, RunFolderError, StorageError
-from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, temporary_name, write_durable
+from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, temporary_name
 from sdclient.segment.coco import CocoImage, coco_pieces
 from sdclient.segment.settings import CocoForm
 from sdclient.steps.segment import KINDS, SegmentSpec
@@ -89,7 +90,7 @@ def write_object_views(folder: RunFolder) -> list[str]:
         cuts = list(_read_cuts(folder, plan, problems))
         lines = [format_row(OBJECT_COLUMNS)]
         lines += [format_row(row[name] for name in OBJECT_COLUMNS) for row in _rows(cuts)]
-        _replace(folder.out / OBJECTS_TABLE, b"".join(lines))
+        write_view(folder.out / OBJECTS_TABLE, b"".join(lines))
         form = _coco_form(plan)
         if form != "none":
             _write_coco(folder, cuts, form, problems)
@@ -160,11 +161,6 @@ def _rows(cuts: Iterable[_Cut]) -> Iterator[dict[str, str]]:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    if not (path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data):
-        write_durable(path, data)
 
 
 def _coco_form(plan: Plan) -> CocoForm:

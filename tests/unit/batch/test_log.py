@@ -63,6 +63,20 @@ def test_a_job_that_is_planned_and_done_while_tables_are_read_hurts_neither(fold
     assert sorted(row["place"] for row in attempts) == ["early", "late"]
 
 
+@pytest.mark.parametrize("refused", ["images.csv", "attempts.csv"])
+def test_a_table_that_cannot_be_replaced_keeps_the_other_from_nothing(folder: RunFolder, refused: str) -> None:
+    plan_jobs(folder, ["a"])
+    work(folder)
+    for name in ("images.csv", "attempts.csv"):
+        (folder.out / name).unlink()
+    (folder.out / refused / "something of the user's").mkdir(parents=True)
+
+    (problem,) = write_views(folder)
+
+    assert problem.startswith(f"{refused} was not written anew: ")
+    assert (folder.out / "images.csv").is_file() is not (folder.out / "attempts.csv").is_file()
+
+
 class TestImages:
     def test_a_row_has_the_prompt_the_seed_and_the_users_columns(self, folder: RunFolder) -> None:
         job = make_job(
