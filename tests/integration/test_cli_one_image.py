@@ -46,3 +46,13 @@ def test_a_dry_run_says_which_files_may_be_missing_without_a_word(cli: CommandLi
     assert "it may draw without one it lacks and not say so" in ended.stderr
     assert "sd_xl_refiner_1.0_f16.ckpt (refiner.model)" in ended.stderr
     assert known.stderr == "AUTOMATIC1111: everything is done as asked.\n"
+
+
+def test_strict_turns_a_loss_into_a_refusal_before_anything_is_drawn(cli: CommandLine) -> None:
+    with Simulator("sdnext") as server:
+        ended = cli("txt2img", "a fox", "--payload", "sdxl-refiner-ultrasharp", "--strict", "--url", server.url)
+        posts = [one for one in server.log if one.method == "POST"]
+
+    assert (ended.code, posts) == (2, [])
+    assert "nothing was sent:\n  refiner: SD.Next chooses its refiner" in ended.stderr
+    assert not list(cli.folder.glob("*.png"))

@@ -7,6 +7,8 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +16,7 @@ from sdclient.client import AsyncClient, Client, PreparedGeneration, StepProgres
 from sdclient.errors import CancelledError, MissingRouteError, NotSentError
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
+from sdclient.transport import HttpReply, HttpSettings, RequestsTransport
 from tests.integration.faulty_server import Exchange, FaultyServer
 from tests.integration.scripted_server import TXT2IMG, base_url, png
 
@@ -34,6 +37,34 @@ def test_it_draws_what_the_plain_client_draws() -> None:
 
     assert hashes[0] == plain.image.sha256
     assert len(set(hashes)) == 3
+
+
+class Counting(RequestsTransport):
+    """The one transport there is, counting what goes through it."""
+
+    def __init__(self) -> None:
+        super().__init__(HttpSettings())
+        self.paths: list[str] = []
+
+    def send(self, method: str, url: str, **more: Any) -> HttpReply:
+        self.paths.append(urlsplit(url).path)
+        return super().send(method, url, **more)
+
+
+def test_everything_it_sends_goes_through_the_plain_clients_transport() -> None:
+    transport = Counting()
+
+    async def ask(url: str) -> None:
+        async with AsyncClient(url, transport=transport) as client:
+            await client.txt2img(SMALL)
+            await client.samplers()
+
+    with Simulator("a1111") as server:
+        asyncio.run(ask(server.url))
+        served = sorted(exchange.path.partition("?")[0] for exchange in server.log)
+
+    assert sorted(transport.paths) == served
+    assert "/sdapi/v1/txt2img" in served
 
 
 def test_two_servers_draw_at_the_same_time() -> None:
