@@ -57,6 +57,13 @@ def test_every_shell_command_works(words: list[str], cli: CommandLine, draw_thin
     assert ended.code == 0, ended.stderr
 
 
+def test_its_two_screenshots_are_there_and_say_what_they_show() -> None:
+    shown = re.findall(r"!\[([^\]]{20,})\]\(([\w/.-]+)\)", TEXT)
+
+    assert [path for _, path in shown] == ["examples/report.png", "examples/image.png"]
+    assert all((README.parent / path).read_bytes().startswith(b"\x89PNG") for _, path in shown)
+
+
 def test_the_segment_command_names_real_options() -> None:
     [words] = [words for words in shell_commands() if words[0] == "segment"]
     command = app.get_command(app.make_context("sdclient", ["segment"], resilient_parsing=True), "segment")

@@ -56,6 +56,17 @@ def test_it_says_that_the_server_was_simulated_what_was_made_and_what_comes_next
     assert "sdclient nations --out STUDY --url http://127.0.0.1:7860" in demonstration.text
 
 
+def test_the_run_folder_is_as_the_readme_draws_it(demonstration: Demonstration) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    drawing = readme.split("## A run folder", 1)[1].split("```", 2)[1]
+
+    drawn = [line.split("  ")[0].removeprefix("STUDY/") for line in drawing.splitlines() if line.startswith("STUDY/")]
+
+    assert len(drawn) == 5
+    assert all(list(demonstration.out.glob(name.replace("…", "*"))) for name in drawn), drawn
+    assert (demonstration.out / "attempts.csv").is_file()
+
+
 def test_its_images_are_whole_and_of_the_studys_size(demonstration: Demonstration) -> None:
     sizes = [
         inspect_image(path.read_bytes()).size

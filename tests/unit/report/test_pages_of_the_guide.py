@@ -39,6 +39,28 @@ def test_every_column_of_attempts_is_documented() -> None:
     assert documented("columns.md", "## attempts.csv") == set(ATTEMPT_COLUMNS)
 
 
+@pytest.mark.parametrize("title", ["## images.csv", "## attempts.csv"])
+def test_every_column_of_figures_has_its_unit(title: str) -> None:
+    units = {"_px": "pixels", "_bytes": "bytes", "_s": "seconds", "_wh": "Wh", "_mb": "MiB", "_mb_mean": "MiB"}
+    units |= {"_mb_max": "MiB", "_percent_mean": "%", "_percent_max": "%", "_w_mean": "W", "started": "UTC"}
+    text = (EXAMPLES / "columns.md").read_text(encoding="utf-8").split(title, 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+
+    found = {name: unit for cell, _, unit in rows for name in re.findall(r"`(\w+)`", cell)}
+
+    for name, unit in found.items():
+        wanted = max((end for end in units if name.endswith(end)), key=len, default="")
+        assert units.get(wanted, "") in unit, name
+    assert sum(bool(unit) for unit in found.values()) >= 5
+
+
+def test_what_is_not_measured_names_shares_of_macos_and_plug_in_meters() -> None:
+    shares = (EXAMPLES / "not-measured.md").read_text(encoding="utf-8").split("**Shared folders**", 1)[1]
+
+    assert "SMB between two real Macs" in shares
+    assert "macOS's own NFS" in shares
+
+
 def test_every_event_is_documented() -> None:
     told = documented("progress.md", "| `event` | meaning |")
 
