@@ -39,6 +39,8 @@ RETRY_S = 300.0
 LOOK_S = 30.0
 """Seconds between two looks at the clock: it may be set, and a laptop may sleep."""
 _WORDS = PostWords()
+_YEARS = range(1900, 9000)
+"""Parts of the day are looked for some days around a moment, and the calendar ends in 9999."""
 _BOT_OPTIONS = (
     click.option("--zone", default="UTC", show_default=True, metavar="NAME", help="Where the hours are meant."),
     click.option("--grace", type=click.IntRange(1, 1440), default=int(GRACE_S // 60), show_default=True,
@@ -215,8 +217,10 @@ def parse_moment(text: str, zone: ZoneInfo) -> dt.datetime:
             found = dt.datetime.combine(_now().astimezone(zone).date(), dt.time.fromisoformat(text))
         else:
             found = dt.datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise ConfigurationError(f"--at {text[:40]!r}: is no time; write 06:00, or 2026-11-20T06:00") from exc
+    except ValueError:
+        found = None
+    if found is None or found.year not in _YEARS:
+        raise ConfigurationError(f"--at {text[:40]!r}: is no time; write 06:00, or 2026-11-20T06:00")
     return found if found.tzinfo is not None else found.replace(tzinfo=zone)
 
 

@@ -531,9 +531,10 @@ def test_a_time_alone_is_today() -> None:
     assert abs(found - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(days=2)
 
 
-def test_no_time_is_refused() -> None:
+@pytest.mark.parametrize("text", ["25:00", "0001-01-01T00:00", "9999-12-31T23:00"])
+def test_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no time"):
-        parse_moment("25:00", MADRID)
+        parse_moment(text, MADRID)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
