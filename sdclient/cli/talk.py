@@ -50,14 +50,16 @@ def is_watched() -> bool:
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> str:
-    """Return rows as aligned columns; the last one is left ragged."""
+    """Return rows as columns, aligned as a terminal shows them; the last one is left ragged."""
     if not rows:
         return ""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join(
-        indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    )
+    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+
+    def line(row: Sequence[str]) -> str:
+        filled = (cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=False))
+        return indent + "  ".join([*filled, row[-1]]).rstrip()
+
+    return "\n".join(map(line, rows))
 
 
 def duration(seconds: float) -> str:
@@ -85,7 +87,7 @@ def planned_again(out: Path, number: int) -> str:
 def byte_size(size: float) -> str:
     """Return a number of bytes as people say it."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - the step between two units
+        if size < 999.5:  # noqa: PLR2004 - what is more is rounded to 1 of the next unit
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} TB"

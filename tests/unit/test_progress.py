@@ -357,5 +357,7 @@ def test_only_servers_are_asked_for_steps() -> None:
 
 def test_sizes_and_times_are_said_as_people_say_them() -> None:
     assert [byte_size(size) for size in (5, 1500, 2.5e6, 3e9, 4e12)] == ["5 bytes", "1.5 kB", "2.5 MB", "3 GB", "4 TB"]
+    assert [byte_size(size) for size in (999, 999_400, 999_900, 999_999_999)] == ["999 bytes", "999 kB", "1 MB", "1 GB"]
     assert [duration(seconds) for seconds in (30, 600, 7200)] == ["30 s", "10 min", "2.0 h"]
     assert table([]) == ""
+    assert table([("狐", "a"), ("fox", "b")], indent="") == "狐   a\nfox  b"
