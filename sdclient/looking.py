@@ -12,6 +12,7 @@ from sdclient.batch.glance import Glance, glance
 from sdclient.batch.log import IMAGE_COLUMNS, OnImages, image_rows, read_attempts, typical_seconds, write_views
 from sdclient.batch.plan import Job
 from sdclient.batch.status import RunStatus, read_status
+from sdclient.files import storage_errors
 from sdclient.steps.objects import OBJECT_COLUMNS, object_rows, write_object_views
 from sdclient.tables import typed
 
@@ -49,8 +50,13 @@ class RunView:
         )
 
     def jobs(self) -> Sequence[Job]:
-        """Return the jobs of the plan, in order."""
-        return list(self.folder.read_plan().jobs.values())
+        """Return the jobs of the plan, in order.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+        """
+        with storage_errors("read the plan in", self.folder.out):
+            return list(self.folder.read_plan().jobs.values())
 
     def typical_s(self) -> dict[str, float]:
         """Return the median seconds a job of each kind held its server, as far as this run has measured."""

@@ -17,6 +17,7 @@ from sdclient.batch.told import note_told, read_told
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.errors import ChangedPlanError, ConfigurationError
+from sdclient.files import storage_errors
 from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planning import (
     Arrivals,
@@ -333,12 +334,14 @@ class Planner:
         return replace(listed, jobs=jobs)
 
     def _add(self, listed: JobList) -> Self:
-        plan = self.folder.read_plan()
+        with storage_errors("read the plan in", self.out):
+            plan = self.folder.read_plan()
         found = resolve(plan, listed.jobs)
         if not found.changed:
             self.folder.stage(found.jobs, listed.specs)
             return self
-        done = self.folder.read_done() if self.folder.state.is_dir() else set[str]()
+        with storage_errors("read the run in", self.out):
+            done = self.folder.read_done()
         ready = sum(before.id in done for before, _ in found.changed)
         words = tuple(found.words(plan, listed.specs))
         change = PlanChange(self.out, len(listed.jobs), len(found.changed), ready, words)

@@ -25,6 +25,7 @@ from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError
+from sdclient.files import storage_errors
 from sdclient.images import decode_image
 from sdclient.lanes import LaneLosses, check_losses, refuse_mixed, server_kinds, server_lanes, settle_kind
 from sdclient.looking import RunView
@@ -279,8 +280,9 @@ class Run(Planner, RunView):
         return here | awaited_kinds(self.folder)
 
     def _open_jobs(self) -> list[Job]:
-        done = self.folder.read_done()
-        return [job for job in self.folder.read_plan().jobs.values() if job.id not in done]
+        with storage_errors("read the run in", self.out):
+            done = self.folder.read_done()
+        return [job for job in self.jobs() if job.id not in done]
 
     # Mending
 

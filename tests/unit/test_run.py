@@ -96,6 +96,18 @@ class TestWorking:
         with pytest.raises(RunFolderError, match="half copied"):
             run.begin([PracticeLane()], settings=quick())
 
+    @pytest.mark.parametrize("state", ["plan", "done"])
+    def test_a_folder_that_cannot_be_read_is_trouble_with_the_disk(self, tmp_path: Path, state: str) -> None:
+        run = Run(tmp_path / "out").add(["a fox"], Txt2Img()).save()
+        (run.folder.state / state).rename(tmp_path / "away")
+        (run.folder.state / state).write_bytes(b"")
+        again = Run(tmp_path / "out", on_change="redo")
+
+        with pytest.raises(StorageError, match="cannot read the"):
+            again.add(["a fox"], Txt2Img(steps=3))
+        with pytest.raises(StorageError, match="cannot read the"):
+            again.open_kinds()
+
     def test_a_slip_in_on_change_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="on_change='redoo': give 'refuse', 'redo'"):
             Run(tmp_path / "new", on_change="redoo")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
