@@ -226,6 +226,7 @@ def _wrong_type(source: object) -> ConfigurationError:
 
 
 def _shown(source: str | os.PathLike[str]) -> str:
-    text = os.fspath(source)
+    # A name that is no UTF-8 comes with halves of characters, which no message can hold.
+    text = os.fspath(source).encode("utf-8", "backslashreplace").decode()
     # The end of a long path says more than its beginning: it is the file's own name.
     return text if len(text) <= _MAX_SHOWN else f"...{text[-_MAX_SHOWN:]}"

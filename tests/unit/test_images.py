@@ -285,6 +285,17 @@ class TestGeneratedImage:
         assert inspect_image(path.read_bytes()).format == "JPEG"
         assert read_infotext(path.read_bytes()) is None
 
+    @pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="names are always Unicode there")
+    def test_a_broken_image_whose_name_is_no_text_is_told_in_words(self, tmp_path: Path) -> None:
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+        Path(path).write_bytes(FOX[:60])
+
+        with pytest.raises(CodecError) as caught:
+            read_image_input(path)
+
+        assert r"caf\udce9.png" in str(caught.value)
+        assert str(caught.value).encode()
+
     def test_saving_to_a_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="folder"):
             GeneratedImage.from_bytes(FOX).save(tmp_path)
