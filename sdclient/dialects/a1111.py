@@ -110,6 +110,8 @@ _PHRASES: Phrases = (
     (r"invalid encoded image", "init_image"),
 )
 _CLIP_SKIP_MAX = 12
+# With these every image of a reply has its mask behind it, where the next image is looked for.
+_BETWEEN_IMAGES = ("return_mask", "return_mask_composite")
 _ASKED = ("steps", "cfg_scale", "seed", "subseed", "width", "height", "denoising_strength")
 _WIRE_NAMES: Mapping[str, str] = {
     "init_images": "init_image",
@@ -227,6 +229,10 @@ class A1111:
             self.put_vae(request.vae, draft)
         if request.clip_skip is not None:
             self.put_clip_skip(request.clip_skip, draft)
+        if isinstance(request, Img2Img) and request.mask is not None:
+            for option in _BETWEEN_IMAGES:
+                if (facts.options or {}).get(option) is True:
+                    draft.override(option, value=False, field="mask")
 
     def put_vae(self, vae: str, draft: Draft) -> None:
         """Write the VAE."""

@@ -373,6 +373,14 @@ def test_a_mask_is_sent_with_what_goes_with_it(img2img, png) -> None:
     assert type(body["inpainting_mask_invert"]) is int
 
 
+def test_no_mask_comes_back_between_the_images_whatever_the_server_has_chosen(img2img, png) -> None:
+    server = replace(KNOWN, options={"return_mask": True, "return_mask_composite": False})
+
+    assert body_of(img2img(mask=png(64, 64)), server)["override_settings"]["return_mask"] is False
+    assert "return_mask_composite" not in body_of(img2img(mask=png(64, 64)), server)["override_settings"]
+    assert "return_mask" not in body_of(img2img(), server).get("override_settings", {})
+
+
 def test_img2img_without_an_image_is_refused() -> None:
     with pytest.raises(PayloadError, match="init_image: missing"):
         A1111.compile(Img2Img(), KNOWN)
