@@ -42,7 +42,7 @@ def find_address(url: str | None, auth: tuple[str, str] | None) -> FoundServer:
     """
     from sdclient.schemas.config import read_credentials
 
-    given = url or os.environ.get("SDCLIENT_URL")
+    given = url or os.environ.get("SDCLIENT_URL") or None
     server = _find_server(given)
     address = parse_server_url(server.url)
     secret = auth or read_credentials(server)

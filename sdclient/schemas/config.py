@@ -105,7 +105,7 @@ class Config:
             return self.servers[name]
         close = difflib.get_close_matches(name, self.servers, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        where = str(self.path) if self.path else f"no {CONFIG_NAME} was found"
+        where = self.path or CONFIG_NAME
         raise ConfigurationError(
             f"server {name[:60]!r}: not in {where}{hint}; give an address such as http://host:7860"
         )

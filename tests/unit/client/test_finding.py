@@ -64,6 +64,8 @@ def test_no_address_is_the_environments_then_the_files_default(folder: Path, mon
     (folder / "sdclient.toml").write_text(FILE)
 
     assert Client().url == "http://gpu:7860/prefix"
+    monkeypatch.setenv("SDCLIENT_URL", "")
+    assert Client().url == "http://gpu:7860/prefix"
     monkeypatch.setenv("SDCLIENT_URL", "http://other:1")
     assert Client().url == "http://other:1"
 
