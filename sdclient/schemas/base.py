@@ -10,13 +10,17 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer, ValidationError
 
+from sdclient.errors import SDClientError
 from sdclient.images import ImageInput, decode_base64, read_image_input
 from sdclient.schemas.problems import payload_error
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+_IMAGE_FIELDS = ("init_image", "mask", "image")
 
 
 def _python_number(value: object) -> object:
@@ -56,6 +60,37 @@ def _image_bytes(value: object) -> object:
 
 def _data_url(data: bytes | None) -> str | None:
     return None if data is None else "data:;base64," + base64.b64encode(data).decode("ascii")
+
+
+def with_images(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    """Return the fields of a request with the path of every image changed.
+
+    Native keys are the server's own, and left alone; so is an image that is there already, as a ``data:`` URL.
+
+    Args:
+        value: Fields, and parts of them, as JSON.
+        change: Gives what stands for a path.
+    """
+    if isinstance(value, list):
+        return [with_images(item, change) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: change(item)
+        if key in _IMAGE_FIELDS and isinstance(item, str) and not item.startswith("data:")
+        else item
+        if key == "native"
+        else with_images(item, change)
+        for key, item in value.items()
+    }
+
+
+def image_inside(path: str) -> str:
+    """Return the image at a path as a ``data:`` URL; the path itself where it cannot be read, to be told when it is used."""
+    try:
+        return _data_url(read_image_input(path)) or path
+    except SDClientError:
+        return path
 
 
 T = TypeVar("T")

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 
-from sdclient.schemas.base import Fraction, ImageBytes, Int, Items, Number, RequestModel, SizePx
+from sdclient.schemas.base import (
+    Fraction,
+    ImageBytes,
+    Int,
+    Items,
+    Number,
+    RequestModel,
+    SizePx,
+    image_inside,
+    with_images,
+)
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
 from sdclient.schemas.scripts import ADetailer, SDUpscale, UltimateUpscale
 from sdclient.schemas.spoken import spoken_names
@@ -114,6 +124,15 @@ class Request(RequestModel):
         if _holds_half_a_character(value):
             raise ValueError("a text in it holds half a character (a lone surrogate), which cannot be sent")
         return value
+
+    @field_validator("overlays")
+    @classmethod
+    def _stands_alone(cls, value: Native) -> Native:
+        """Take images into the overlays: a path means something on one machine only."""
+        return {
+            name: cast("dict[str, JsonValue]", with_images(dict(fields), image_inside))
+            for name, fields in value.items()
+        }
 
     @property
     def image_count(self) -> int:

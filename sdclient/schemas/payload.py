@@ -27,6 +27,7 @@ from typing import TypeAlias, TypeVar, cast
 from pydantic import JsonValue, ValidationError
 
 from sdclient.errors import PayloadError
+from sdclient.schemas.base import with_images
 from sdclient.schemas.generation import DIALECT_NAMES, Img2Img, Request, Txt2Img
 from sdclient.schemas.jsontext import parse_json_object
 from sdclient.schemas.problems import problem_lines, suggest
@@ -36,7 +37,6 @@ RequestT = TypeVar("RequestT", bound=Request)
 
 KINDS: Mapping[str, type[Txt2Img | Img2Img]] = {"txt2img": Txt2Img, "img2img": Img2Img}
 _OWN_KEYS = ("kind", "about", "request")
-_IMAGE_FIELDS = ("init_image", "mask", "image")
 _SHOWN_CHARS = 200
 
 
@@ -193,23 +193,9 @@ def _build(cls: type[RequestT], payload: PayloadFile) -> RequestT:
 def _part(value: JsonValue, where: str, folder: Path | None) -> Mapping[str, JsonValue]:
     if not isinstance(value, dict):
         raise PayloadError(f"{where}: must be an object of request fields")
-    return cast("Mapping[str, JsonValue]", _with_whole_paths(value, folder)) if folder else value
-
-
-def _with_whole_paths(value: JsonValue, folder: Path) -> JsonValue:
-    """Return ``value`` with image paths made relative to the payload's folder."""
-    if isinstance(value, list):
-        return [_with_whole_paths(item, folder) for item in value]
-    if not isinstance(value, dict):
+    if folder is None:
         return value
-    return {
-        key: str(folder / item)
-        if key in _IMAGE_FIELDS and isinstance(item, str) and not item.startswith("data:")
-        else item
-        if key == "native"
-        else _with_whole_paths(item, folder)
-        for key, item in value.items()
-    }
+    return cast("Mapping[str, JsonValue]", with_images(value, lambda path: str(folder / path)))
 
 
 def _unknown_key(where: str, key: str) -> str:

@@ -182,3 +182,26 @@ def test_a_saved_payload_loads_as_the_same_request(tmp_path, png) -> None:
     path = save_payload(request, tmp_path / "out.json")
 
     assert Img2Img.load(path) == request
+
+
+def test_the_images_of_overlays_are_inside_what_other_machines_get(write, tmp_path, png) -> None:
+    (tmp_path / "in.png").write_bytes(png())
+    unit = {"controls": [{"model": "t", "image": "in.png"}], "native": {"image": "left alone"}}
+    request = Img2Img.load(write({"request": {}, "a1111": unit}))
+    (tmp_path / "in.png").unlink()
+
+    path = save_payload(request, tmp_path / "out.json")
+
+    assert str(tmp_path) not in path.read_text() + request.model_dump_json()
+    assert Img2Img.load(path).for_dialect("a1111").controls[0].image == png()
+    assert request.for_dialect("a1111").native["a1111"] == {"image": "left alone"}
+
+
+def test_an_image_of_an_overlay_that_is_not_there_is_told_by_who_needs_it(tmp_path) -> None:
+    gone = str(tmp_path / "gone.png")
+
+    request = Txt2Img(overlays={"a1111": {"controls": [{"model": "t", "image": gone}]}})
+
+    assert request.for_dialect("sdnext").controls == ()
+    with pytest.raises(PayloadError, match="no such file"):
+        request.for_dialect("a1111")
