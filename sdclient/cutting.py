@@ -92,7 +92,11 @@ def _refuse_outside(folder: Path, prompts: Prompts) -> None:
         size = read_size(folder / path)
         if size is None:
             continue
-        outside = [number for number, one in enumerate(asked, 1) if not (one.fits(size) or one.fits(size[::-1]))]
+        outside = [
+            number
+            for number, one in enumerate(asked, 1)
+            if not (one.fits((size[0], size[1])) or one.fits((size[1], size[0])))
+        ]
         if outside:
             slips.append(f"prompt {outside[0]} of {path} ({size[0]} x {size[1]} px)")
     if slips:
