@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from sdclient.errors import SegmentationError
 from sdclient.segment.doors import require_segment_anything, require_torch
+from sdclient.segment.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -116,12 +120,30 @@ def _find_file(model: str, folder: Path) -> Path:
     # A plan names a checkpoint by its file name alone: each machine keeps its own copy.
     for candidate in (path, folder / path.name):
         if candidate.is_file():
+            _refuse_damaged(candidate)
             return candidate
     problem = "it is a folder" if path.is_dir() else "there is no such file"
     raise SegmentationError(
         f"segmentation model {model!r:.200}: {problem}, here or in {folder}: "
         f"name classical, {', '.join(KNOWN_WEIGHTS)}, or the path of a checkpoint"
     )
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Refuse a checkpoint, which is an archive, of which a part does not match its checksum: torch does not look."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
+        raise SegmentationError(f"{path} is damaged ({exc!s:.80}): download or copy it again") from exc
+    except OSError as exc:
+        raise SegmentationError(f"cannot read {path}: {exc.strerror}: check the file and its rights") from exc
+    if damaged is not None:
+        raise SegmentationError(
+            f"{path} is damaged: {damaged:.80} in it does not match its checksum: download or copy it again"
+        )
 
 
 def _sha256_of(path: Path) -> str:
@@ -158,12 +180,16 @@ def load_sam(path: Path, *, expected_type: str | None = None) -> tuple[str, torc
         raise SegmentationError(
             f"{path} holds weights of {model_type}, not of {expected_type}: name the model {model_type}, or another file"
         )
-    sam: torch.nn.Module = registry[model_type](checkpoint=None)
     try:
+        sam: torch.nn.Module = registry[model_type](checkpoint=None)
         sam.load_state_dict(state)
-    except RuntimeError as exc:
+    except (RuntimeError, MemoryError) as exc:
+        if is_out_of_memory(exc):
+            raise _too_little_memory(path) from exc
+        # Under a headline torch lists what is wrong, kind by kind.
+        listed = str(exc).strip().partition("\n")[2].strip() or str(exc)
         raise SegmentationError(
-            f"{path} does not fit {model_type}: {_first_line(exc)}: it is damaged, or made for another program"
+            f"{path} does not fit {model_type}: {listed:.100}: it is damaged, or made for another program"
         ) from exc
     # Answers only, no training: without gradients a model takes half the memory.
     return model_type, sam.requires_grad_(requires_grad=False).eval()
@@ -195,7 +221,10 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     import pickle
 
     try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Remarks about old or odd files are for those who wrote them; what cannot be read is refused below.
+            warnings.simplefilter("ignore")
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:
         raise SegmentationError(f"there is no file {path}: check the path of the checkpoint") from exc
     except pickle.UnpicklingError as exc:
@@ -203,7 +232,9 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is no plain weights file, or holds program code, which is never run; "
             "give a checkpoint of Segment Anything, or say vit_b, or classical for none"
         ) from exc
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as exc:
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, MemoryError) as exc:
+        if is_out_of_memory(exc):
+            raise _too_little_memory(path) from exc
         raise SegmentationError(f"{path} cannot be read as weights: {_first_sentence(exc)}: download it again") from exc
     tensors: dict[str, Tensor] = cast("dict[str, Tensor]", loaded) if isinstance(loaded, dict) else {}
     if not tensors or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
@@ -211,6 +242,10 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} holds no plain table of tensors: use a published checkpoint, or one saved alike"
         )
     return tensors
+
+
+def _too_little_memory(path: Path) -> SegmentationError:
+    return SegmentationError(f"{path}: too little memory to load it: close other programs, or take a smaller model")
 
 
 def _first_sentence(exc: BaseException) -> str:

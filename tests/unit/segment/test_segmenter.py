@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,49 @@ def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
         load_sam(path)
 
 
+def test_a_checkpoint_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"image_encoder.pos_embed": torch.ones(1, 64, 64, 768)}, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(
+        SegmentationError, match=r"weights\.pth is damaged: \S*data/0 in it does not match its checksum"
+    ):
+        open_segmenter(str(path), device="cpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc how much memory there is to be left")
+def test_too_little_memory_for_the_weights_is_not_taken_for_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"image_encoder.pos_embed": torch.zeros(60_000_000)}, path)
+    code = (
+        "import pathlib, pickle, resource, segment_anything, torch\n"
+        "from sdclient.segment.weights import load_sam\n"
+        "pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 100_000_000,) * 2)\n"
+        f"load_sam(pathlib.Path({str(path)!r}))\n"
+    )
+
+    ended = run_python(code)
+
+    assert "weights.pth: too little memory to load it: close other programs, or take a smaller model" in ended.stderr
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_file_of_another_kind_of_pickle_is_refused_without_warnings(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, protocol: int
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(print, protocol=protocol))
+
+    with pytest.raises(SegmentationError, match="holds program code, which is never run"):
+        load_sam(path)
+
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("data", [pytest.param(b"", id="empty"), pytest.param(b"<html>404</html>", id="a web page")])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "weights.pth"
@@ -168,7 +212,9 @@ def test_weights_with_missing_parts_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, 768)}, path)
 
-    with pytest.raises(SegmentationError, match="does not fit vit_b"):
+    with pytest.raises(
+        SegmentationError, match=r"does not fit vit_b: Missing key\(s\) in state_dict: .*: it is damaged"
+    ):
         load_sam(path)
 
 
