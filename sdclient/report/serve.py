@@ -6,9 +6,11 @@ import hmac
 import ipaddress
 import json
 import logging
+import os
 import secrets
 import shutil
 import socket
+import socketserver
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,13 +105,20 @@ class PageServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = True
+    # On Windows that would let two programs listen at one port, and tell neither.
+    allow_reuse_address = os.name == "posix"
 
     def __init__(self, address: tuple[str, int], page: PageServer) -> None:
         self.page = page
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # http.server asks the resolver for the machine's name here, which can take seconds; nobody needs it.
+        socketserver.TCPServer.server_bind(self)
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
         log.debug("a browser went away: %s", sys.exc_info()[1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +44,8 @@ class SocketServer(ThreadingHTTPServer):
     """Threads per connection, and a list of connections so that stopping really ends them."""
 
     daemon_threads = True
+    # On Windows that would let two programs listen at one port, and tell neither.
+    allow_reuse_address = os.name == "posix"
     block_on_close = False
     request_queue_size = 128
 
@@ -59,7 +63,7 @@ class SocketServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking for the machine's name."""
         # http.server asks the resolver for the machine's name here, which can take seconds; nobody needs it.
-        super(ThreadingHTTPServer, self).server_bind()
+        socketserver.TCPServer.server_bind(self)
         host, port = self.server_address[:2]
         self.server_name, self.server_port = str(host), int(port)
 

@@ -278,6 +278,12 @@ def test_a_port_that_is_taken_is_said(run: RunBuilder, browse: Browser) -> None:
         PageServer(run.fresh(), host="127.0.0.1", port=browse.server.port)
 
 
+def test_the_resolver_is_not_asked_for_the_machines_name(run: RunBuilder) -> None:
+    # That takes seconds where nobody knows it; a server that was not told so would be called localhost.
+    with PageServer(run.fresh(), port=0) as server:
+        assert server._server.server_name == "127.0.0.1"
+
+
 def test_a_server_for_the_network_takes_addresses_and_its_own_name_only(run: RunBuilder) -> None:
     import socket
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -303,3 +305,20 @@ def test_an_exchange_tells_when_its_answer_had_left() -> None:
 
     exchange = server.log[0]
     assert exchange.started_s <= exchange.ended_s <= exchange.handed_s
+
+
+def test_nobody_is_asked_for_the_machines_name() -> None:
+    # That takes seconds where nobody knows it. A hook stays for ever, hence a program of its own.
+    code = """
+import sys
+asked = []
+sys.addaudithook(lambda event, _: asked.append(event) if event.startswith("socket.gethost") else None)
+from sdclient.simulator import Simulator
+with Simulator("a1111"):
+    print(asked)
+"""
+
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+
+    assert ended.stdout.strip() == "[]", ended.stderr
