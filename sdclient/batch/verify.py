@@ -16,6 +16,9 @@ from sdclient.batch.record import OutFile, Record
 from sdclient.errors import CodecError, RunFolderError, SDClientError
 from sdclient.files import storage_errors
 
+_NO_IMAGES = (".json", ".ora")
+"""Files that a job writes and that do not decode as images: their hash says all."""
+
 Flaw = Literal["record", "missing", "changed", "damaged", "input"]
 
 
@@ -84,7 +87,7 @@ def _look(
             text = f"{one.place}: is another file than was made (sha256 {found[:12]}…, recorded {one.sha256[:12]}…)"
             yield Finding(record.job, one.place, "changed", text)
             return
-        data = path.read_bytes() if decode is not None and not one.place.endswith(".json") else b""
+        data = path.read_bytes() if decode is not None and not one.place.endswith(_NO_IMAGES) else b""
     if decode is not None and data:
         try:
             decode(data, what=one.place)

@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 
 from sdclient import Run, Txt2Img
 from sdclient.segment import SegmentSettings
+from sdclient.segment.settings import OUTPUTS
 from sdclient.simulator import Simulator
 from sdclient.steps.objects import write_object_views
 from sdclient.steps.segment import SegmenterLane, SegmentSpec
@@ -461,6 +462,15 @@ def test_redoing_an_image_replaces_its_cutouts_and_its_rows(cli: CommandLine) ->
     ]
     assert list(run.objects()["number"]) == [1, 2]
     assert len(COCO(str(cli.folder / "OUT" / "coco.json")).getAnnIds()) == 2
+
+
+def test_whatever_a_cut_writes_verifies_as_sound(tmp_path: Path) -> None:
+    draw(tmp_path / "IN" / "fox.png")
+    run = Run(tmp_path / "OUT").add_cutouts(tmp_path / "IN", SegmentSettings(model="classical", outputs=OUTPUTS))
+    run.start()
+
+    assert len(list((run.out / "fox").glob("*.ora"))) == 1
+    assert run.verify() == []
 
 
 def test_two_settings_in_one_run_are_each_cut_their_own_way(tmp_path: Path) -> None:
