@@ -28,7 +28,8 @@ from sdclient.files import RowLog, format_rows, read_rows, storage_errors, write
 log = logging.getLogger(__name__)
 
 _TAIL_BYTES = 65_536
-_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+# All that servers' images may come with: the ending follows the bytes.
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".bmp"})
 _FIGURE = re.compile(r"\d+(\.\d+)?")
 
 ATTEMPT_COLUMNS = (

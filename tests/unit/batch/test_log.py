@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.commit import commit, make_record
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import (
     ATTEMPT_COLUMNS,
@@ -23,6 +24,8 @@ from sdclient.batch.log import (
     write_views,
 )
 from sdclient.batch.plan import OutputInput, make_job, spec_id
+from sdclient.batch.record import Outcome, OutFile
+from sdclient.images import EXTENSIONS
 from tests.practice_lane import PracticeLane, plan_jobs, work
 
 SPEC = {"request": {"prompt": "a fox", "negative_prompt": "blur"}}
@@ -110,9 +113,6 @@ class TestImages:
         assert inherited_columns({job.id: job for job in jobs}, jobs[-1]) == {"origin": "x"}
 
     def test_lists_layers_and_previews_of_objects_are_no_images(self, folder: RunFolder) -> None:
-        from sdclient.batch.commit import commit, make_record
-        from sdclient.batch.record import Outcome, OutFile
-
         (job,) = plan_jobs(folder, ["a"], kind="segment")
         part = folder.part_folder(job.id, 1, "a" * 32)
         part.mkdir()
@@ -121,6 +121,16 @@ class TestImages:
         commit(folder, part, make_record(job.id, 1, "a" * 32, Outcome(files), {}))
 
         assert [row["image"] for row in image_rows(folder)[1]] == ["a/a_01.png", "a/a_02.webp"]
+
+    @pytest.mark.parametrize("ending", EXTENSIONS.values())
+    def test_an_image_counts_whatever_a_server_sent_it_as(self, folder: RunFolder, ending: str) -> None:
+        (job,) = plan_jobs(folder, ["a"])
+        part = folder.part_folder(job.id, 1, "a" * 32)
+        part.mkdir()
+        outcome = Outcome((OutFile(f"a_1{ending}", f"a_1{ending}", "", 1),))
+        commit(folder, part, make_record(job.id, 1, "a" * 32, outcome, {}))
+
+        assert [row["image"] for row in image_rows(folder)[1]] == [f"a_1{ending}"]
 
     def test_a_drawing_may_be_called_an_overlay(self, folder: RunFolder) -> None:
         plan_jobs(folder, ["my_overlay"])
