@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-from pydantic import JsonValue
 
 from sdclient.dialects.facts import entries_of, fact_table
 
-__all__ = ["TABLES", "Unverified", "marked_places", "unverified_facts"]
-
-TABLES = ("a1111", "drawthings", "drawthings_config", "extensions", "others")
-"""The tables that mark what they could not confirm."""
-_MARK = "unverified"
+__all__ = ["Unverified", "unverified_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +36,3 @@ def unverified_facts() -> tuple[Unverified, ...]:
     return tuple(
         Unverified(*(str(row[key]) for key in keys)) for row in entries_of(fact_table("unverified"), "entries")
     )
-
-
-def marked_places(table: str) -> frozenset[str]:
-    """Return the places of a table that say of something in them that it is not confirmed."""
-    return frozenset(_marked(fact_table(table), ()))
-
-
-def _marked(value: JsonValue, path: tuple[str, ...]) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name.startswith(_MARK) or (isinstance(inner, str) and _MARK in inner):
-                yield ".".join(path)
-            else:
-                yield from _marked(inner, (*path, name))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            if isinstance(inner, str) and _MARK in inner:
-                yield ".".join((*path, str(number)))
-            else:
-                yield from _marked(inner, (*path, str(number)))

@@ -14,9 +14,9 @@ from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.facts import Key, KeyTable, drawthings_keys, fact_table
 from sdclient.dialects.matrix import cell, samples
 from sdclient.dialects.tables import adetailer_keys, body_keys, control_keys, scripts, small_samplers
-from sdclient.dialects.unused import UNUSED
 from sdclient.errors import PayloadError
 from sdclient.schemas import ADetailer, ControlNet, Img2Img, Lora, Txt2Img
+from tests.unit.dialects.unused import UNUSED
 
 WEB = ("a1111", "forge", "sdnext", "sdcpp", "koboldcpp")
 

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from sdclient.dialects.facts import fact_table
 from sdclient.dialects.matrix import matrix_markdown
-from sdclient.dialects.unverified import TABLES, Unverified, marked_places, unverified_facts
+from sdclient.dialects.unverified import Unverified, unverified_facts
 
 ROOT = Path(__file__).parents[3]
 FACTS = unverified_facts()
+TABLES = ("a1111", "drawthings", "drawthings_config", "extensions", "others")
+"""The tables that mark what they could not confirm."""
+MARK = "unverified"
+
+
+def marked_places(table: str) -> frozenset[str]:
+    """Return the places of a table that say of something in them that it is not confirmed."""
+    return frozenset(marked(fact_table(table), ()))
+
+
+def marked(value: JsonValue, path: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name.startswith(MARK) or (isinstance(inner, str) and MARK in inner):
+                yield ".".join(path)
+            else:
+                yield from marked(inner, (*path, name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            if isinstance(inner, str) and MARK in inner:
+                yield ".".join((*path, str(number)))
+            else:
+                yield from marked(inner, (*path, str(number)))
 
 
 @pytest.mark.parametrize("table", TABLES)
