@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -80,14 +81,13 @@ def _sheets(frames: Sequence[Frame], *, all_chapters: bool) -> dict[tuple[int, s
     return sheets
 
 
-def _image_path(run: Run, job: str) -> Path:
-    return locate(run.folder, run.folder.record(job), 0)
-
-
 def _put_copies(run: Run, plan: InterleavePlan, shelf: Shelf, done: set[str]) -> None:
     for frame in plan.frames:
-        if frame.is_copy and frame.job in done:
-            path = _image_path(run, frame.job)
+        if not (frame.is_copy and frame.job in done):
+            continue
+        # One that is gone is missing in its grid, too, which says so.
+        with suppress(RunFolderError):
+            path = locate(run.folder, run.folder.record(frame.job), 0)
             shelf.put(str(PurePosixPath(plan.images) / f"{frame.name}_1{path.suffix}"), path.read_bytes())
 
 

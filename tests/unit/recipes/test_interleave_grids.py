@@ -155,6 +155,18 @@ def test_a_grid_whose_image_was_taken_away_says_so(tmp_path: Path) -> None:
     assert "was made and is gone" in built.missing[0]
 
 
+def test_an_image_that_was_taken_away_before_it_was_handed_on_holds_up_no_other_grid(tmp_path: Path) -> None:
+    run, plan, config = begun(tmp_path, (2,), weights=(0, 0.5), interleave=False)
+    for place in ("t0 0-0", "t1 0-0", "t1 0-1"):
+        finish(run, place, png(GREEN))
+    (run.out / plan.images / "t0 0-0_1.png").unlink()
+
+    built = build_grids(run, plan, config.generation_config)
+
+    assert [path.name for path in built.grids] == ["t1 grid-0.png"]
+    assert "was made and is gone" in built.missing[0]
+
+
 def test_grids_that_are_up_to_date_are_not_built_again(tmp_path: Path) -> None:
     run, plan, config = begun(tmp_path, (1,))
     finish(run, "t0 0-0", png(RED))
