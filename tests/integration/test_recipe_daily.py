@@ -169,6 +169,26 @@ def test_quotes_and_backslashes_of_a_prompt_reach_the_server(cli: CommandLine, d
     assert body["prompt"] == f"{start}, at dawn"
 
 
+@pytest.mark.parametrize("dialect", ["drawthings", "a1111"])
+def test_an_image_is_asked_for_once_and_nothing_else_that_lies_there_is_taken_for_it(
+    tmp_path: Path, dialect: str
+) -> None:
+    """The original looked into a folder again and again, for ever, and then moved everything in it."""
+    strange = [tmp_path / "images/image_out.png", tmp_path / "posts/mine.txt"]
+    for path in strange:
+        path.parent.mkdir()
+        path.write_text("mine")
+
+    with Simulator(dialect, delay_s=0.8) as slow:
+        posted = look(bot(tmp_path), "2026-11-20T06:10", slow.url)
+        asked = [one.method for one in slow.log]
+
+    assert posted.status == "posted"
+    assert (asked.count("POST"), asked[-1]) == (1, "POST")
+    assert [path.read_text() for path in strange] == ["mine", "mine"]
+    assert sidecar(tmp_path, "2026-11-20_06_Europe-Madrid")["image"] == "images/2026-11-20_06_Europe-Madrid_1.png"
+
+
 # ---- at most once ----
 
 

@@ -278,6 +278,27 @@ def test_a_redo_with_new_seeds_does_not_pass_for_pairing(cli: CommandLine, draw_
     assert "paired" not in ended.stderr
 
 
+def test_nothing_written_or_sent_names_a_folder_of_this_machine_and_a_moved_study_goes_on(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    """The original's scripts held paths of two machines, one of them misspelt."""
+    study(cli, draw_things.url, "--export-emif")
+    here = str(cli.folder).encode()
+    written = [path for path in (cli.folder / "STUDY").rglob("*") if path.is_file()]
+    sent = [str(one.body).encode() for one in draw_things.log]
+
+    (cli.folder / "elsewhere").mkdir()
+    (cli.folder / "STUDY").rename(cli.folder / "elsewhere/MOVED")
+    plan = ("--plan", "queue.csv", "--cutouts", "none", "--out", "elsewhere/MOVED", "--url", draw_things.url)
+    ended = cli("nations", *plan, *SMALL, "--export-emif")
+
+    moved = [cli.folder / "elsewhere/MOVED" / path.relative_to(cli.folder / "STUDY") for path in written]
+    assert {path.name for path in moved} >= {"image_data.csv", "metrics.csv", "images.csv", "run.json", "record.json"}
+    assert not [path for path in moved if here in path.read_bytes()]
+    assert not [body for body in sent if here in body]
+    assert (ended.code, len(posts(draw_things))) == (0, 4)
+
+
 def test_a_data_set_of_ones_own_is_drawn_with_an_ending_of_ones_own(cli: CommandLine, draw_things: Simulator) -> None:
     (cli.folder / "mars.csv").write_text("nation,category,prompt\nMars,home,a red house\n")
     queue = "nation,category,count\nMars,home,1\n"
