@@ -617,6 +617,38 @@ def test_secrets_come_from_the_environment_and_one_that_is_missing_is_named() ->
     assert "a1b2" not in str(caught.value)
 
 
+@pytest.fixture
+def ring() -> Iterator[dict[str, str]]:
+    """A keyring of our own in place of the system's: the secrets of the service ``sdclient``."""
+    keyring = pytest.importorskip("keyring")
+    from keyring.backend import KeyringBackend
+
+    kept: dict[str, str] = {}
+
+    class Ring(KeyringBackend):  # type: ignore[misc]  # keyring may be missing where types are checked
+        priority = 1
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return kept.get(username) if service == "sdclient" else None
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            """Keep nothing: the tests fill the ring."""
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(Ring())
+    yield kept
+    keyring.set_keyring(before)
+
+
+def test_secrets_that_the_environment_lacks_come_from_the_keyring(ring: dict[str, str]) -> None:
+    ring |= {"ONE": "of the ring", "TWO": "of the ring"}
+
+    assert read_secrets(["ONE", "TWO"], environ={"ONE": "of the environment", "TWO": " "}) == {
+        "ONE": "of the environment",
+        "TWO": "of the ring",
+    }
+
+
 @pytest.mark.parametrize("service", ["x", "mastodon"])
 def test_the_command_posts_with_secrets_that_are_nowhere_to_be_seen(
     cli: CommandLine, painter: Simulator, service: str

@@ -152,6 +152,30 @@ def test_chapters_are_shared_out_between_servers(cli: CommandLine) -> None:
         assert posts(two)
 
 
+def test_two_chapters_are_drawn_on_two_servers_at_the_same_time(cli: CommandLine) -> None:
+    """Within a chapter each image waits for the one before: with one style, what runs at once is of two chapters."""
+    write(cli, source="Season1\nA\nB\nSeason2\nC\nD\n")
+    config = (cli.folder / "c.toml").read_text(encoding="utf-8")
+    (cli.folder / "c.toml").write_text(config.rpartition("[[style_configs]]")[0], encoding="utf-8")
+    with Simulator("drawthings", delay_s=1.5) as one, Simulator("drawthings", delay_s=1.5) as two:
+        ended = cli("interleave", "c.toml", "--out", "OUT", "--url", one.url, "--url", two.url, *SMALL)
+
+    at_once = {
+        (prompt(here)[0], prompt(there)[0])
+        for here in posts(one)
+        for there in posts(two)
+        if here.started_s < there.ended_s and there.started_s < here.ended_s
+    }
+    assert ended.code == 0
+    assert len(posts(one)) + len(posts(two)) == 4
+    assert at_once
+    assert not at_once & {("A", "B"), ("B", "A"), ("C", "D"), ("D", "C")}
+
+
+def prompt(exchange: Exchange) -> str:
+    return str(cast("dict[str, object]", exchange.body)["prompt"])
+
+
 def test_weight_zero_leaves_the_image_as_it_is_and_sends_no_request(cli: CommandLine, draw_things: Simulator) -> None:
     write(cli, "interleave = false", weight="0")
 

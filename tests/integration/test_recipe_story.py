@@ -12,6 +12,7 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -79,6 +80,31 @@ def test_a_story_becomes_images_and_documents_without_any_model(cli: CommandLine
         rows = list(csv.DictReader(file))
     assert {row["section"] for row in rows} == {"beginning", "middle", "end"}
     assert all(row["seed"] and row["idea"] for row in rows)
+
+
+@pytest.mark.slow  # LibreOffice takes its time to begin
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="needs LibreOffice Writer")
+def test_a_document_opens_in_a_word_processor_with_all_its_words_and_images(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    story(cli, draw_things.url, "--format", "docx")
+    convert = ["soffice", "--headless", f"-env:UserInstallation=file://{cli.folder}/profile", "--convert-to", "html"]
+
+    subprocess.run(
+        [*convert, f"OUT/the_fox/{DOCUMENTS[0]}"], cwd=cli.folder, capture_output=True, timeout=120, check=True
+    )
+
+    page = (cli.folder / "The Fox - Illustrations.html").read_text(encoding="utf-8")
+    words = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    sections = cast("list[dict[str, list[dict[str, str]]]]", ideas(cli)["sections"])
+    wanted = ["The Fox"]
+    for section, heading in zip(sections, ("Beginning", "Middle", "End"), strict=True):
+        wanted += [heading, *(one["idea"] for one in section["ideas"])]
+    places = [words.find(one) for one in wanted]
+    assert len(wanted) == 10
+    assert (min(places) >= 0, places) == (True, sorted(places))
+    assert page.count("<img ") == 6
 
 
 def test_the_same_command_again_uses_the_ideas_and_sends_nothing(cli: CommandLine, draw_things: Simulator) -> None:

@@ -162,6 +162,26 @@ def test_the_sdxl_chain_on_a1111(compiled) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("daily", {"width": 512, "height": 512, "steps": 50, "cfg_scale": 7.5, "sampler_name": "Euler"}),
+        ("story", {"width": 768, "height": 512, "steps": 50, "cfg_scale": 7.5}),
+        (
+            "interleave",
+            {"width": 512, "height": 512, "steps": 50, "cfg_scale": 7.5, "eta": 0.1, "sampler_name": "DDIM"},
+        ),
+        ("canvas", {"width": 512, "height": 512, "steps": 50, "cfg_scale": 7.5, "prompt": "", "negative_prompt": ""}),
+    ],
+)
+def test_the_other_recipes_draw_with_the_settings_of_the_systems_they_come_from(
+    compiled, name: str, wanted: dict[str, object]
+) -> None:
+    body = compiled(name, "a1111", ServerFacts("a1111")).call.body
+
+    assert {key: body[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
     ("name", "size", "steps", "strength", "tile", "weights"),
     [
         ("bake", 2048, 30, 0.3, 512, (0.7, 0.5, 0.7)),
