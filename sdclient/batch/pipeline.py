@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -68,6 +69,7 @@ class Shared:
         trouble: What stopped the worker, such as a full disk.
         in_flight: Requests under way.
         quiet: Keeps our own work back while a request is about to be sent.
+        waiting: Tells of each lane which kinds of jobs it would begin at once.
     """
 
     board: Board
@@ -84,6 +86,7 @@ class Shared:
     trouble: BaseException | None = None
     in_flight: int = 0
     quiet: Quiet = field(default_factory=Quiet)
+    waiting: list[Callable[[], AbstractSet[str]]] = field(default_factory=list[Callable[[], AbstractSet[str]]])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, how: Stop) -> None:
@@ -123,6 +126,10 @@ class Pipeline:
         self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
         self._returned: Handoff[tuple[Try, Executed]] = Handoff(self._keep_still)
         self._running: Prepared | None = None
+        # The first counts for the preparing thread alone, the second for the executing one.
+        self._handed = self._over = 0
+        self._is_free = True
+        shared.waiting.append(self._waits_for)
         # Before any lane starts: one that waits for another's output must know that there is such a lane.
         shared.board.enter(lane.kinds)
         self._threads = [
@@ -182,6 +189,7 @@ class Pipeline:
                 if not self._feed_one():
                     self._shared.board.wait(self._idle_s(), since=version)
         finally:
+            self._is_free = False
             self._ready.close()
             self._shared.board.leave(self.lane.kinds)
 
@@ -195,20 +203,43 @@ class Pipeline:
         left_s = self._care.wait_s
         return min(left_s, IDLE_S) if left_s > 0 else IDLE_S
 
+    def _waits_for(self) -> AbstractSet[str]:
+        """Return the kinds of jobs that this lane would begin at once."""
+        return self.lane.kinds if self._is_free and self._handed == self._over else frozenset()
+
+    def _wanted(self) -> AbstractSet[str]:
+        """Return the kinds of jobs to prepare now: while one runs here, what other lanes wait for is theirs.
+
+        In chains each job waits for the one before, and there are hardly more of them ready than lanes: a lane that
+        prepared ahead would have two, and its neighbour none.
+        """
+        if self._handed == self._over:
+            return self.lane.kinds
+        return self.lane.kinds.difference(*(waits_for() for waits_for in self._shared.waiting))
+
     def _feed_one(self) -> bool:
         """Bring one job to the executor; False when there was nothing to do."""
-        shared = self._shared
-        if shared.beats.is_fenced or shared.patience.is_tried or not shared.board.has_ready(self.lane.kinds):
+        shared, kinds = self._shared, self._wanted()
+        if shared.beats.is_fenced or shared.patience.is_tried or not shared.board.has_ready(kinds):
             return False
         ticket = self._care.admit()
+        self._is_free = False
         if ticket is None:
+            # Left alone for a while: nobody need wait for this lane.
             return False
+        try:
+            return self._feed_with(ticket, kinds)
+        finally:
+            self._is_free = True
+
+    def _feed_with(self, ticket: int, kinds: AbstractSet[str]) -> bool:
+        shared = self._shared
         if not shared.quota.take():
             self._care.unsent(ticket)
             return False
         one: Try | None = None
         try:
-            candidate = shared.board.take(self.lane.kinds)
+            candidate = shared.board.take(kinds)
             if candidate is not None:
                 one = shared.patience.outlast(lambda: shared.attempts.claim(candidate, self.lane))
         finally:
@@ -225,6 +256,7 @@ class Pipeline:
             self._fail(one, exc)
             return True
         one.seed = prepared.seed if isinstance(prepared, SeededJob) else None
+        self._handed += 1
         if not self._ready.put((one, prepared)):
             self._release(one)
         shared.quiet.wait()
@@ -239,6 +271,7 @@ class Pipeline:
                 self._open_meter()
                 if self._shared.how is not Stop.NO or not self._care.may_send(one.ticket):
                     self._shared.quiet.end(self)
+                    self._over += 1
                     self._release(one)
                 else:
                     self._execute_one(one, prepared)
@@ -276,6 +309,7 @@ class Pipeline:
             return
         finally:
             self._running = None
+            self._over += 1
             shared.fly(-1)
             shared.quiet.end(self)
         one.execute_s = time.monotonic() - began

@@ -208,6 +208,28 @@ class TestDependencies:
         assert result.counts.done == 4
         assert lane.inputs["a_up"] == (folder.out / "a_1.png").read_bytes()
 
+    def test_a_lane_that_has_work_leaves_the_steps_of_a_chain_to_one_that_has_none(self, folder: RunFolder) -> None:
+        """Preparing ahead it took them, and its neighbour had nothing to do until the job in hand was over."""
+        plan_jobs(folder, ["held"], kind="segment")
+        made: OutputInput | None = None
+        for place in PLACES:
+            (job,) = plan_jobs(folder, [place], inputs=[made])
+            made = OutputInput(job.id)
+        busy = PracticeLane("busy")
+        free = PracticeLane("free", kinds=frozenset({"txt2img"}), delay_s=0.05)
+        busy.gate = threading.Event()
+        worker = threading.Thread(target=Worker(folder, [busy, free], quick()).run)
+
+        worker.start()
+        deadline = time.monotonic() + 10
+        while len(free.executed) < len(PLACES) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        busy.gate.set()
+        worker.join(60)
+
+        assert free.executed == PLACES
+        assert busy.executed == ["held"]
+
     def test_a_lane_of_another_kind_stays_while_its_input_is_being_made(self, folder: RunFolder) -> None:
         first = plan_jobs(folder, ["a", "b"])
         plan_jobs(folder, ["a_cut", "b_cut"], kind="segment", inputs=[OutputInput(job.id) for job in first])
