@@ -110,6 +110,19 @@ def test_a_server_that_comes_back_as_another_program_gets_no_job(tmp_path: Path)
     assert [one for one in others[0].log if one.method == "POST"] == []
 
 
+@pytest.mark.parametrize("fault", ["too-many:s=1", "busy:s=1"])
+def test_a_server_that_asks_for_a_pause_gets_no_request_before_it_is_over(tmp_path: Path, fault: str) -> None:
+    run = Run(tmp_path / "out").add([f"fox {number}" for number in range(5)], SMALL)
+    with Simulator("a1111") as server:
+        server.next_faults(None, fault)
+        result = run.start(server.url)
+        asked = [one for one in server.log if one.path.endswith("/txt2img")]
+
+    assert (result.counts.done, len(asked)) == (5, 6)
+    # Not even the one that was ready to be sent.
+    assert asked[2].started_s - asked[1].ended_s >= 0.99
+
+
 def test_a_job_during_which_a_server_ends_twice_is_set_aside_with_that_reason(tmp_path: Path) -> None:
     run = Run(tmp_path / "out").add(["a killer"], SMALL)
     with Simulator("a1111") as server:
