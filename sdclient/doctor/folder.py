@@ -64,6 +64,6 @@ def _privacy_hint(tried: Path, facts: FolderFacts, platform: str) -> str:
 def look_at_machine(*, platform: str = sys.platform) -> Finding:
     """Say whether this machine will be kept awake during runs."""
     # Windows is asked by a call instead of a program.
-    by = "a call to Windows" if platform == _WINDOWS else next(iter(awake_command() or ()), None)
+    by = "a call to Windows" if platform == _WINDOWS else next(iter(awake_command(platform) or ()), None)
     text = f"kept awake during runs by {by}" if by else "cannot be kept awake from here; switch sleep off"
     return Finding("good" if by else "note", "this machine", text, "machine", {"kept_awake_by": by})

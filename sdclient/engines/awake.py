@@ -13,12 +13,12 @@ _WINDOWS_CONTINUOUS = 0x80000000
 _WINDOWS_SYSTEM_REQUIRED = 0x00000001
 
 
-def awake_command() -> list[str] | None:
-    """Return the command that holds this machine awake while it runs; None where there is none."""
-    if sys.platform == "darwin" and shutil.which("caffeinate"):
+def awake_command(platform: str = sys.platform) -> list[str] | None:
+    """Return the command that holds a machine of this kind awake while it runs; None where there is none."""
+    if platform == "darwin" and shutil.which("caffeinate"):
         return ["caffeinate", "-i", "-m", "-s", "-w", str(os.getpid())]
     # Without a running systemd the program is there and fails at once.
-    if sys.platform == "linux" and shutil.which("systemd-inhibit") and os.path.isdir("/run/systemd/system"):  # noqa: PTH112
+    if platform == "linux" and shutil.which("systemd-inhibit") and os.path.isdir("/run/systemd/system"):  # noqa: PTH112
         why = "--why=images are being drawn"
         # `cat` ends with the pipe to this process, however that ends: nobody is left holding the machine awake.
         return ["systemd-inhibit", "--what=idle:sleep", "--who=sdclient", why, "cat"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.client import Client
-from sdclient.doctor import Finding, look_around, look_at_folder, look_at_machine, look_at_server
+from sdclient.doctor import USUAL_PORTS, Finding, look_around, look_at_folder, look_at_machine, look_at_server
 from sdclient.errors import ConfigurationError
 from sdclient.schemas import Enlarge, HiresFix, Lora, Refiner, Txt2Img, save_payload
 from sdclient.simulator import DIALECTS, Simulator
@@ -126,9 +126,13 @@ def test_names_that_are_not_installed_are_told_once_each_with_close_ones(a1111: 
 
 
 def test_a_payload_that_asks_the_impossible_is_wrong_with_every_reason(drawthings: Simulator) -> None:
-    findings = look_at_server(drawthings.url, "bake", ("width=1000", "sampler_name=NoSuch"))
+    findings = look_at_server(
+        drawthings.url, "sdxl-refiner-ultrasharp", ("width=1000", "sampler_name=NoSuch", "enlarge.scale=3")
+    )
 
-    assert any("no sampler 'NoSuch'" in text for text in texts(findings, "wrong"))
+    wrong = texts(findings, "wrong")
+    for reason in ("no sampler 'NoSuch'", "multiples of 64: 1000 is none", "enlarges 2 or 4 times, not 3"):
+        assert len([text for text in wrong if reason in text]) == 1
     assert not any("as asked" in text for text in texts(findings, "good"))
 
 
@@ -338,6 +342,24 @@ def test_a_server_that_asks_for_its_password_is_not_warned_of() -> None:
 
     assert [one for one in findings if one.topic == "auth"] == []
     assert findings[0].level == "good"
+
+
+def test_a_mac_is_kept_awake_by_its_own_program_and_where_it_is_missing_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = look_at_machine(platform="darwin")
+    (tmp_path / "caffeinate").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "caffeinate").chmod(0o755)
+
+    found = look_at_machine(platform="darwin")
+
+    assert (found.level, found.text) == ("good", "kept awake during runs by caffeinate")
+    assert (missing.level, missing.text) == ("note", "cannot be kept awake from here; switch sleep off")
+
+
+def test_the_usual_ports_are_those_of_the_programs() -> None:
+    assert USUAL_PORTS == (7860, 7861, 1234, 5001)
 
 
 def test_windows_keeps_itself_awake_by_a_call() -> None:

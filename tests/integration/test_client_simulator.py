@@ -282,13 +282,13 @@ def test_a_draw_things_image_gets_its_settings_and_keeps_its_pixels(drawthings: 
     assert info.fields["Refiner"] == "ref.ckpt"
 
 
-def test_metadata_holds_no_host_no_address_and_no_path(drawthings: Simulator) -> None:
-    client = Client(drawthings.url)
+def test_metadata_holds_no_host_no_address_no_path_and_no_password(drawthings: Simulator) -> None:
+    client = Client(drawthings.url.replace("//", "//anna:hunter2@"))
 
     result = client.txt2img(small(client))
 
     data = result.image.data
-    for trace in (b"127.0.0.1", b"http", b"localhost", str(client.address.port).encode(), b"/"):
+    for trace in (b"127.0.0.1", b"http", b"localhost", str(client.address.port).encode(), b"/", b"hunter2", b"anna"):
         assert trace not in data[: data.index(b"IDAT")]
 
 

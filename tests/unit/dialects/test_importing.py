@@ -7,7 +7,10 @@ import zlib
 import pytest
 from PIL import Image, PngImagePlugin
 
+from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.importing import guess_format, import_image, import_payload, snapshot
+from sdclient.dialects.importing.drawthings import canonical_body
+from sdclient.dialects.importing.drawthings_forms import body_from_image
 from sdclient.dialects.importing.image import import_infotext
 from sdclient.errors import PayloadError
 from sdclient.schemas import Img2Img, Txt2Img
@@ -134,6 +137,22 @@ def test_what_draw_things_writes_into_an_image_is_read() -> None:
     assert own(found)["loras"] == [{"model": "detail.ckpt", "weight": 0.6, "mode": "all"}]
     assert own(found)["controls"][0]["weight"] == 0.5
     assert found.left_out.keys() == {"original_width", "profile", "mystery"}
+
+
+def test_what_draw_things_writes_into_an_image_compiles_back_to_itself() -> None:
+    told, _ = body_from_image(METADATA)
+    wanted, _ = canonical_body(told)
+    request = import_payload(METADATA).request.for_dialect("drawthings")
+
+    sent = DIALECTS["drawthings"].compile(request, ServerFacts("drawthings")).call.body
+
+    assert len(wanted) > 12
+    assert {key: sent.get(key) for key in wanted if key not in ("loras", "controls")} == {
+        key: value for key, value in wanted.items() if key not in ("loras", "controls")
+    }
+    for part in ("loras", "controls"):
+        (asked,), (row,) = wanted[part], sent[part]
+        assert {key: row.get(key) for key in asked} == asked
 
 
 def test_the_configuration_inside_an_images_metadata_wins_over_its_rounded_list() -> None:
