@@ -346,6 +346,40 @@ def test_drawings_are_cut_up_in_the_same_run(cli: CommandLine, a1111: Simulator,
     assert all((cli.folder / "OUT" / one["image"]).is_file() for one in listed)
 
 
+def test_the_segmenter_works_while_the_server_paints(cli: CommandLine) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\na cub\na hen\nan owl\n")
+    small = ("--set", "width=64", "--set", "height=64", "--set", "steps=1")
+    with Simulator("a1111", delay_s=1) as server:
+        then = ("--then", "segment", "--cutouts-model", "classical")
+
+        ended = cli("generate", "prompts.txt", "--out", "OUT", *small, "--url", server.url, *then)
+
+    assert ended.code == 0, ended.stderr
+    started = sorted((one["started"], one["kind"]) for one in rows(cli.folder / "OUT" / "attempts.csv"))
+    kinds = [kind for _, kind in started]
+    assert kinds.count("segment") == kinds.count("txt2img") == 4
+    assert "txt2img" in kinds[kinds.index("segment") :]
+
+
+def test_what_a_segmenter_does_about_too_little_memory_is_told_and_recorded(with_plugin: CommandLine) -> None:
+    plugin = with_plugin.folder / "site" / "boxes_plugin.py"
+    told = "boxes: cuda ran out of memory: on the cpu from here on, which is slower"
+    logged = f"import logging\n    logging.getLogger('sdclient.segment.sam').warning({told!r})"
+    plugin.write_text(
+        PLUGIN.replace('"cpu"\n', f'"cpu"\n    remarks = [{told!r}]\n', 1).replace(
+            "def open_boxes(settings):", f"def open_boxes(settings):\n    {logged}"
+        )
+    )
+    draw(with_plugin.folder / "IN" / "fox.png")
+
+    ended = with_plugin("segment", "IN", "OUT", "--model", "boxes")
+
+    assert ended.code == 0, ended.stderr
+    assert told in ended.stderr
+    (record,) = Run.open(with_plugin.folder / "OUT").folder.records()
+    assert record.facts["remarks"] == [told]
+
+
 def test_then_segment_needs_a_model(cli: CommandLine, a1111: Simulator) -> None:
     (cli.folder / "prompts.txt").write_text("a fox\n")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +13,7 @@ from segment_anything.modeling import Sam
 
 from sdclient.errors import ConfigurationError, SegmentationError
 from sdclient.segment.generator import GeneratedMask, MaskGenerator
+from sdclient.segment.options import ResolvedOptions
 from tests.unit.segment.conftest import build_tiny_sam
 
 if TYPE_CHECKING:
@@ -92,6 +95,13 @@ def test_masks_of_crops_lie_where_segment_anything_puts_them(
 
     assert any(mask.crop_box_xywh != (0, 0, 640, 480) for mask in found)
     assert [as_reference(mask) for mask in found] == expected
+
+
+def test_options_have_segment_anythings_names_and_defaults() -> None:
+    theirs = inspect.signature(SamAutomaticMaskGenerator).parameters
+    ours = {field.name: field.default for field in dataclasses.fields(ResolvedOptions)}
+
+    assert ours == {name: one.default for name, one in theirs.items() if name not in ("model", "output_mode")}
 
 
 @pytest.mark.parametrize("size_hw", [(128, 128), (97, 301), (40, 30)], ids=["square", "wide", "smaller than the model"])

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sdclient.errors import SegmentationError
 from sdclient.segment import SegmentSettings, WordSegmenter, open_segmenter
 from sdclient.segment.words import _smooth, find_word_models, parse_word
+from tests.conftest import CommandLine
 
 # transformers warns of its own plans.
 pytestmark = [
@@ -141,6 +143,19 @@ def test_each_word_gives_one_object_with_its_name(models: Path, noise_rgb: np.nd
     assert (segmenter.name, segmenter.device) == ("words", "cpu")
     assert [item.label for item in found] == ["person", "Hair"]
     assert all(item.runs.size_hw == (90, 120) and 0 < item.score <= 1 for item in found)
+
+
+def test_the_command_cuts_words_out_by_their_names(cli: CommandLine, models: Path, noise_rgb: np.ndarray) -> None:
+    (cli.folder / "IN").mkdir()
+    Image.fromarray(noise_rgb).save(cli.folder / "IN" / "fox.png")
+
+    # What such models outline may be the whole image.
+    words = ("--words", "person=0.01,hair=0.01", "--model", str(models), "--device", "cpu", "--max-area", "1")
+    ended = cli("segment", "IN", "OUT", *words)
+
+    assert ended.code == 0, ended.stderr
+    made = {path.name for path in (cli.folder / "OUT" / "fox").iterdir()}
+    assert {name.partition("_")[2][3:] for name in made} == {"person.png", "hair.png", ""}
 
 
 def test_a_word_that_names_nothing_gives_no_object(models: Path, noise_rgb: np.ndarray) -> None:
