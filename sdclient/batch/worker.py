@@ -337,6 +337,6 @@ def refuse_second_machine(folder: RunFolder, beats: Mapping[str, bytes]) -> None
         beat = parse_beat(data)
         if beat is not None and beat.identity.boot != own_identity().boot:
             raise RunFolderError(
-                f"{folder.out}: only one machine may work here, because {reason}; another one has begun. "
-                f"If it has stopped, remove {folder.state / 'beats' / token}"
+                f"{folder.out}: only one machine may work here, because {reason}; another one has begun, or this one "
+                f"before it was restarted. If nobody is at it any more, remove {folder.state / 'beats' / token}"
             )

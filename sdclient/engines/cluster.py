@@ -14,11 +14,11 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from sdclient._version import __version__
-from sdclient.batch.events import Event, Listener
+from sdclient.batch.events import Event, Listener, Teller
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.status import read_status
@@ -79,21 +79,27 @@ class _Seat:
         self.work, self.left, self.back_s = None, left, back_s
 
 
-@dataclass(slots=True)
 class _Told:
     """Where all jobs stand by the latest news; news of several machines do not arrive in order."""
 
-    counts: Counts
-    listener: Listener | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, counts: Counts, listener: Listener | None = None) -> None:
+        self.counts = counts
+        self._teller = Teller(lambda: self.counts, listener)
+        self._lock = threading.Lock()
 
     def take(self, event: Event) -> None:
-        with self.lock:
+        with self._lock:
             # Each machine looks at the folder now and then: between two looks it knows its own jobs only.
             heard = self.counts.done + (event.name == "done")
             self.counts = _with_done(event.counts, max(event.counts.done, heard))
-            if self.listener is not None:
-                self.listener(replace(event, counts=self.counts))
+            self._teller.tell(
+                event.name,
+                lane=event.lane,
+                place=event.place,
+                message=event.message,
+                execute_s=event.execute_s,
+                images=event.images,
+            )
 
     def remark(self, lane: str, message: str) -> None:
         self.take(Event("remark", self.counts, lane, message=message))

@@ -1,0 +1,30 @@
+"""What the leader of a cluster tells of the news that its nodes send."""
+
+from __future__ import annotations
+
+from sdclient.batch.events import Event
+from sdclient.batch.survey import Counts
+from sdclient.engines.cluster import _Told
+
+
+def test_news_are_passed_on_with_the_most_that_is_known_to_be_done() -> None:
+    seen: list[Event] = []
+    told = _Told(Counts(jobs=3, waiting=3), seen.append)
+
+    told.take(Event("done", Counts(jobs=3, done=1, waiting=2), "one", "a", execute_s=2.0, images=1))
+    told.take(Event("done", Counts(jobs=3, done=1, waiting=2), "two", "b"))
+
+    assert [(one.lane, one.place, one.counts.done) for one in seen] == [("one", "a", 1), ("two", "b", 2)]
+    assert (seen[0].execute_s, seen[0].images) == (2.0, 1)
+
+
+def test_a_listener_that_fails_does_not_end_the_run() -> None:
+    def fail(_: Event) -> None:
+        raise BrokenPipeError
+
+    told = _Told(Counts(jobs=1, waiting=1), fail)
+
+    told.take(Event("done", Counts(jobs=1, done=1)))
+    told.remark("one", "words")
+
+    assert told.counts.done == 1
