@@ -107,10 +107,19 @@ def fit_request(
         "height": fitted.size[1],
     }
     if request.mask is not None and fitted.data != source:
-        mask = fit_input(request.mask, chosen, fit, step_px, "mask")
+        mask = fit_input(_opaque_mask(request.mask), chosen, fit, step_px, "mask")
         if mask.size == fitted.size:
             changes["mask"] = CheckedImage(mask.data)
     return request.replace(**changes), fitted.box
+
+
+def _opaque_mask(data: bytes) -> bytes:
+    """Return a mask with what its transparency says in grey, as servers read it: flattened, all of it would be white."""
+    mask = upright(decode_image(data, what="mask"))
+    if not mask.has_transparency_data:
+        return data
+    alpha = mask.convert("RGBA").getchannel("A")
+    return data if alpha.getextrema() == (255, 255) else read_image_input(alpha)
 
 
 def with_stand_in(request: Img2Img, step_px: int) -> Img2Img:

@@ -170,6 +170,18 @@ def test_a_mask_goes_through_the_same_as_its_image() -> None:
     assert (seen[100, 60, 0], seen[100, 200, 0]) == (255, 0)
 
 
+def test_strokes_on_a_transparent_mask_stay_strokes() -> None:
+    mask = Image.new("RGBA", (200, 150), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (0, 0, 100, 150))
+
+    fitted, _ = fit_request(
+        Img2Img(mask=encoded(mask)), encoded(picture(200, 150)), rule=None, fit="pad", step_px=64, name="in.png"
+    )
+
+    seen = pixels(fitted.mask or b"")
+    assert (seen[96, 60].max(), seen[96, 200].max()) == (255, 0)
+
+
 def test_a_mask_of_an_image_that_fits_already_is_left_alone() -> None:
     mask = encoded(Image.new("L", (128, 128), 255))
 
