@@ -291,6 +291,18 @@ def test_nonsense_from_the_server_writes_no_file(tmp_path: Path) -> None:
     assert list(part.iterdir()) == []
 
 
+def test_what_the_server_did_otherwise_is_in_the_record(tmp_path: Path) -> None:
+    told = {"seed": 8, "all_seeds": [8], "steps": 20}
+    with scripted({TXT2IMG: images(png(128, 128), info=told)}) as server:
+        task = replace(make_task(tmp_path, GenerateSpec(SMALL)), seed=1)
+        record = run(ServerLane(Client(base_url(server))), task, tmp_path / "part").record
+
+    assert record["changed"] == [
+        {"field": "steps", "asked": 2, "applied": 20},
+        {"field": "seed", "asked": 1, "applied": 8},
+    ]
+
+
 def test_the_extension_follows_the_bytes_received(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(file, "WEBP")
