@@ -116,7 +116,9 @@ class Wording:
         try:
             changed = apply_sets(self.request, [*own, *sets])
         except PayloadError as exc:
-            raise type(exc)(str(exc).replace("--set", said, 1)) from exc
+            # One line for each overlay that has the field; what was said is a field and its value.
+            lines = [line.replace("--set", said, 1) for line in str(exc).split("\n")]
+            raise type(exc)("\n".join(lines)) from exc
         before = self.request.model_dump(mode="json", exclude_unset=True)
         after = changed.model_dump(mode="json", exclude_unset=True)
         return {name: cast("JsonValue", value) for name, value in after.items() if before.get(name) != value}

@@ -166,6 +166,13 @@ def test_a_value_that_is_not_allowed_is_refused_when_planning() -> None:
         Wording(Txt2Img(), {}, make_variations({"steps": [20, 200]}))
 
 
+def test_a_value_that_overlays_do_not_allow_either_is_told_as_it_was_typed() -> None:
+    with pytest.raises(PayloadError) as caught:
+        Wording(Img2Img.load("bake"), {}, make_variations({"cfg_scale": ["x"]}))
+
+    assert str(caught.value).count('--vary cfg_scale="x": ') == len(str(caught.value).splitlines()) > 1
+
+
 def test_absurdly_many_jobs_are_refused_with_the_sum_before_they_are_worked_out() -> None:
     thousand = list(range(1000))
 
