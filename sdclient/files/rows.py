@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -15,7 +16,7 @@ from typing import final
 from sdclient.files.durable import fsync_file
 from sdclient.files.trouble import StrPath, storage_errors
 
-__all__ = ["MAX_CELL_CHARS", "RowLog", "append_row", "format_row", "format_rows", "original_cell", "read_rows"]
+__all__ = ["MAX_CELL_CHARS", "RowLog", "format_row", "format_rows", "original_cell", "read_rows"]
 
 MAX_CELL_CHARS = 32_767
 """The longest cell, in characters: what a spreadsheet takes. Python's own reader refuses cells beyond 131,072."""
@@ -76,24 +77,6 @@ def original_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _RUNNABLE.match(cell) else cell
 
 
-def append_row(file: int | io.IOBase, line: bytes) -> None:
-    """Append one line to a file in a single write, so that rows are never mixed.
-
-    Args:
-        file: A file, or its descriptor, open for appending.
-        line: The row, with one line feed, at its end.
-
-    Raises:
-        ValueError: `line` is not exactly one line.
-        StorageError: The row was not, or only partly, written.
-    """
-    if not line or line.find(b"\n") != len(line) - 1:
-        raise ValueError(f"a row is one line that ends in a line feed, not {line[:60]!r}")
-    fd = file if isinstance(file, int) else file.fileno()
-    with storage_errors("append a row to", f"the open file {fd}"):
-        _write_row(fd, line)
-
-
 def _write_row(fd: int, line: bytes) -> None:
     rest = line[os.write(fd, line) :]
     # After a short write (the disk is nearly full) the next one finishes the row or says why it cannot.
@@ -126,13 +109,24 @@ class RowLog:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         with storage_errors("open", self.path):
             self._fd: int | None = os.open(self.path, flags, 0o666)
-            self._begin(self._fd)
+            try:
+                self._begin(self._fd)
+            except BaseException:
+                with suppress(OSError):
+                    os.close(self._fd)
+                raise
 
     def _begin(self, fd: int) -> None:
         """Write the head, or end the unfinished line of an earlier process."""
         size = os.fstat(fd).st_size
         if size == 0:
-            _write_row(fd, format_row(self.columns))
+            try:
+                _write_row(fd, format_row(self.columns))
+            except BaseException:
+                # Half a head would make every later row unreadable.
+                with suppress(OSError):
+                    os.ftruncate(fd, 0)
+                raise
             return
         os.lseek(fd, size - 1, os.SEEK_SET)
         if os.read(fd, 1) != b"\n":

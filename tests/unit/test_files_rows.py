@@ -18,7 +18,6 @@ from sdclient import files
 from sdclient.errors import StorageError
 from sdclient.files import (
     RowLog,
-    append_row,
     format_row,
     is_storage_trouble,
     read_rows,
@@ -98,30 +97,26 @@ class TestRows:
     def test_a_lone_surrogate_does_not_stop_the_log(self) -> None:
         assert format_row(["bad\udcff name"]) == b"bad\\udcff name\n"
 
-    @pytest.mark.parametrize("line", [b"", b"no end", b"two\nlines\n"], ids=["empty", "no end", "two"])
-    def test_only_exactly_one_line_can_be_appended(self, tmp_path: Path, line: bytes) -> None:
-        with (tmp_path / "log").open("ab") as file, pytest.raises(ValueError, match="one line"):
-            append_row(file, line)
-
-        assert (tmp_path / "log").read_bytes() == b""
-
-    def test_a_row_is_appended_to_an_open_file_at_once(self, tmp_path: Path) -> None:
-        with (tmp_path / "log").open("ab", buffering=0) as file:
-            append_row(file, b"1,2\n")
-            append_row(file.fileno(), b"3,4\n")
-
-            assert (tmp_path / "log").read_bytes() == b"1,2\n3,4\n"
-
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-    def test_a_full_disk_is_a_storage_error_that_passes(self) -> None:
-        with (
-            Path("/dev/full").open("ab", buffering=0) as file,
-            pytest.raises(StorageError, match="free some") as caught,
-        ):
-            append_row(file, b"1,2\n")
+    def test_a_full_disk_is_a_storage_error_that_passes_and_leaves_no_file_open(self) -> None:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            with pytest.raises(StorageError, match="free some") as caught:
+                RowLog("/dev/full", self.COLUMNS)
 
         assert isinstance(caught.value.__cause__, OSError)
         assert is_storage_trouble(caught.value.__cause__)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    @posix_only
+    def test_half_a_head_is_taken_back_when_the_disk_is_full(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        with file_size_limit(3), pytest.raises(StorageError, match="open"):
+            RowLog(path, self.COLUMNS)
+        with RowLog(path, self.COLUMNS) as log:
+            log.append(["1", "after"])
+
+        assert read_rows(path) == ([dict(zip(self.COLUMNS, ["1", "after"], strict=True))], [])
 
     @posix_only
     def test_half_a_row_is_taken_back_when_the_disk_is_full(self, tmp_path: Path) -> None:
