@@ -12,7 +12,7 @@ class RetryBudget:
     run stops instead of going round for ever.
 
     Args:
-        retries: Failures in a row that are forgiven; at least 1.
+        retries: Failures that no success makes up for at which it runs out; at least 1.
     """
 
     def __init__(self, retries: int) -> None:
@@ -20,7 +20,7 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def spend(self) -> bool:
-        """Count a failure; False when it cannot be forgiven any more."""
+        """Count a failure; False when it is the one too many."""
         with self._lock:
             self._left = max(0, self._left - 1)
             return self._left > 0

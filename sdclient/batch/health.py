@@ -28,7 +28,7 @@ class HealthPolicy:
         faults: Faults in a row after which it is.
         first_open_s: Upper bound of the first pause, in seconds; each next one is twice as long.
         longest_open_s: Upper bound of all pauses.
-        retries: Failures that a run forgives for each lane before it gives the lane up; each success earns one back.
+        retries: Failures for each lane, made up for by as many successes, at which a run gives its lanes up.
     """
 
     faults: int = 3

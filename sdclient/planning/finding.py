@@ -76,8 +76,10 @@ def find_images(
         known: Paths, in composed spelling (NFC), that are left out without a word and without being looked at.
 
     Raises:
-        ConfigurationError: If the folder is none.
+        ConfigurationError: If the folder is none, or there is no such order.
     """
+    if order not in ORDERS:
+        raise ConfigurationError(f"order={order!r}: give {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; name the folder that holds the images")
     found = _Finder(out.resolve() if out else None, known)

@@ -80,6 +80,10 @@ class TestFindImages:
             "its name is no text; rename it",
         ]
 
+    def test_an_order_that_there_is_not_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="order='oldest': give name, newest or random"):
+            find_images(tmp_path, order="oldest")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
     def test_names_are_ordered_as_people_count(self, tmp_path: Path) -> None:
         make(tmp_path, "img10.png", "img2.png", "IMG1.png", "b/1.png", "a10/1.png", "a9/1.png")
 
