@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import image_rows
-from sdclient.errors import CodecError, ConfigurationError, ImageLimitError, RunFolderError
+from sdclient.errors import CodecError, ConfigurationError, ImageLimitError, RunError
 from sdclient.files import resolve_inside, write_durable
 from sdclient.images import decode_image, flatten_rgb, upright
 from sdclient.report.page import place_url
@@ -168,7 +168,7 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
 def _paste(sheet: Image.Image, out: Path, place: str, corner: tuple[int, int], cell_px: int) -> None:
     try:
         image = flatten_rgb(upright(decode_image(resolve_inside(out, place).read_bytes(), what=place)))
-    except (OSError, CodecError, RunFolderError):
+    except (OSError, CodecError, RunError):
         sheet.paste(_EMPTY, (*corner, corner[0] + cell_px, corner[1] + cell_px))
         return
     image.thumbnail((cell_px, cell_px), reducing_gap=2.0)

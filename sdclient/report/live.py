@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
-from sdclient.errors import CodecError, RunFolderError
+from sdclient.errors import CodecError, RunError
 from sdclient.files import resolve_inside
 from sdclient.report.collect import make_report, read_run
 from sdclient.report.model import ImageCard
@@ -106,7 +106,7 @@ class LiveRun:
             return None
         try:
             path = resolve_inside(self._folder.out, place)
-        except RunFolderError:
+        except RunError:
             return None
         return path if path.is_file() else None
 

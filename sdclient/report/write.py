@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import write_views
-from sdclient.errors import RunFolderError
+from sdclient.errors import RunError
 from sdclient.files import resolve_inside, write_durable
 from sdclient.report.collect import RunContent, make_report, read_run
 from sdclient.report.metadata import write_metadata
@@ -122,7 +122,7 @@ def card_path(out: Path, card: ImageCard) -> Path | None:
         return out / card.place
     try:
         return resolve_inside(out, card.place)
-    except RunFolderError:
+    except RunError:
         return None
 
 
