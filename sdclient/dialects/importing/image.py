@@ -102,9 +102,15 @@ def import_infotext(text: str) -> Imported:
         del fields["mask_blur"]
     told, parts_left = take_parts(info, fields, is_img2img=is_img2img)
     known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, *told, "Denoising strength"}
-    left = {label: "no field says it; set it by hand" for label in info.fields if label not in known} | parts_left
+    left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left
     cls = Img2Img if is_img2img else Txt2Img
     return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
+
+
+def _why_left(label: str) -> str:
+    if label.startswith("ADetailer"):
+        return "is not read back; set adetailer by hand"
+    return "no field says it; set it by hand"
 
 
 def told_sampler(info: Infotext) -> dict[str, str]:

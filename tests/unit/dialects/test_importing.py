@@ -507,6 +507,15 @@ def test_the_image_of_a_unit_is_missed_where_no_init_image_steers() -> None:
     assert not found.request.controls
 
 
+def test_detectors_are_not_read_back_and_the_field_to_set_is_named() -> None:
+    found = import_infotext("a\nSteps: 20, Seed: 1, Size: 64x64, ADetailer model: face.pt, Oddity: 3")
+
+    assert found.left_out == {
+        "ADetailer model": "is not read back; set adetailer by hand",
+        "Oddity": "no field says it; set it by hand",
+    }
+
+
 def test_a_value_that_no_request_takes_is_named() -> None:
     with pytest.raises(PayloadError, match="the image's settings: steps: "):
         import_infotext("x\nSteps: 999, Seed: 1, Size: 64x64")
