@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.batch.differences import differences
-from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
+from sdclient.cli.changing import has_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError
@@ -195,7 +195,7 @@ def _work(run: Run, company: Company, running: RunningOptions, keep: Callable[[]
 
 def _unfinished(out: Path) -> Run | None:
     """Return the run whose slices an earlier command left unfinished."""
-    if not (out / STATE_FOLDER).is_dir():
+    if not has_run(out):
         return None
     run = Run.open(out)
     left = run.status().counts.left

@@ -11,8 +11,10 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from sdclient.batch.changed import Choice, PlanChange, redo_changed
+from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli.talk import is_watched, say
 from sdclient.errors import ChangedPlanError, ConfigurationError
+from sdclient.files import storage_errors
 from sdclient.run import Run
 from sdclient.transport import safe_url
 
@@ -63,6 +65,16 @@ def open_run(out: Path, run_seed: int | None = None, *, given: ChangingOptions |
             f"{out}: was begun with --seed {chosen}, which does not change; leave --seed out, or use another folder"
         )
     return run
+
+
+def has_run(out: Path) -> bool:
+    """Tell whether a run was begun in a folder.
+
+    Raises:
+        StorageError: If the folder cannot be looked at.
+    """
+    with storage_errors("look at", out):
+        return (out / STATE_FOLDER).is_dir()
 
 
 def _ask(change: PlanChange) -> Choice:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
-from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.changing import ChangingOptions, changing, has_run, open_run
 from sdclient.cli.cutouts import read_cutout_sets
 from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, work
@@ -114,7 +113,7 @@ def command(
     """
     if with_base64 and not export_emif:
         raise ConfigurationError("--base64 puts images into EMIF's table; say --export-emif, too")
-    if export_emif and plan is None and (out / STATE_FOLDER).is_dir():
+    if export_emif and plan is None and has_run(out):
         _export(Run.open(out), with_base64=with_base64)
         return
     known = load_study(study, suffix=suffix)

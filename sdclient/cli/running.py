@@ -22,6 +22,7 @@ from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
 from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings, told_by
+from sdclient.files import storage_errors
 from sdclient.lanes import each_loss_once
 from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
@@ -239,7 +240,8 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     losses = run.losses(lanes, strict=options["strict"])
     seconds = time_estimate_s(run, lanes)
     disk = disk_estimate_bytes(run)
-    free = shutil.disk_usage(_existing(run.out)).free
+    with storage_errors("look for room in", run.out):
+        free = shutil.disk_usage(_existing(run.out)).free
     if options["as_json"]:
         emit(
             {
@@ -298,8 +300,9 @@ def _title(lane: Lane) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above that is there already."""
-    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
+    """Return the folder, or the nearest one above that is there already; itself on a drive that is not there."""
+    whole = folder.absolute()
+    return next((one for one in (whole, *whole.parents) if one.is_dir()), whole)
 
 
 def _aside(counts: Counts) -> str:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli import options
-from sdclient.cli.changing import ChangingOptions, changing, open_run
+from sdclient.cli.changing import ChangingOptions, changing, has_run, open_run
 from sdclient.cli.cutouts import CutoutOptions, choosing, cutout_settings, finding, writing
 from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, refuse_device_elsewhere, work
@@ -72,9 +71,7 @@ def command(
     if not fetch_with_progress(settings.model, device=settings.device, dry_run=given["dry_run"]):
         return
     # A plan does not change: a model that cannot be opened must not enter it.
-    segmenter = (
-        settings if (out / STATE_FOLDER).is_dir() else SegmenterLane(settings, takes_prompts=prompts is not None)
-    )
+    segmenter = settings if has_run(out) else SegmenterLane(settings, takes_prompts=prompts is not None)
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
     run = open_run(out, given=given).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     look = FirstLook(run, as_json=given["as_json"])

@@ -389,3 +389,17 @@ def test_a_list_to_redo_that_is_another_file_is_refused_with_words(cli: CommandL
 
     assert ended.code == 2
     assert "coco.json: no list of images" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("segment", "IN", "--model", "classical"), ("canvas", "place.png", "--slice-px", "8", "--out")]
+)
+def test_a_folder_that_cannot_be_looked_at_is_refused_with_words(cli: CommandLine, command: tuple[str, ...]) -> None:
+    (cli.folder / "IN").mkdir()
+    Image.effect_noise((64, 64), 90).save(cli.folder / "place.png")
+    name = "x" * 300
+
+    ended = cli(*command, name) if command[-1] == "--out" else cli(*command[:2], name, *command[2:])
+
+    assert ended.code == 2
+    assert "sdclient: cannot look at" in ended.stderr
