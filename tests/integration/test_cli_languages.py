@@ -56,7 +56,7 @@ def test_what_is_no_utf8_on_stdin_is_refused_with_words(windows: CommandLine) ->
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 def test_an_image_that_was_drawn_is_told_whatever_its_name(cli: CommandLine, a1111: Simulator) -> None:
-    name = os.fsdecode(b"caf\xe9.png")
+    name = os.fsdecode(b"fox-\xe9.png")
 
     ended = _run(cli, "txt2img", "a fox", "--url", a1111.url, "--inherit", "-o", name, "--json")
 
