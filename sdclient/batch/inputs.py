@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
 from sdclient.files import find_spelled, resolve_inside, storage_error, storage_errors
+
+_MOST_LOOKED_FOR = 50
 
 
 class Inputs:
@@ -32,20 +34,33 @@ class Inputs:
         """Return where an input root lies on this machine."""
         return self._given.get(name) or find_spelled(self._folder.out, name)
 
-    def refuse_missing_roots(self) -> None:
-        """Refuse to work where the input folders are not: every job would fail for the same reason.
+    def refuse_missing_roots(self, *, may_be_empty: bool = False) -> None:
+        """Refuse to work where the inputs are not: every job would be set aside, for all machines, for the same reason.
+
+        Args:
+            may_be_empty: Whether a folder may be without any file, as one that is watched.
 
         Raises:
             ConfigurationError: Naming the folder.
         """
         done = self._folder.read_done()
-        jobs = self._folder.read_plan().jobs.values()
-        roots = {job.input.root for job in jobs if isinstance(job.input, FileInput) and job.id not in done}
-        for name in sorted(roots):
-            if not self.root(name).is_dir():
+        wanted: dict[str, list[str]] = {}
+        for job in self._folder.read_plan().jobs.values():
+            if isinstance(job.input, FileInput) and job.id not in done:
+                wanted.setdefault(job.input.root, []).append(job.input.path)
+        for name, paths in sorted(wanted.items()):
+            root = self.root(name)
+            if not root.is_dir():
                 raise ConfigurationError(
-                    f"{self.root(name)}: the folder with the inputs is not there; "
+                    f"{root}: the folder with the inputs is not there; "
                     "bring it back, or say where it is on this machine with --in"
+                )
+            if not may_be_empty and not any(root.iterdir()):
+                raise ConfigurationError(f"{root}: the folder with the inputs is empty; is its share mounted?")
+            if name in self._given and not _holds_any(root, paths):
+                raise ConfigurationError(
+                    f"--in {root}: holds none of the inputs that were looked for, such as {paths[0]}; "
+                    "give the folder that the plan's names begin in"
                 )
 
     def path(self, job: Job) -> Path | None:
@@ -94,6 +109,11 @@ class Inputs:
         if root not in self._devices:
             with suppress(OSError):
                 self._devices[root] = root.stat().st_dev
+
+
+def _holds_any(root: Path, paths: Sequence[str]) -> bool:
+    """Tell whether one of some inputs, taken from all over a long plan, is there."""
+    return any(find_spelled(root, path).is_file() for path in paths[:: max(1, len(paths) // _MOST_LOOKED_FOR)])
 
 
 def input_path(root: Path, relative: str) -> Path:

@@ -297,6 +297,21 @@ class TestDependencies:
         with pytest.raises(ConfigurationError, match="--in"):
             work(folder)
 
+    def test_a_folder_that_holds_none_of_the_inputs_refuses_the_work_and_costs_no_job(
+        self, folder: RunFolder, tmp_path: Path
+    ) -> None:
+        plan_jobs(folder, ["a"], kind="img2img", inputs=[FileInput("../in", "a.png")])
+        (tmp_path / "in").mkdir()
+        (tmp_path / "wrong").mkdir()
+        (tmp_path / "wrong" / "other.png").write_bytes(b"image")
+
+        with pytest.raises(ConfigurationError, match="in: the folder with the inputs is empty; is its share mounted"):
+            work(folder)
+        with pytest.raises(ConfigurationError, match=r"--in .*wrong: holds none of the inputs .* such as a\.png"):
+            work(folder, inputs={"../in": tmp_path / "wrong"})
+
+        assert folder.read_claims() == {}
+
     def test_a_folder_of_inputs_may_lie_elsewhere_on_this_machine(self, folder: RunFolder, tmp_path: Path) -> None:
         plan_jobs(folder, ["a"], kind="img2img", inputs=[FileInput("../elsewhere", "a.png")])
         (tmp_path / "mine").mkdir()
