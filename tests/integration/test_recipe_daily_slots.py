@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdclient.cli.daily import keep_hours
+from sdclient.errors import StorageError
 from sdclient.posting.publish import FolderPublisher
 from sdclient.recipes.daily.completion import TEMPLATES, TemplateCompleter
 from sdclient.recipes.daily.cycle import Daily, DailySettings, Outcome
@@ -223,6 +224,21 @@ def test_a_post_that_was_under_way_before_zones_were_told_is_settled(tmp_path: P
     outcome = bot.tick("2026-11-20T06:10")
 
     assert (outcome.status, ledger.posting()) == ("posted", None)
+
+
+@pytest.mark.parametrize("name", ["posting", "2026-11-20_00_UTC.posted", "2026-11-20_06_UTC.json"])
+def test_a_ledger_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, draw_things: Simulator, name: str) -> None:
+    bot = Bot(tmp_path, draw_things)
+    # A folder can be read by nobody, as a file on a share that is away.
+    (tmp_path / "daily" / name).mkdir(parents=True)
+
+    outcome = bot.tick("2026-11-20T06:10")
+
+    assert (outcome.status, type(outcome.error)) == ("failed", StorageError)
+    assert name in outcome.message
+    assert "damaged" not in outcome.message
+    assert bot.posts() == []
+    assert (tmp_path / "daily/posting").exists() == (name == "posting"), "a mark of ours is left"
 
 
 # ---- clocks that change inside a slot ----

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sdclient.batch.identity import ProcessIdentity, own_identity
 from sdclient.errors import RunFolderError
-from sdclient.files import create_exclusive, create_whole, storage_errors
+from sdclient.files import create_exclusive, create_whole, storage_error, storage_errors
 from sdclient.recipes.daily.slots import Slot
 
 End = Literal["posted", "aside", "missed"]
@@ -116,14 +116,17 @@ class Ledger:
 
         Raises:
             RunFolderError: If its file is damaged.
+            StorageError: If it cannot be read.
         """
         names = (self.folder / f"{slot.key}.json", self.folder / f"{slot.zoneless}.json")
         path = next((one for one in names if one.exists()), None)
         if path is None:
             return None
+        with storage_errors("read", path):
+            data = path.read_bytes()
         try:
-            return _plan_form().validate_json(path.read_bytes())
-        except (OSError, ValidationError) as exc:
+            return _plan_form().validate_json(data)
+        except ValidationError as exc:
             raise RunFolderError(f"{path}: damaged; remove it, and the slot is planned anew") from exc
 
     def end_of(self, slot: Slot) -> End | None:
@@ -151,22 +154,31 @@ class Ledger:
         if not create_exclusive(self._mark, to_json(asdict(posting)), durable=True):
             return None
         # Between looking and marking, another machine may have posted this slot, or taken this number.
-        if self.end_of(slot) in _OUT or posting.number != self.next_number():
-            self.release(posting)
-            return None
-        return posting
+        is_ours = False
+        try:
+            is_ours = self.end_of(slot) not in _OUT and posting.number == self.next_number()
+        finally:
+            if not is_ours:
+                self.release(posting)
+        return posting if is_ours else None
 
     def posting(self) -> Posting | None:
         """Return the post that is under way, whoever's it is; None where none is.
 
         Raises:
             RunFolderError: If the mark is damaged.
+            StorageError: If it cannot be read.
         """
         try:
-            return _posting_form().validate_json(self._mark.read_bytes())
+            data = self._mark.read_bytes()
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as exc:
+        except OSError as exc:
+            # Not damaged: a share that is away for a moment must not have anybody remove the mark.
+            raise storage_error("read", self._mark, exc) from exc
+        try:
+            return _posting_form().validate_json(data)
+        except ValidationError as exc:
             raise RunFolderError(
                 f"{self._mark}: damaged; look at the thread whether its post is out, and remove the file"
             ) from exc
@@ -209,14 +221,20 @@ class Ledger:
         return self.folder / "posting"
 
     def next_number(self) -> int:
-        """Return the number of the next post."""
+        """Return the number of the next post.
+
+        Raises:
+            StorageError: If an entry cannot be read: its number would be taken twice.
+        """
         return max(self._numbers(), default=self._first_number - 1) + 1
 
     def _numbers(self) -> Iterator[int]:
         """Yield the numbers that are taken: those of posts that may be out as well."""
         for path in self._entries(_OUT):
-            with suppress(OSError, ValueError):
-                number = from_json(path.read_bytes()).get("number")
+            with storage_errors("read", path):
+                data = path.read_bytes()
+            with suppress(ValueError):
+                number = from_json(data).get("number")
                 if isinstance(number, int):
                     yield number
 
