@@ -319,11 +319,9 @@ class TestEngine:
 
     def test_every_system_has_its_own_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(awake.shutil, "which", lambda name: f"/usr/bin/{name}")
-        monkeypatch.setattr(awake.sys, "platform", "darwin")
-        mac = awake.awake_command()
-        monkeypatch.setattr(awake.sys, "platform", "linux")
+        mac = awake.awake_command("darwin")
         monkeypatch.setattr(awake.os.path, "isdir", lambda _: True)
-        linux = awake.awake_command()
+        linux = awake.awake_command("linux")
         monkeypatch.setattr(awake.shutil, "which", lambda _: None)
 
         assert mac is not None
