@@ -1,4 +1,4 @@
-"""What a run shows in a Jupyter notebook while it works: the line that a terminal shows. Nothing anywhere else."""
+"""What a run shows in a Jupyter notebook while it works: tqdm's bar, with the words of a terminal's line beside it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import datetime as dt
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.survey import Counts
-from sdclient.progress import Pace, cell_width, progress_line
+from sdclient.progress import Pace, progress_line
+
+if TYPE_CHECKING:
+    from tqdm.std import tqdm
 
 WIDTH = 100
-"""Columns; a page has no say in how wide it is shown."""
+"""Columns of the words; a page has no say in how wide it is shown."""
+BAR_FORMAT = "{bar} {desc}"
+"""Of tqdm: its own words know neither failures nor stalls, and another finish."""
 REPAINT_S = 0.5
 """Seconds between two looks whether something has changed, such as a run that stands still."""
 
@@ -36,7 +43,7 @@ def line_in_notebooks(counts: Counts, listener: Listener | None) -> Generator[Li
     if listener is not None or not is_notebook():
         yield listener
         return
-    line = NotebookLine(counts, _show)
+    line = NotebookLine(counts, _open_bar(counts))
     is_over = threading.Event()
 
     def repaint() -> None:
@@ -53,24 +60,25 @@ def line_in_notebooks(counts: Counts, listener: Listener | None) -> Generator[Li
         line.close()
 
 
-def _show(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _open_bar(counts: Counts) -> tqdm[NoReturn]:
+    with warnings.catch_warnings():
+        # Without ipywidgets tqdm complains, and then draws a bar of text that serves as well.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm as tqdm_here
+    return tqdm_here(total=counts.jobs, initial=counts.done, bar_format=BAR_FORMAT, file=sys.stdout)
 
 
 class NotebookLine:
-    """One line that is drawn over. Callable from many threads.
+    """A bar and a line of words. Callable from many threads.
 
     Args:
         counts: Where the jobs stand before the work.
-        write: Takes what is to be shown.
+        bar: What shows them, in `BAR_FORMAT`; `close` closes it.
         clock_s: A clock that never goes back, in seconds.
     """
 
-    def __init__(
-        self, counts: Counts, write: Callable[[str], object], clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._write = write
+    def __init__(self, counts: Counts, bar: tqdm[NoReturn], clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._bar = bar
         self._clock_s = clock_s
         self._lock = threading.Lock()
         self._pace = Pace(counts, clock_s())
@@ -86,11 +94,22 @@ class NotebookLine:
     def tick(self) -> None:
         """Show how it goes now, where that is not what is shown already."""
         with self._lock:
-            line = progress_line(self._pace, self._clock_s(), dt.datetime.now().astimezone(), WIDTH)
+            now = dt.datetime.now().astimezone()
+            line = progress_line(self._pace, self._clock_s(), now, WIDTH, with_bar=False)
             if line != self._shown:
-                self._write("\r" + line + " " * max(0, cell_width(self._shown) - cell_width(line)))
                 self._shown = line
+                self._show(line)
+
+    def _show(self, line: str) -> None:
+        counts = self._pace.counts
+        if self._bar.total != counts.jobs:
+            # Only so the width of what is shown in a page follows.
+            self._bar.reset(counts.jobs)
+        self._bar.n = counts.done
+        self._bar.set_description_str(line, refresh=False)
+        self._bar.refresh()
 
     def close(self) -> None:
-        """End the line."""
-        self._write("\n")
+        """End the bar; it stays where it is."""
+        with self._lock:
+            self._bar.close()

@@ -167,7 +167,13 @@ def _follow(lane: LanePace, event: Event, now_s: float) -> None:
 
 
 def progress_line(
-    pace: Pace, now_s: float, now: dt.datetime, width: int, *, steps: Mapping[str, Step] | None = None
+    pace: Pace,
+    now_s: float,
+    now: dt.datetime,
+    width: int,
+    *,
+    steps: Mapping[str, Step] | None = None,
+    with_bar: bool = True,
 ) -> str:
     """Put a run's progress into one line.
 
@@ -177,9 +183,10 @@ def progress_line(
         now: The time of day, for the time it will be finished.
         width: Columns there are; wide characters count two.
         steps: How far servers are with what they draw, by lane.
+        with_bar: Draw a bar of the jobs where there is room.
     """
     counts = pace.counts
-    parts = [f"{counts.done}/{counts.jobs}", _bar(counts) if width >= _WIDTH_WITH_BAR else ""]
+    parts = [f"{counts.done}/{counts.jobs}", _bar(counts) if with_bar and width >= _WIDTH_WITH_BAR else ""]
     if pace.is_stalled(now_s):
         parts.append(f"STALLED: nothing ended for {short_time(pace.quiet_s(now_s))}")
     parts += [

@@ -110,7 +110,7 @@ class Run(Planner, RunView):
             servers: Clients, addresses or names from ``sdclient.toml``.
             segmenter: The segmenter to cut with, open or to be opened; None opens the one the plan names, if it does.
             settings: How to take part.
-            listener: Told of everything that happens. None shows a line in a notebook, and nothing elsewhere.
+            listener: Told of everything that happens. None shows a bar in a notebook, and nothing elsewhere.
             allow_mixed: Take servers of different dialects or models, or unlike those the run was begun on.
 
         Raises:
