@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from PIL import Image, ImageDraw
 from ray.cluster_utils import Cluster
 
 from sdclient.batch.folder import RunFolder
@@ -29,6 +30,9 @@ DELAY_S = 0.25
 SLOW_DELAY_S = 1.5
 DEADLINE_S = 150.0
 NAMES = ("one", "two", "three")
+PICTURES = 12
+# Nobody owns it here: the network has no way out.
+PUBLIC_ADDRESS = "8.8.8.8"
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Stage:
     """A cluster, its servers, and a run to lead."""
 
     folder: Path
+    servers: Sequence[Simulator]
     cluster: Cluster
     nodes: dict[str, object]
     address: str
@@ -46,10 +51,14 @@ class Stage:
 
     def lead(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start the command that leads the run; ``before`` is put before it."""
-        words = ["generate", "prompts.csv", "--set", "inherit=true", "--out", "OUT", "--engine", "ray"]
         small = ["--set", "width=64", "--set", "height=64", "--set", "steps=1"]
+        return self.command(["generate", "prompts.csv", "--set", "inherit=true", "--out", "OUT", *small], before)
+
+    def command(self, words: Sequence[str], before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a command that leads a run on this cluster."""
+        engine = ["--engine", "ray", "--address", self.address]
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "sdclient", *words, *small, "--address", self.address, "--json"],
+            [*before, sys.executable, "-m", "sdclient", *words, *engine, "--json"],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -112,6 +121,34 @@ def driver_killed(stage: Stage) -> Mapping[str, object]:
     return {**again, "at_the_kill": at_the_kill}
 
 
+def server_gone(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    stage.servers[2].stop()
+    return _finish(leader)
+
+
+def cut_on_a_gpu(stage: Stage) -> Mapping[str, object]:
+    """Two segmenters share what one node says is a GPU; nothing here needs a real one."""
+    (stage.folder / "IN").mkdir()
+    for number in range(PICTURES):
+        picture = Image.new("RGB", (512, 384), "white")
+        ImageDraw.Draw(picture).ellipse((40 + number, 60, 300 + number, 320), fill="navy")
+        picture.save(stage.folder / "IN" / f"{number:02d}.png")
+    words = ["segment", "IN", "OUT", "--model", "classical", "--segmenters", "2", "--gpu-share", "0.5"]
+    leader = stage.command(words)
+    time.sleep(3)
+    before = stage.done()
+    stage.cluster.add_node(num_cpus=0, num_gpus=1)
+    return {**_finish(leader), "without_gpu": before}
+
+
+def public_address(stage: Stage) -> Mapping[str, object]:
+    subprocess.run(["ip", "address", "add", f"{PUBLIC_ADDRESS}/32", "dev", "lo"], check=True)
+    stage.cluster.add_node(num_cpus=1, node_ip_address=PUBLIC_ADDRESS)
+    return _finish(stage.lead())
+
+
 def folder_not_shared(stage: Stage) -> Mapping[str, object]:
     """The nodes see nothing where the leader has its folder: a mount that only the leader sees plays the share."""
     hidden = 'mount -t tmpfs none "$1/private" && cd "$1/private" && cp ../prompts.csv ../sdclient.toml . && shift && exec "$@"'
@@ -134,7 +171,17 @@ def _finish(leader: subprocess.Popen[str]) -> Mapping[str, object]:
 
 SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
     one.__name__: one
-    for one in (actor_killed, node_killed, node_added, driver_killed, folder_not_shared, nobody_offers)
+    for one in (
+        actor_killed,
+        node_killed,
+        node_added,
+        driver_killed,
+        server_gone,
+        cut_on_a_gpu,
+        public_address,
+        folder_not_shared,
+        nobody_offers,
+    )
 }
 
 
@@ -150,7 +197,7 @@ def main(scenario: str, folder: Path) -> None:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         nodes = {name: cluster.add_node(num_cpus=1, resources={f"sdapi:{name}": 1}) for name in NAMES}
         try:
-            came = SCENARIOS[scenario](Stage(folder, cluster, nodes, cluster.address))
+            came = SCENARIOS[scenario](Stage(folder, servers, cluster, nodes, cluster.address))
         finally:
             cluster.shutdown()
         posts = [sum(one.path.endswith("txt2img") for one in server.log) for server in servers]

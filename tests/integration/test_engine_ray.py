@@ -16,7 +16,7 @@ from sdclient.run import Run
 from tests.conftest import CommandLine
 
 ROOT = Path(__file__).parents[2]
-JOBS = 24
+JOBS, PICTURES = 24, 12
 TIMEOUT_S = 300
 
 
@@ -85,6 +85,40 @@ def test_a_node_that_joins_during_the_run_takes_part(tmp_path: Path) -> None:
     assert isinstance(posts, list)
     assert sum(posts) == JOBS
     assert all(posts)
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_a_server_that_leaves_during_the_run_is_not_waited_for(tmp_path: Path) -> None:
+    came = play("server_gone", tmp_path)
+
+    assert_whole(tmp_path, came)
+    assert '"event": "left"' in str(came["said"])
+    assert '"lane": "three"' in str(came["said"])
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_segmenters_share_a_gpu_and_wait_for_one(tmp_path: Path) -> None:
+    came = play("cut_on_a_gpu", tmp_path)
+
+    run = Run.open(tmp_path / "OUT")
+    said = str(came["said"])
+    assert came["code"] == 0, said
+    assert came["without_gpu"] == 0
+    assert (run.status().counts.done, run.verify()) == (PICTURES, [])
+    assert {row["server"] for row in run.attempts().to_dict("records")} == {"classical"}
+    assert run.attempts()["worker"].nunique() == 2
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_a_cluster_with_a_public_address_is_refused(tmp_path: Path) -> None:
+    came = play("public_address", tmp_path)
+
+    assert came["code"] == 2
+    assert "has the public address 8.8.8.8" in str(came["said"])
+    assert came["posts"] == [0, 0, 0]
 
 
 @pytest.mark.slow
