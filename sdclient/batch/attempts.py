@@ -31,6 +31,7 @@ from sdclient.batch.patience import is_gone
 from sdclient.batch.plan import OutputInput, job_seed
 from sdclient.batch.publish import publish_job
 from sdclient.batch.record import Outcome, Record
+from sdclient.batch.room import require_room
 from sdclient.batch.verdict import Verdict, judge
 from sdclient.errors import CancelledError, RunFolderError, SDClientError, StorageError
 from sdclient.files import storage_error, storage_errors
@@ -107,10 +108,11 @@ class Attempts:
         """Claim a job; None when another was faster or it is done by now.
 
         Raises:
-            StorageError: If the claim could neither be made nor refused; the job is given back.
+            StorageError: If there is no room, or the claim could neither be made nor refused; the job is given back.
         """
         job = candidate.job
         try:
+            require_room(self._folder.out)
             is_ours = self._folder.claim(job.id, candidate.epoch, self._token)
         except StorageError:
             self._board.lose(job.id)

@@ -19,6 +19,7 @@ import pytest
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import read_logs
+from sdclient.batch.room import RESERVE_SHARE
 from sdclient.batch.worker import Worker
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
@@ -198,7 +199,34 @@ def test_a_disk_that_is_full_is_waited_for_and_nothing_is_lost(small_disk: Path)
 
     result = Worker(folder, [PracticeLane()], quick(), listener).run()
 
-    assert "ENOSPC" in told[0]
+    # Whichever comes first: the image that cannot be written, or the next one that is not begun.
+    assert "ENOSPC" in told[0] or "make room" in told[0]
+    assert (result.counts.done, result.trouble) == (len(PLACES), None)
+    assert_sound(folder, len(PLACES))
+
+
+def test_nothing_is_begun_while_less_is_free_than_is_kept(small_disk: Path) -> None:
+    folder = RunFolder.create(small_disk / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    plan_jobs(folder, PLACES)
+    ballast = small_disk / "ballast"
+    kept = int(RESERVE_SHARE * shutil.disk_usage(small_disk).total)
+    ballast.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - kept + 4096))
+    told: list[Event] = []
+    claims: list[object] = []
+
+    def listener(event: Event) -> None:
+        told.append(event)
+        if event.name == "stuck":
+            claims.append(folder.read_claims())
+            ballast.unlink(missing_ok=True)
+
+    result = Worker(folder, [PracticeLane()], quick(), listener).run()
+
+    assert [event.name for event in told].index("stuck") < [event.name for event in told].index("begun")
+    stuck = next(event for event in told if event.name == "stuck")
+    assert stuck.message.startswith(f"{small_disk / 'out'}: 0.0")
+    assert "MB are free, and 0.01 MB are kept for what is under way; make room" in stuck.message
+    assert claims == [{}]
     assert (result.counts.done, result.trouble) == (len(PLACES), None)
     assert_sound(folder, len(PLACES))
 
