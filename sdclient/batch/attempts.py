@@ -90,6 +90,8 @@ class Attempts:
         self._log = AttemptLog(folder, token)
         self._lock = threading.Lock()
         self._held: set[tuple[str, int]] = set()
+        # Claims of which an error left open whether they were made.
+        self._unsure: set[tuple[str, int]] = set()
         self.made = 0
         self.images = 0
 
@@ -113,7 +115,7 @@ class Attempts:
         job = candidate.job
         try:
             require_room(self._folder.out)
-            is_ours = self._folder.claim(job.id, candidate.epoch, self._token)
+            is_ours = self._win(job.id, candidate.epoch)
         except StorageError:
             self._board.lose(job.id)
             raise
@@ -133,6 +135,25 @@ class Attempts:
         task = Task(job, self._board.plan.specs[job.spec], candidate.epoch, seed, None, self._folder.out)
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
         return Try(task, lane, now, time.monotonic())
+
+    def _win(self, job: str, number: int) -> bool:
+        """Make a claim, or find that it was made by us when an error hid it: nobody else would ever end that one."""
+        key = (job, number)
+        try:
+            if self._folder.claim(job, number, self._token):
+                return True
+            with self._lock:
+                may_be_ours = key in self._unsure and key not in self._held
+            return may_be_ours and self._is_claimed_by_us(job, number)
+        except StorageError:
+            with self._lock:
+                self._unsure.add(key)
+            raise
+
+    def _is_claimed_by_us(self, job: str, number: int) -> bool:
+        with storage_errors("read the claims in", self._folder.state):
+            claims = self._folder.read_claims()
+        return any(one.number == number and one.owner == self._token for one in claims.get(job, ()))
 
     def _note_lost(self, candidate: Candidate) -> None:
         """Write the row that a worker could not write any more whose job is taken over here.

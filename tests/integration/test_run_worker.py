@@ -676,7 +676,9 @@ class Scripted(RunFolder):
 
     def claim(self, job: str, epoch: int, token: str) -> bool:
         self.stumble("claim")
-        return super().claim(job, epoch, token)
+        won = super().claim(job, epoch, token)
+        self.stumble("claimed")
+        return won
 
     def end_claim(self, job: str, epoch: int, end: End) -> None:
         self.stumble("end_claim")
@@ -702,6 +704,16 @@ class TestAFolderThatFails:
         scripted.errors["claim"] = [storage_trouble() for _ in range(3)]
 
         assert work(scripted).counts.done == 8
+
+    def test_a_claim_that_an_error_hid_is_found_to_be_ours(self, scripted: Scripted) -> None:
+        # Made on the share, which then went away before it could be read back.
+        scripted.errors["claimed"] = [storage_trouble(errno.ENOTCONN), storage_trouble(errno.ENOTCONN)]
+        lane = PracticeLane()
+
+        result = work(scripted, lane)
+
+        assert (result.counts.done, result.made) == (8, 8)
+        assert leftovers(scripted) == []
 
     def test_claims_that_are_forbidden_stop_the_worker_with_the_reason(self, scripted: Scripted) -> None:
         scripted.errors["claim"] = [storage_trouble(errno.EACCES)]
