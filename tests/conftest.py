@@ -104,7 +104,9 @@ class CommandLine:
     def _env(self) -> dict[str, str]:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SDCLIENT_")}
+        # The size is that of the command's own terminal; pytest-xdist tells its workers that of another.
+        foreign = ("SDCLIENT_", "COLUMNS", "LINES")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         # The folder of the tests' own package, for a checkout that is not installed.
         return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self.env}
 

@@ -32,7 +32,7 @@ DEADLINE_S = 150.0
 NAMES = ("one", "two", "three")
 PICTURES = 12
 # Nobody owns it here: the network has no way out.
-PUBLIC_ADDRESS = "8.8.8.8"
+PUBLIC_ADDRESS = "9.9.9.9"
 
 
 @dataclass

@@ -99,7 +99,9 @@ class Social:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
+        # A server whose thread could not begin would be waited for without end.
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 

@@ -204,10 +204,11 @@ class TestLocate:
 class TestInputs:
     def test_a_whole_folder_that_goes_away_is_trouble_with_the_disk(self, folder: RunFolder, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "b.png").touch()
         (job,) = plan_jobs(folder, ["b"], kind="img2img", inputs=[FileInput("../in", "b.png")])
         inputs = Inputs(folder)
         inputs.refuse_missing_roots()
-        (tmp_path / "in").rmdir()
+        shutil.rmtree(tmp_path / "in")
 
         with pytest.raises(StorageError, match="is gone"):
             inputs.path(job)
