@@ -21,7 +21,7 @@ from sdclient.batch.claims import TORN, End, Epoch, claim_name, parse_claim, par
 from sdclient.batch.listing import names_in
 from sdclient.batch.making import content, create_or_nothing
 from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, Staged, decode_shard, encode_shard, unite
-from sdclient.batch.record import Record, parse_record
+from sdclient.batch.record import NEXT_STEP, Record, parse_record
 from sdclient.batch.settings import BEAT_S, LEASE_S, RunSettings, begin_settings, read_settings
 from sdclient.errors import RunFolderError
 from sdclient.files import create_whole, is_storage_trouble, storage_error, storage_errors
@@ -372,9 +372,9 @@ class RunFolder:
         except OSError as exc:
             if is_storage_trouble(exc):
                 raise storage_error("read", path, exc) from exc
-            raise RunFolderError(f"{path}: cannot be read ({exc.strerror}); `sdclient verify` lists such jobs") from exc
+            raise RunFolderError(f"{path}: cannot be read ({exc.strerror}); {NEXT_STEP}") from exc
         if record.job != job:
-            raise RunFolderError(f"{path}: is the record of job {record.job[:40]!r}; `sdclient verify` lists such jobs")
+            raise RunFolderError(f"{path}: is the record of job {record.job[:40]!r}; {NEXT_STEP}")
         return record
 
     def records(self, problems: list[str] | None = None, *, but: AbstractSet[str] = frozenset()) -> Iterator[Record]:

@@ -35,7 +35,8 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     """Move a committed job's files to their final places. Doing it twice is harmless.
 
     Returns:
-        A sentence for every file that could not have its own name because one of the user's is there.
+        A sentence for every file that could not have its own name because one of the user's is there, and for
+        every record before it that cannot be read: what stands there counts as the user's, then.
 
     Raises:
         RunFolderError: If a place leads through a link or out of the folder.
@@ -47,7 +48,7 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     if _is_outdone(folder, revision):
         _put_away(folder, record)
         return remarks
-    earlier = _records_before(folder, revision)
+    earlier = _records_before(folder, revision, remarks)
     for before in earlier:
         # One whose maker died or is slow: first of all, so that it cannot come upon the new one later.
         _put_away(folder, before)
@@ -106,10 +107,19 @@ def _is_outdone(folder: RunFolder, job: _Revision) -> bool:
     return False
 
 
-def _records_before(folder: RunFolder, job: _Revision) -> list[Record]:
-    """Return the records of the revisions before this one that were done, the latest first."""
-    ids = [job_id(job.kind, job.place, number) for number in range(job.number - 1, -1, -1)]
-    return [folder.record(one) for one in ids if folder.is_done(one)]
+def _records_before(folder: RunFolder, job: _Revision, remarks: list[str]) -> list[Record]:
+    """Return the records of the revisions before this one that were done, the latest first; say which are damaged."""
+    found: list[Record] = []
+    for one in (job_id(job.kind, job.place, number) for number in range(job.number - 1, -1, -1)):
+        if not folder.is_done(one):
+            continue
+        try:
+            found.append(folder.record(one))
+        except RunFolderError:
+            # Nobody can tell its files from the user's any more: they stay.
+            record = folder.done_folder(one) / "record.json"
+            remarks.append(f"{job.place}: what was made before counts as yours and stays, for {record} is damaged")
+    return found
 
 
 def _put_away(folder: RunFolder, record: Record) -> None:

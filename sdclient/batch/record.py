@@ -11,6 +11,9 @@ from pydantic import JsonValue
 from sdclient.batch.plan import is_plain_place
 from sdclient.errors import RunFolderError
 
+NEXT_STEP = "`sdclient verify --repair` plans it anew"
+"""What to do about a record that cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutFile:
@@ -93,7 +96,7 @@ def parse_record(data: bytes, where: str) -> Record:
         facts = {name: fact for name, fact in value.items() if name not in ("job", "epoch", "token", "files")}
         return Record(str(value["job"]), int(value["epoch"]), str(value["token"]), files, facts)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise RunFolderError(f"{where}: the record is damaged ({exc}); `sdclient verify` lists such jobs") from exc
+        raise RunFolderError(f"{where}: the record is damaged ({exc}); {NEXT_STEP}") from exc
 
 
 def _file_of(one: Mapping[str, JsonValue]) -> OutFile:

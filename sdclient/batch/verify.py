@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ from sdclient.files import storage_errors
 _NO_IMAGES = (".json", ".ora")
 """Files that a job writes and that do not decode as images: their hash says all."""
 
-Flaw = Literal["record", "missing", "changed", "damaged", "input"]
+Flaw = Literal["record", "missing", "changed", "damaged", "unplaced", "input"]
+
+_MOMENT_S = 0.5
+"""How long a worker that is at it may need to put the files of a job that it has just committed in their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Finding:
         job: Id of the job.
         place: The file, or the job's place.
         flaw: ``record``: cannot be read; ``missing``; ``changed``: another hash; ``damaged``: does not decode;
-            ``input``: what it was made from is another file now.
+            ``unplaced``: whole, and not where it belongs; ``input``: what it was made from is another file now.
         message: A sentence for people.
     """
 
@@ -42,7 +46,7 @@ class Finding:
     @property
     def is_repairable(self) -> bool:
         """True where doing the job again would mend it. A changed input is a choice, not a damage."""
-        return self.flaw in ("missing", "changed", "damaged")
+        return self.flaw in ("record", "missing", "changed", "damaged")
 
 
 def verify(
@@ -61,6 +65,7 @@ def verify(
     """
     with storage_errors("read the run in", folder.out):
         jobs = latest_done(folder.read_plan().jobs, folder.read_done())
+    unplaced: list[tuple[Record, int]] = []
     for job in jobs.values():
         try:
             record = folder.record(job.id)
@@ -69,8 +74,34 @@ def verify(
             continue
         for index, one in enumerate(record.files):
             yield from _look(folder, record, index, one, decode)
+            if _is_unplaced(folder, record, index):
+                unplaced.append((record, index))
         if inputs is not None:
             yield from _look_at_input(inputs, job, record)
+    if unplaced:
+        time.sleep(_MOMENT_S)
+    for record, index in unplaced:
+        yield from _look_at_place(folder, record, index)
+
+
+def _is_unplaced(folder: RunFolder, record: Record, index: int) -> bool:
+    path = _kept(folder, record, index)
+    with storage_errors("look at", path):
+        return path.is_file()
+
+
+def _kept(folder: RunFolder, record: Record, index: int) -> Path:
+    return folder.done_folder(record.job) / record.files[index].name
+
+
+def _look_at_place(folder: RunFolder, record: Record, index: int) -> Iterator[Finding]:
+    place = record.files[index].place
+    if _is_unplaced(folder, record, index):
+        text = (
+            f"{place}: is made and not in its place, it is {_kept(folder, record, index)}; `sdclient join` puts it there, "
+            "and where it does not, other files have the place: copy it from there"
+        )
+        yield Finding(record.job, place, "unplaced", text)
 
 
 def _look(
@@ -120,6 +151,8 @@ def make_room(folder: RunFolder, finding: Finding) -> Path | None:
     Raises:
         StorageError: If it cannot be moved.
     """
+    if finding.flaw == "record":
+        return None
     record = folder.record(finding.job)
     index = next((number for number, one in enumerate(record.files) if one.place == finding.place), None)
     if index is None or finding.flaw == "missing":

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from sdclient.batch.claims import claim_name
+from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.batch.verify import verify
+from sdclient.batch.worker import Worker
 from sdclient.errors import PlanError, RejectedError
 from sdclient.report import make_report, read_run
 from sdclient.run import Run
-from tests.practice_lane import PracticeLane, plan_jobs, work
+from tests.practice_lane import PracticeLane, plan_jobs, quick, work
 
 
 @pytest.fixture
@@ -244,7 +246,33 @@ class TestVerify:
 
         (finding,) = run.verify(decode=False)
 
-        assert (finding.flaw, finding.is_repairable) == ("record", False)
+        assert (finding.flaw, finding.is_repairable) == ("record", True)
+        assert "`sdclient verify --repair` plans it anew" in finding.message
+
+    def test_a_job_whose_record_is_damaged_is_made_again_beside_what_is_there(self, run: Run, chain: list[Job]) -> None:
+        record = run.folder.done_folder(chain[2].id) / "record.json"
+        record.write_bytes(b"")
+        before, events = outside(run), list[Event]()
+
+        (again,) = run.repair(run.verify(decode=False)).jobs
+        result = Worker(run.folder, [PracticeLane()], quick(), listener=events.append).run()
+
+        assert (result.counts.done, result.counts.left) == (4, 0)
+        assert outside(run).items() >= before.items()
+        assert outside(run).keys() - before.keys() == {f"up/a_1~{again.id[:8]}.png"}
+        said = "\n".join(one.message for one in events if one.name == "remark")
+        assert f"up/a: what was made before counts as yours and stays, for {record} is damaged" in said
+        assert f"a file of yours is there and stays; the new image is a_1~{again.id[:8]}.png" in said
+        assert list(run.verify(decode=False)) == []
+
+    def test_an_image_that_is_not_in_its_place_is_found(self, run: Run, chain: list[Job]) -> None:
+        lost = run.folder.done_folder(chain[0].id) / "a_1.png"
+        (run.out / "gen/a_1.png").rename(lost)
+
+        (finding,) = run.verify(decode=False)
+
+        assert (finding.flaw, finding.place, finding.is_repairable) == ("unplaced", "gen/a_1.png", False)
+        assert f"is made and not in its place, it is {lost}; `sdclient join` puts it there" in finding.message
 
     def test_an_input_that_changed_is_told_and_not_called_a_damage(self, run: Run, tmp_path: Path) -> None:
         source = tmp_path / "in"
