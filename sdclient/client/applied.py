@@ -30,6 +30,8 @@ _FIELD_OF: Mapping[str, str] = {
 }
 _FORMATS: Mapping[str, str] = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}
 _CLOSE = 1e-6
+# Every server that tells its rounding by a loss rounds to this; the others' steps are multiples of it.
+_STEP_PX = 8
 _SHOWN_CHARS = 200
 _CONTROL_MODEL = re.compile(r"\bModel: ?\"?([^,\"]+)")
 _CONTROL_WEIGHT = re.compile(r"\bWeight: ?([0-9.]+)")
@@ -38,17 +40,24 @@ _CONTROL_MODULE = re.compile(r"\bModule: ?\"?([^,\"]+)")
 
 
 def find_changes(
-    request: Txt2Img | Img2Img, compiled: Compiled, read: ReadReply, *, file_format: str | None = None
+    request: Txt2Img | Img2Img,
+    compiled: Compiled,
+    read: ReadReply,
+    *,
+    file_format: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Change, ...]:
     """Return every setting that the reply says was applied otherwise than asked.
 
-    A server that says nothing of what it used (Draw Things) has no changes: nothing is known there.
+    A server that says nothing of what it used (Draw Things) has none but those of the image itself: its format, and
+    its size where another than asked may pass.
 
     Args:
         request: The request, overlays merged.
         compiled: What was sent, and which settings to compare.
         read: The reply taken apart.
         file_format: Format of the files that came, as in ``ImageFacts.format``; None does not compare it.
+        size: Width and height in pixels of the first image as it came; None does not compare them.
     """
     applied = {**_told_in_text(read.infotexts), **read.applied}
     wanted_fields = {**_asked_parts(request), **compiled.asked}
@@ -68,10 +77,28 @@ def find_changes(
         found += [] if is_lost("controls", compiled.losses) else _control_changes(request, compiled, labels)
         found += _script_changes(request, compiled, labels, read)
     found += _surplus(compiled, read)
+    known = {change.field for change in found}
+    found += [change for change in _size_changes(compiled, size) if change.field not in known]
     wanted = _wanted_format(compiled)
     if file_format and wanted and file_format != wanted:
         found.append(Change("format", wanted, file_format))
     return tuple(found)
+
+
+def _size_changes(compiled: Compiled, size: tuple[int, int] | None) -> list[Change]:
+    """Compare the image's own size where the dialect lets another one pass; elsewhere it would be refused by now."""
+    body = compiled.call.body
+    # What enlarges on its own terms (a script, a network, a follow-up call) says nothing of the size asked for.
+    if size is None or compiled.expected.size or compiled.then or body.get("script_name") or body.get("upscaler"):
+        return []
+    keys = ("hr_resize_x", "hr_resize_y") if body.get("enable_hr") else ("width", "height")
+    sides = zip(("width", "height"), (body.get(key) for key in keys), size, strict=True)
+    # Left out or 0, a side is the server's to choose; and where a loss tells what it becomes, that is enough.
+    return [
+        Change(name, asked, got)
+        for name, asked, got in sides
+        if isinstance(asked, int) and asked not in (0, got) and (name in compiled.asked or asked % _STEP_PX == 0)
+    ]
 
 
 def _wanted_format(compiled: Compiled) -> str | None:

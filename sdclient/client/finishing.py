@@ -41,7 +41,8 @@ def finish(raw: RawGeneration, *, limits: ImageLimits = DEFAULT_LIMITS, metadata
     received = tuple(image.sha256 for image in images)
     # What follow-up calls made is of their own format.
     file_format = images[0].facts.format if images and not raw.enlarged else None
-    changed = find_changes(prepared.request, prepared.compiled, read, file_format=file_format)
+    size = images[0].size if images else None
+    changed = find_changes(prepared.request, prepared.compiled, read, file_format=file_format, size=size)
     images = tuple(unfit(image, prepared.box) for image in images)
     return Result(
         images=tuple(with_metadata(image) for image in images) if metadata else images,

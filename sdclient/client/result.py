@@ -44,14 +44,14 @@ class Result:
     """The images of one request.
 
     Attributes:
-        images: The generated images, each decoded in full and of the size asked for.
+        images: The generated images, each decoded in full, of the size asked for or one told in ``changed``.
         maps: ControlNet's detected maps.
         grid: A grid of all images, where the server made one.
         request: The request as sent, with its seed and overlays merged.
         dialect: The server's dialect.
         info: What the server says about the images; empty where it says nothing.
         losses: What the server does not do as asked.
-        changed: What it says it did otherwise.
+        changed: What it says, or its images show, that it did otherwise.
         elapsed_s: Seconds the server took, follow-up calls included.
         received_sha256: Hash of each image's bytes as they came, before a metadata text was put in or padding
             was taken off.

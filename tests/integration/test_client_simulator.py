@@ -342,6 +342,33 @@ def test_what_the_server_says_it_used_instead_is_recorded() -> None:
 TILE_UNIT = {"enabled": True, "model": "control_v11f1e_sd15_tile", "module": "tile_resample"}
 
 
+@pytest.mark.parametrize(
+    ("size", "changed"),
+    [
+        ((128, 200), [("height", 200, 192)]),
+        ((131, 200), [("width", 131, 128), ("height", 200, 192)]),
+        ((128, 192), []),
+    ],
+)
+def test_an_image_of_another_size_than_asked_is_recorded(size: tuple[int, int], changed: list) -> None:
+    request = Txt2Img(prompt="a fox", width=size[0], height=size[1], steps=2, seed=7, inherit=True)
+    with Simulator("koboldcpp") as server:
+        result = Client(server.url).txt2img(request)
+
+    assert [(one.field, one.asked, one.applied) for one in result.changed] == changed
+    assert [result.image.size[name == "height"] for name, _, _ in changed] == [applied for _, _, applied in changed]
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_a_size_that_was_fitted_to_the_servers_steps_is_no_change(fit: str) -> None:
+    with Simulator("koboldcpp") as server:
+        result = Client(server.url).img2img(
+            png(100, 150), Img2Img(prompt="a", steps=2, denoising_strength=0.4, inherit=True), fit=fit
+        )
+
+    assert (result.image.size, result.changed) == ((100, 150) if fit == "pad" else (64, 128), ())
+
+
 def test_a_control_unit_that_failed_inside_the_server_is_noticed(a1111: Simulator) -> None:
     client = Client(a1111.url)
     over = Img2Img.from_mapping({**small(client).to_mapping(), "denoising_strength": 0.4})

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from sdclient.client.applied import find_changes
 from sdclient.client.cleaning import clean_text
-from sdclient.dialects.base import Call, Compiled, Loss, ReadReply, Route
+from sdclient.dialects.base import Call, Compiled, Expected, FollowUp, Loss, ReadReply, Route
 from sdclient.schemas import ADetailer, ControlNet, HiresFix, Refiner, Tiled, Tiles, Txt2Img
 
 CALL = Call(Route("POST", "/x"), {})
@@ -184,6 +184,33 @@ def test_images_that_nobody_asked_for_are_recorded(maps: int, units: int, expect
 
     assert [(one.field, one.asked, one.applied) for one in found] == expected
     assert all(str(one) == "images: 3 came, 1 was asked for; the others are kept as maps" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "expected"),
+    [
+        ({"width": 512, "height": 500}, {"asked": {"width": 512, "height": 500}}, [("height", 500, 448)]),
+        ({"width": 512, "height": 450}, {}, []),
+        ({"width": 256, "height": 256, "enable_hr": True, "hr_resize_x": 512, "hr_resize_y": 448}, {}, []),
+        (
+            {"width": 256, "height": 256, "enable_hr": True, "hr_resize_x": 512, "hr_resize_y": 504},
+            {},
+            [("height", 504, 448)],
+        ),
+        ({"width": 256, "height": 256, "enable_hr": True, "hr_scale": 2.0}, {}, []),
+        ({"width": 256, "height": 256, "script_name": "SD upscale"}, {}, []),
+        ({"width": 256, "height": 256, "upscaler": "4x.ckpt", "upscaler_scale": 3}, {}, []),
+        ({"width": 256, "height": 256}, {"expected": Expected(1, (256, 256))}, []),
+        ({"width": 256, "height": 256}, {"then": (FollowUp("enlarge", CALL.route, {}, "image", "image", 2.0),)}, []),
+        ({}, {}, []),
+    ],
+)
+def test_the_images_own_size_is_compared_where_another_may_come(
+    body: dict[str, JsonValue], more: dict[str, object], expected: list[object]
+) -> None:
+    found = find_changes(FOX, Compiled(Call(CALL.route, body), **more), ReadReply(("x",)), size=(512, 448))  # type: ignore[arg-type]
+
+    assert [(one.field, one.asked, one.applied) for one in found] == expected
 
 
 SCRIPTED = FOX.replace(
