@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import cast
 
 from pydantic import JsonValue
@@ -30,6 +31,8 @@ REFUSED: Mapping[str, str] = {
 }
 """Keys that the client itself needs, that would take the answer away, or that do nothing over HTTP."""
 
+# Whether it runs at all, and whether img2img itself is skipped; either may be left out.
+_ADETAILER_SWITCHES = 2
 _MERGED = ("override_settings", "alwayson_scripts")
 
 
@@ -159,15 +162,19 @@ def check_args(title: str, args: list[JsonValue], where: str, tables: NativeTabl
         PayloadError: If an argument is not what the script takes.
     """
     if title == CONTROL_TITLE.casefold() and tables.units is not None:
-        for number, unit in enumerate(args):
-            if isinstance(unit, dict):
-                _check_unit(unit, tables.units, f"{where}[{number}]")
+        _check_units(args, tables.units, where)
     elif title == ADETAILER_TITLE.casefold():
-        for number, unit in enumerate(args):
-            if isinstance(unit, dict):
-                _check_unit(unit, adetailer_keys(), f"{where}[{number}]")
+        switches = sum(1 for _ in takewhile(lambda one: isinstance(one, bool), args[:_ADETAILER_SWITCHES]))
+        _check_units(args[switches:], adetailer_keys(), where, first=switches)
     elif title in tables.scripts:
         _check_positions(tables.scripts[title], args, where)
+
+
+def _check_units(units: list[JsonValue], keys: KeyTable, where: str, first: int = 0) -> None:
+    for number, unit in enumerate(units, first):
+        if not isinstance(unit, dict):
+            raise PayloadError(f"{where}[{number}]: must be an object, a unit, not {shown(unit)}")
+        _check_unit(unit, keys, f"{where}[{number}]")
 
 
 def _check_unit(unit: Mapping[str, JsonValue], keys: KeyTable, where: str) -> None:

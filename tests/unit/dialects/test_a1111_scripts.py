@@ -186,6 +186,12 @@ def test_a_native_script_gives_any_number_of_images(png) -> None:
         ({"ControlNet": {"args": [{"guidance": 1, "guidance_end": 1}]}}, "guidance_end and guidance are the same"),
         ({"ControlNet": {"args": [{"mask": "a", "mask_image": "b"}]}}, "mask_image and mask are the same"),
         ({"adetailer": {"args": [True, False, {"ad_mask_k_largest": 1}]}}, "ad_mask_k_largest: unknown key"),
+        ({"ControlNet": {"args": ["zzz"]}}, r"ControlNet\.args\[0\]: must be an object, a unit, not 'zzz'"),
+        ({"ControlNet": {"args": [{"weight": 1}, None]}}, r"args\[1\]: must be an object, a unit, not None"),
+        ({"ControlNet": {"args": [True, {}]}}, r"args\[0\]: must be an object, a unit, not True"),
+        ({"ADetailer": {"args": ["zzz"]}}, r"args\[0\]: must be an object, a unit, not 'zzz'"),
+        ({"ADetailer": {"args": [True, False, "zzz"]}}, r"args\[2\]: must be an object, a unit, not 'zzz'"),
+        ({"ADetailer": {"args": [True, {}, False]}}, r"args\[2\]: must be an object, a unit, not False"),
         ({"adetailer": {"args": [{"ad_steps": 0}]}}, "ad_steps: must be at least 1"),
         ({"tiled vae": {"args": [True, 100]}}, r"args\[1\] \(encoder_tile_size\): must be between 256 and 4096"),
         ({"tiled vae": {"args": [True] * 8}}, "takes at most 7 arguments, not 8"),
@@ -199,7 +205,8 @@ def test_wrong_arguments_of_a_known_script_are_refused_since_the_server_swallows
 
 def test_right_arguments_and_unknown_scripts_pass() -> None:
     scripts = {
-        "ControlNet": {"args": [{"resize_mode": "Inner Fit (Scale to Fit)", "lowvram": True}, "x"]},
+        "ControlNet": {"args": [{"resize_mode": "Inner Fit (Scale to Fit)", "lowvram": True}]},
+        "ADetailer": {"args": [True, {"ad_model": "face_yolov8n.pt"}]},
         "Tiled Diffusion": {"args": [True, "MultiDiffusion"]},
         "somebody's script": {"args": [1, "2", None]},
     }

@@ -139,3 +139,13 @@ def test_a_wrong_native_key_is_named_by_where_it_stands() -> None:
         compiled(native={"a1111": {"stepz": 1}})
     with pytest.raises(PayloadError, match=r"^native\.forge\.hr_cfg: must be float"):
         compiled(native={"forge": {"hr_cfg": "7"}})
+
+
+@pytest.mark.parametrize("title", ["ControlNet", "ADetailer"])
+def test_a_native_unit_that_is_no_object_is_refused(title: str) -> None:
+    request = Txt2Img(model="m", native={"forge": {"alwayson_scripts": {title: {"args": ["zzz"]}}}})
+
+    with pytest.raises(
+        PayloadError, match=rf"^native\.forge.*{title}\.args\[0\]: must be an object, a unit, not 'zzz'"
+    ):
+        FORGE.compile(request, ServerFacts("forge"))
