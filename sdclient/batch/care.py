@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 IDLE_S = 10.0
 """After so long without a job, in seconds, the server is looked at first: it may have been restarted unseen."""
 
-Tell: TypeAlias = Callable[[Literal["asleep", "left"], str], None]
-"""Told ``asleep`` or ``left``, and a sentence."""
+Tell: TypeAlias = Callable[[Literal["asleep", "left"], str, float | None], None]
+"""Told ``asleep`` or ``left``, a sentence, and the pause in seconds where the server asked for it."""
 
 
 class Care:
@@ -208,7 +208,8 @@ class Care:
                 is_open = self._health.bad(ticket, now, at_once=verdict.at_once, is_lost=is_lost)
             wait_s = self._health.open_until_s - now
         if self._spend(verdict) and is_open:
-            self._tell("asleep", f"{verdict.end.message}; asked again in {wait_s:.0f} s")
+            asked_s = wait_s if verdict.effect == "rest" else None
+            self._tell("asleep", f"{verdict.end.message}; asked again in {wait_s:.0f} s", asked_s)
 
     def _spend(self, verdict: Verdict) -> bool:
         if self._budget.spend():
@@ -224,7 +225,7 @@ class Care:
             is_first = not self.left_because
             self.left_because = self.left_because or why or "no reason given"
         if is_first:
-            self._tell("left", why)
+            self._tell("left", why, None)
 
 
 def _of_a_look(verdict: Verdict) -> Verdict:

@@ -32,6 +32,7 @@ class Event:
         execute_s: Seconds the lane was held, for ``done``.
         images: How many images were drawn, for ``done``; None where a job draws none.
         counts: Where all jobs stand after it.
+        pause_s: Seconds after which a server is asked again that asked for the pause itself, for ``asleep``.
     """
 
     name: EventName
@@ -41,11 +42,12 @@ class Event:
     message: str = ""
     execute_s: float | None = None
     images: int | None = None
+    pause_s: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the event as one JSON object, without empty parts."""
         value: dict[str, object] = {"event": self.name, **self.counts.to_json()}
-        for name in ("lane", "place", "message", "execute_s", "images"):
+        for name in ("lane", "place", "message", "execute_s", "images", "pause_s"):
             part = getattr(self, name)
             if part not in ("", None):
                 value[name] = part
@@ -82,11 +84,15 @@ class Teller:
         images: int | None = None,
     ) -> None:
         """Pass an event on."""
+        self.pass_on(lambda counts: Event(name, counts, lane, place, message, execute_s, images))
+
+    def pass_on(self, make: Callable[[Counts], Event]) -> None:
+        """Pass on what is made of where all jobs stand now."""
         with self._lock:
             if self._listener is None:
                 return
             try:
-                self._listener(Event(name, self._counts(), lane, place, message, execute_s, images))
+                self._listener(make(self._counts()))
             except Exception as exc:  # noqa: BLE001 - foreign code; whatever it raises, no job may suffer
                 log.warning("the listener of this run fails and is told no more: %r", exc)
                 self._listener = None

@@ -23,7 +23,7 @@ from sdclient.batch.beats import BeatWriter
 from sdclient.batch.board import Board
 from sdclient.batch.budget import RetryBudget
 from sdclient.batch.care import Care
-from sdclient.batch.events import Teller
+from sdclient.batch.events import Event, Teller
 from sdclient.batch.handoff import Handoff
 from sdclient.batch.health import HealthPolicy
 from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, SendingJob, open_lane_meter
@@ -137,8 +137,9 @@ class Pipeline:
             for name, stage in (("prepare", self._feed), ("execute", self._execute), ("finish", self._finish))
         ]
 
-    def _tell(self, name: Literal["asleep", "left"], message: str) -> None:
-        self._shared.teller.tell(name, lane=self.lane.name, message=message)
+    def _tell(self, name: Literal["asleep", "left"], message: str, pause_s: float | None = None) -> None:
+        lane = self.lane.name
+        self._shared.teller.pass_on(lambda counts: Event(name, counts, lane, message=message, pause_s=pause_s))
         self._shared.board.wake()
 
     @property

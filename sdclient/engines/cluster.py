@@ -92,14 +92,7 @@ class _Told:
             # Each machine looks at the folder now and then: between two looks it knows its own jobs only.
             heard = self.counts.done + (event.name == "done")
             self.counts = _with_done(event.counts, max(event.counts.done, heard))
-            self._teller.tell(
-                event.name,
-                lane=event.lane,
-                place=event.place,
-                message=event.message,
-                execute_s=event.execute_s,
-                images=event.images,
-            )
+            self._teller.pass_on(lambda counts: replace(event, counts=counts))
 
     def remark(self, lane: str, message: str) -> None:
         self.take(Event("remark", self.counts, lane, message=message))

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 HookEvent: TypeAlias = Literal["server", "set_aside", "stuck", "ended"]
 _TROUBLE: dict[str, HookEvent] = {"asleep": "server", "left": "server", "set_aside": "set_aside", "stuck": "stuck"}
 _KEPT = 100
+_SHORT_S = 60.0
+"""A server that asks for a shorter pause is only busy, unless it finishes nothing for as long."""
 _LONGEST_WORDS = 1000
 _POST = CallLimits(connect_timeout_s=5.0, silence_timeout_s=10.0, deadline_s=10.0, max_reply_bytes=1024 * 1024)
 
@@ -126,6 +128,7 @@ class Hooks:
         self._clock = clock
         self._lanes = frozenset(lanes)
         self._down: set[str] = set()
+        self._busy_since_s: dict[str, float] = {}
         self._is_stuck = False
         self._last_s: dict[tuple[HookEvent, str], float] = {}
         self._left_out: dict[tuple[HookEvent, str], int] = {}
@@ -143,11 +146,20 @@ class Hooks:
             self._is_stuck = False
         elif kind is not None:
             self._try_put(_Told(kind, event.message, event.counts, event.lane, event.place))
-        if event.name in ("asleep", "left"):
+        if event.name in ("done", "late", "failed", "set_aside"):
+            self._busy_since_s.pop(event.lane, None)
+        if event.name == "left" or (event.name == "asleep" and not self._is_only_busy(event)):
             self._down.add(event.lane)
         if not self._is_stuck and self._lanes and self._lanes <= self._down:
             self._is_stuck = True
             self._try_put(_Told("stuck", f"no server draws; the last words: {event.message}", event.counts))
+
+    def _is_only_busy(self, event: Event) -> bool:
+        """Tell whether a server asked for a short pause, and finished something not long before."""
+        if event.pause_s is None or event.pause_s >= _SHORT_S:
+            return False
+        now = self._clock()
+        return now - self._busy_since_s.setdefault(event.lane, now) < _SHORT_S
 
     def end(self, counts: Counts, trouble: BaseException | None = None) -> None:
         """Tell of the end, and wait for a bounded time until all is told.

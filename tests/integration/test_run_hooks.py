@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,45 @@ def test_a_dead_server_is_told_once_and_that_nothing_moves(tmp_path: Path, inbox
 
     assert [one["event"] for one in lines(log)] == ["server", "stuck"]
     assert [one["event"] for one in inbox.got] == ["stuck", "ended"]
+
+
+def test_a_server_that_asks_for_a_moment_is_told_of_and_the_run_is_not_called_stuck(
+    tmp_path: Path, inbox: Inbox
+) -> None:
+    log = tmp_path / "told.jsonl"
+    run = Run(tmp_path / "out").add(["a fox", "a hare"], SMALL)
+    with Simulator("a1111") as server:
+        server.next_faults("busy:s=0.1")
+        result = run.tell([sys.executable, "-c", WRITE, str(log)], inbox.url).start(server.url, settings=QUICK)
+
+    assert result.counts.done == 2
+    assert [one["event"] for one in lines(log)] == ["server"]
+    assert [one["event"] for one in inbox.got] == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("heard", "is_stuck"),
+    [
+        ([(0, "asleep", 1.0), (59, "asleep", 1.0)], False),
+        ([(0, "asleep", 1.0), (50, "done", None), (61, "asleep", 1.0)], False),
+        ([(0, "asleep", 1.0), (30, "begun", None), (61, "asleep", 1.0)], True),
+        ([(0, "asleep", 120.0)], True),
+        ([(0, "asleep", None)], True),
+    ],
+    ids=["for a moment", "now and then", "for ever", "for long", "unasked"],
+)
+def test_pauses_a_server_asks_for_are_trouble_only_where_nothing_moves_for_long(
+    tmp_path: Path, heard: list[tuple[float, str, float | None]], *, is_stuck: bool
+) -> None:
+    log, now = tmp_path / "told.jsonl", [0.0]
+    settings = HookSettings((sys.executable, "-c", WRITE, str(log)))
+    hooks = Hooks(tmp_path, ["gpu"], settings, clock=lambda: now[0])
+    for at_s, name, pause_s in heard:
+        now[0] = at_s
+        hooks.listen(replace(event(name), pause_s=pause_s))
+    hooks.end(Counts(jobs=3))
+
+    assert ("stuck" in [one["event"] for one in lines(log)]) is is_stuck
 
 
 @pytest.mark.parametrize(
