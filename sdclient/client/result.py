@@ -31,7 +31,7 @@ class Change:
     def __str__(self) -> str:
         if self.field == "images":
             were = "was" if self.asked == 1 else "were"
-            return f"images: {self.applied} came, {self.asked} {were} asked for; the others are kept as maps"
+            return f"images: {self.applied} came, {self.asked} {were} asked for; the others are not saved (in Python: result.maps)"
         if self.field == "format":
             return f"format: {self.applied} came, not {self.asked}; the server's own settings choose it"
         if self.applied is None:

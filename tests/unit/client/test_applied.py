@@ -183,7 +183,8 @@ def test_images_that_nobody_asked_for_are_recorded(maps: int, units: int, expect
     found = find_changes(FOX, Compiled(Call(CALL.route, body)), read)
 
     assert [(one.field, one.asked, one.applied) for one in found] == expected
-    assert all(str(one) == "images: 3 came, 1 was asked for; the others are kept as maps" for one in found)
+    words = "images: 3 came, 1 was asked for; the others are not saved (in Python: result.maps)"
+    assert all(str(one) == words for one in found)
 
 
 @pytest.mark.parametrize(
