@@ -46,8 +46,9 @@ def command(
 ) -> None:
     """Make IMAGE again by the request that made it, and say whether its pixels are equal.
 
-    Inside a run folder the request is known exactly; elsewhere the file's own metadata has to do. Without --url the
-    server that made it is asked. The exit code is 0 where the pixels are equal, 1 where they differ.
+    Inside a run folder the request is known exactly, and without --url the server that made the image is asked;
+    elsewhere the file's own metadata has to do, and no server is known from it: give --url, or SDCLIENT_URL or
+    sdclient.toml names one. The exit code is 0 where the pixels are equal, 1 where they differ.
     """
     if len(images) != 1 + is_diff or len(urls) > 1:
         raise click.UsageError("give one image and one server, or with --diff two images")

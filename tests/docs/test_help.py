@@ -73,6 +73,15 @@ def test_what_takes_one_server_does_not_offer_several(name: str) -> None:
     assert "several" not in command.get_help(click.Context(command))
 
 
+def test_the_help_of_replay_says_which_server_is_asked_inside_of_a_run_and_outside() -> None:
+    command = app.get_command(click.Context(app), "replay")
+
+    assert command is not None
+    told = " ".join(command.get_help(click.Context(command)).split())
+    assert "Inside a run folder the request is known exactly, and without --url the server that made the image" in told
+    assert "no server is known from it: give --url, or SDCLIENT_URL or sdclient.toml names one" in told
+
+
 @pytest.mark.parametrize(("shell", "word"), [("bash", "complete "), ("zsh", "compdef"), ("fish", "complete ")])
 def test_one_command_switches_completion_on(tmp_path: Path, shell: str, word: str) -> None:
     assert word in _as_installed(tmp_path, _SDCLIENT_COMPLETE=f"{shell}_source")
