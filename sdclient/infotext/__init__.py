@@ -13,13 +13,14 @@ It lives in a text chunk named `parameters` in PNG files, and in the EXIF user c
 from __future__ import annotations
 
 from sdclient.infotext.text import Infotext, format_infotext, parse_infotext
-from sdclient.infotext.where import INFOTEXT_KEY, MAX_INFOTEXT_BYTES, read_infotext
+from sdclient.infotext.where import INFOTEXT_KEY, MAX_INFOTEXT_BYTES, has_long_infotext, read_infotext
 
 __all__ = [
     "INFOTEXT_KEY",
     "MAX_INFOTEXT_BYTES",
     "Infotext",
     "format_infotext",
+    "has_long_infotext",
     "parse_infotext",
     "read_infotext",
 ]

@@ -15,7 +15,7 @@ from sdclient.infotext.containers import (
 )
 from sdclient.infotext.exif import EXIF_PREFIX, decode_user_comment
 
-__all__ = ["INFOTEXT_KEY", "MAX_INFOTEXT_BYTES", "read_infotext"]
+__all__ = ["INFOTEXT_KEY", "MAX_INFOTEXT_BYTES", "has_long_infotext", "read_infotext"]
 
 INFOTEXT_KEY = "parameters"
 """The keyword of the PNG text chunk."""
@@ -41,6 +41,29 @@ def read_infotext(data: bytes) -> str | None:
         return reader(data) if reader else None
     except CodecError:
         return None
+
+
+def has_long_infotext(data: bytes) -> bool:
+    """Tell whether a PNG holds a `parameters` text longer than `MAX_INFOTEXT_BYTES`, which is not read. Never raises.
+
+    Args:
+        data: A whole file. Nothing of its pixels is looked at.
+    """
+    try:
+        return image_container(data) == "PNG" and any(_is_long(data, chunk) for chunk in png_chunks(data))
+    except CodecError:
+        return False
+
+
+def _is_long(data: bytes, chunk: Part) -> bool:
+    if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt") or not is_crc_right(data, chunk):
+        return False
+    keyword, _, rest = chunk.body(data).partition(b"\x00")
+    if keyword != INFOTEXT_KEY.encode():
+        return False
+    is_packed = chunk.kind == b"zTXt" or (chunk.kind == b"iTXt" and rest[:1] == b"\x01")
+    text = rest[1:] if chunk.kind == b"zTXt" else rest if chunk.kind == b"tEXt" else rest[2:].split(b"\x00", 2)[-1]
+    return len(_inflated(text)[0] if is_packed else text) > MAX_INFOTEXT_BYTES
 
 
 def _from_png(data: bytes) -> str | None:
@@ -98,12 +121,17 @@ def _international(rest: bytes) -> str | None:
 
 def _inflate(packed: bytes) -> bytes | None:
     """Inflate, but never more than the limit; None if broken or longer."""
+    text, is_whole = _inflated(packed)
+    return text if is_whole and len(text) <= MAX_INFOTEXT_BYTES else None
+
+
+def _inflated(packed: bytes) -> tuple[bytes, bool]:
+    """Return what comes out, one byte more than the limit at most, and whether that is all; nothing if broken."""
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(packed, MAX_INFOTEXT_BYTES + 1)
+        return unpacker.decompress(packed, MAX_INFOTEXT_BYTES + 1), unpacker.eof
     except zlib.error:
-        return None
-    return text if unpacker.eof and len(text) <= MAX_INFOTEXT_BYTES else None
+        return b"", False
 
 
 def _decode(raw: bytes) -> str:

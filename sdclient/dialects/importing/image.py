@@ -16,7 +16,7 @@ from sdclient.dialects.importing.units import take_parts
 from sdclient.dialects.samplers import split_native, split_sampler
 from sdclient.dialects.tables import small_samplers, small_schedulers
 from sdclient.errors import PayloadError
-from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, parse_infotext, read_infotext
+from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, has_long_infotext, parse_infotext, read_infotext
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
 __all__ = ["import_image", "import_infotext", "told_sampler"]
@@ -64,7 +64,7 @@ def import_image(data: bytes, *, what: str = "image") -> Imported:
         what: What to call it in an error.
 
     Raises:
-        PayloadError: If it says nothing.
+        PayloadError: If it says nothing, or too much to be read.
     """
     text = read_infotext(data)
     if text is not None:
@@ -74,6 +74,9 @@ def import_image(data: bytes, *, what: str = "image") -> Imported:
     found = _drawthings_object(data)
     if found is not None:
         return import_payload(found, form="drawthings-image")
+    if has_long_infotext(data):
+        limit_mib = MAX_INFOTEXT_BYTES // 1024**2
+        raise PayloadError(f"{what}: its `parameters` text is too large to be read: more than {limit_mib} MiB")
     raise PayloadError(f"{what}: holds no settings: no `parameters` text, and nothing of Draw Things")
 
 

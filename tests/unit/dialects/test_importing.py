@@ -13,6 +13,7 @@ from sdclient.dialects.importing.drawthings import canonical_body
 from sdclient.dialects.importing.drawthings_forms import body_from_image
 from sdclient.dialects.importing.image import import_infotext
 from sdclient.errors import PayloadError
+from sdclient.infotext import MAX_INFOTEXT_BYTES
 from sdclient.schemas import Img2Img, Txt2Img
 
 # D.4 of the recipes: the payload that EMIF's photos were baked with in 2024.
@@ -557,6 +558,22 @@ def test_an_image_of_draw_things_is_read_by_its_xmp(*, escape: bool) -> None:
 
 def test_json_in_the_parameters_chunk_is_imported_as_such() -> None:
     assert import_image(png_with({"parameters": json.dumps(METADATA)})).dialect == "drawthings"
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "packed iTXt"])
+def test_an_image_that_says_more_than_is_read_is_named(kind: str) -> None:
+    info = PngImagePlugin.PngInfo()
+    if "iTXt" in kind:
+        info.add_itxt("parameters", "a" * 2 * MAX_INFOTEXT_BYTES, zip="packed" in kind)
+    else:
+        info.add_text("parameters", "a" * 2 * MAX_INFOTEXT_BYTES, zip=kind == "zTXt")
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+
+    with pytest.raises(
+        PayloadError, match=r"^fox\.png: its `parameters` text is too large to be read: more than 1 MiB"
+    ):
+        import_image(file.getvalue(), what="fox.png")
 
 
 def test_an_image_that_says_nothing_is_named() -> None:
