@@ -141,7 +141,7 @@ class Client:
         """
         from sdclient.schemas import Txt2Img
 
-        given = Txt2Img(prompt=request) if isinstance(request, str) else request
+        given = Txt2Img.given(request)
         with ended_by(cancel):
             prepared = self.prepare(_with(given, fields))
         return self._generate(prepared, cancel, on_progress)
@@ -182,7 +182,7 @@ class Client:
         from sdclient.client.fitting import fit_request, name_of
         from sdclient.schemas import Img2Img
 
-        given = _with(Img2Img(prompt=request) if isinstance(request, str) else request, fields)
+        given = _with(Img2Img.given(request), fields)
         rule = None if size is None else parse_size(size)
         source = read_image_input(image)
         with ended_by(cancel):

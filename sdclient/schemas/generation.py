@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 
+from sdclient.errors import PayloadError
 from sdclient.schemas.base import (
     Fraction,
     ImageBytes,
@@ -133,6 +134,22 @@ class Request(RequestModel):
             name: cast("dict[str, JsonValue]", with_images(dict(fields), image_inside))
             for name, fields in value.items()
         }
+
+    @classmethod
+    def given(cls, request: object) -> Self:
+        """Return a request as it is, and words as the prompt of one.
+
+        Raises:
+            PayloadError: If it is neither.
+        """
+        if isinstance(request, str):
+            return cls(prompt=request)
+        if not isinstance(request, cls):
+            raise PayloadError(
+                f"{cls.__name__}: give a prompt (a text) or a {cls.__name__}, "
+                f"not {type(request).__name__}: {request!r:.60}"
+            )
+        return request
 
     @property
     def image_count(self) -> int:

@@ -112,6 +112,16 @@ def test_a_wrong_field_is_named_before_anything_is_sent(client: Client) -> None:
         client.txt2img("a red fox", step=3)
 
 
+@pytest.mark.parametrize("wrong", [3, None, b"a fox", Enlarge(model="x")])
+def test_what_is_neither_words_nor_a_request_is_named_before_anything_is_sent(wrong: object) -> None:
+    client = Client("http://127.0.0.1:9")
+
+    with pytest.raises(PayloadError, match=rf"^Txt2Img: give a prompt .* not {type(wrong).__name__}: "):
+        client.txt2img(wrong)  # type: ignore[arg-type]
+    with pytest.raises(PayloadError, match=rf"^Img2Img: give a prompt .* not {type(wrong).__name__}: "):
+        client.img2img(png(64, 64), wrong, steps=3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_program_draws_over_an_image_and_is_recognised(dialect: str) -> None:
     with Simulator(dialect) as server:
