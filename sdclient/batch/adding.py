@@ -8,6 +8,11 @@ from sdclient.batch.differences import differences
 from sdclient.batch.plan import STATE_FOLDER, FileInput, Job, OutputInput, Plan, Specs
 from sdclient.errors import PlanError
 
+_ELSEWHERE = (
+    "a run does not change what it has planned. Use another output folder, or the settings of before (where nothing is done "
+    f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
+)
+
 
 def check_new_jobs(plan: Plan, jobs: Iterable[Job], specs: Specs | None = None) -> list[Job]:
     """Return the jobs that the plan does not hold yet.
@@ -27,9 +32,13 @@ def check_new_jobs(plan: Plan, jobs: Iterable[Job], specs: Specs | None = None) 
     for job in jobs:
         before = known.get(job.id)
         if before is not None:
+            if job.input != before.input:
+                raise PlanError(_taken(before, job, known, is_new=job.id in fresh))
             _refuse_change(before, job, (plan.specs, specs or {}), is_new=job.id in fresh)
             continue
-        _refuse_place(places, job)
+        other = places.get(_place_key(job))
+        if other is not None and other.revision >= job.revision:
+            raise PlanError(_taken(other, job, known, is_new=other.id in fresh))
         if job.needs is not None and job.needs not in known:
             raise PlanError(f"{job.place}: works on an output of job {job.needs}, which is not in the plan before it")
         known[job.id] = places[_place_key(job)] = fresh[job.id] = job
@@ -40,23 +49,11 @@ def _place_key(job: Job) -> tuple[bool, str]:
     return job.kind == "segment", job.place.casefold()
 
 
-def _refuse_place(places: Mapping[tuple[bool, str], Job], job: Job) -> None:
-    other = places.get(_place_key(job))
-    if other is not None and other.revision >= job.revision:
-        raise PlanError(_same_place(other, job))
-
-
 def _refuse_change(before: Job, job: Job, specs: tuple[Specs, Specs], *, is_new: bool) -> None:
-    if job.input != before.input:
-        raise PlanError(_same_place(before, job))
     if is_new:
         raise PlanError(f"{job.place}: asked for twice in one plan; give each job a name of its own")
     if (job.spec, dict(job.changes)) != (before.spec, dict(before.changes)):
-        raise PlanError(
-            f"{job.place}: was planned otherwise in this folder: {said(before, job, specs)}; a run does not "
-            "change what it has planned. Use another output folder, or the settings of before (where nothing is done "
-            f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
-        )
+        raise PlanError(f"{job.place}: was planned otherwise in this folder: {said(before, job, specs)}; {_ELSEWHERE}")
 
 
 def said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
@@ -71,14 +68,24 @@ def said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
     return differences({**old, "changes": dict(before.changes)}, {**new, "changes": dict(job.changes)})
 
 
-def _same_place(one: Job, two: Job) -> str:
+def _taken(one: Job, two: Job, known: Mapping[str, Job], *, is_new: bool) -> str:
+    """Say why a place is taken: by another input now, or by a chain that was planned in another way before."""
+    texts = [_input_text(job, known) for job in (one, two)]
+    are_files = isinstance(one.input, FileInput) and isinstance(two.input, FileInput)
+    if is_new or are_files:
+        both = " and ".join(texts)
+        return f"{two.place}: two inputs would be written under this name, {both}; rename one of them"
+    before, now = texts
     return (
-        f"{two.place}: two inputs would be written under this name, {_input_text(one)} and {_input_text(two)}; "
-        "rename one of them"
+        f"{two.place}: was planned otherwise in this folder: it was made from {before}, and would be from {now} now; "
+        + _ELSEWHERE
     )
 
 
-def _input_text(job: Job) -> str:
+def _input_text(job: Job, known: Mapping[str, Job]) -> str:
     if isinstance(job.input, FileInput):
         return f"{job.input.root}/{job.input.path}"
-    return f"output {job.input.index + 1} of job {job.input.job}" if isinstance(job.input, OutputInput) else "a prompt"
+    if isinstance(job.input, OutputInput):
+        source = known.get(job.input.job)
+        return f"image {job.input.index + 1} of {source.place if source else job.input.job}"
+    return "a prompt"

@@ -22,8 +22,9 @@ from pydantic import JsonValue
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job, OutputInput, latest_done
 from sdclient.batch.record import OutFile, Record
+from sdclient.batch.views import table_mark, write_view
 from sdclient.errors import RunFolderError, StorageError
-from sdclient.files import RowLog, format_rows, read_rows, storage_errors, write_durable
+from sdclient.files import RowLog, format_rows, read_rows, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -350,18 +351,8 @@ def _trouble(name: str, write: Callable[[], None]) -> list[str]:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    write_view(path, format_rows([columns, *([row.get(name, "") for name in columns] for row in rows)]))
-
-
-def write_view(path: Path, data: bytes) -> None:
-    """Write a table for people, unless it says the same already.
-
-    Raises:
-        StorageError: If it cannot be written.
-        OSError: If what is there cannot be read.
-    """
-    if not (path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data):
-        write_durable(path, data)
+    data = format_rows([columns, *([row.get(name, "") for name in columns] for row in rows)])
+    write_view(path, data, [table_mark(columns)])
 
 
 def save_reply(folder: RunFolder, job: str, epoch: int, body: str) -> None:

@@ -8,12 +8,15 @@ from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import image_rows
+from sdclient.batch.views import write_view
 from sdclient.errors import RunFolderError, StorageError
-from sdclient.files import resolve_inside, write_durable
+from sdclient.files import resolve_inside
 
 METADATA_FILE = "metadata.jsonl"
 _WHOLE = frozenset({"width_px", "height_px", "size_bytes", "seed", "attempt", "losses", "changed"})
 _DECIMAL = frozenset({"execute_s"})
+# A file of this name may be somebody's own data set.
+_MARKS = (b'"file_name": ', b'"job": ')
 _RESERVED = frozenset({"image", "file_name"})
 
 
@@ -41,8 +44,7 @@ def write_metadata(folder: RunFolder) -> list[str]:
     try:
         text = "".join(line + "\n" for line in metadata_lines(folder))
         data = text.encode("utf-8", "replace")
-        if not path.is_file() or path.read_bytes() != data:
-            write_durable(path, data)
+        write_view(path, data, _MARKS)
     except (StorageError, RunFolderError, OSError) as exc:
         return [f"{METADATA_FILE} was not written anew: {exc}"]
     return []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import write_views
+from sdclient.batch.views import require_ours
 from sdclient.errors import RunError
-from sdclient.files import resolve_inside, write_durable
+from sdclient.files import resolve_inside, storage_errors, write_durable
 from sdclient.report.collect import RunContent, make_report, read_run
 from sdclient.report.metadata import write_metadata
 from sdclient.report.model import ImageCard, RunReport
@@ -23,6 +24,7 @@ from sdclient.report.thumbs import ThumbSource, make_thumbs, thumb_path
 from sdclient.report.timeline import make_timeline
 
 REPORT_FILE = "report.html"
+_MARK = b"sdclient report</title>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def write_report(folder: RunFolder, options: ReportOptions | None = None) -> Wri
     page = render_page(page_parts(content, report), _links(folder, embed=options.embed))
     path = folder.out / REPORT_FILE
     data = page.encode("utf-8", "replace")
+    with storage_errors("look at", path):
+        require_ours(path, [_MARK])
     write_durable(path, data)
     notes += write_views(folder)
     notes += write_metadata(folder)

@@ -12,10 +12,10 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.log import write_view
 from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, latest_done
 from sdclient.batch.publish import locate
 from sdclient.batch.record import OutFile, Record
+from sdclient.batch.views import require_ours, table_mark, write_view
 from sdclient.errors import CodecError, RunFolderError, StorageError
 from sdclient.files import format_row, fsync_dir, fsync_file, storage_errors, temporary_name
 from sdclient.segment.coco import CocoImage, coco_pieces
@@ -26,6 +26,7 @@ __all__ = ["COCO_FILE", "OBJECTS_TABLE", "OBJECT_COLUMNS", "object_rows", "write
 
 OBJECTS_TABLE = "objects.csv"
 COCO_FILE = "coco.json"
+_COCO_TITLE = "objects cut out by sdclient"
 
 OBJECT_COLUMNS = (
     "image",
@@ -90,7 +91,7 @@ def write_object_views(folder: RunFolder) -> list[str]:
         cuts = list(_read_cuts(folder, plan, problems))
         lines = [format_row(OBJECT_COLUMNS)]
         lines += [format_row(row[name] for name in OBJECT_COLUMNS) for row in _rows(cuts)]
-        write_view(folder.out / OBJECTS_TABLE, b"".join(lines))
+        write_view(folder.out / OBJECTS_TABLE, b"".join(lines), [table_mark(OBJECT_COLUMNS)])
         form = _coco_form(plan)
         if form != "none":
             _write_coco(folder, cuts, form, problems)
@@ -180,12 +181,13 @@ def _write_coco(folder: RunFolder, cuts: list[_Cut], form: CocoForm, problems: l
     # Reading every mask again, only to find that nothing is new, would make each `status` slow.
     if path.exists() and mark.encode() in _tail(path):
         return
+    require_ours(path, [_COCO_TITLE.encode()])
     before = len(problems)
     labels = {_text(one.get("label")) for cut in cuts for one in cut.found}
 
     def info() -> dict[str, JsonValue]:
         # A file that lacks something must not be taken for up to date next time.
-        return {"description": "objects cut out by sdclient", "content": "" if len(problems) > before else content}
+        return {"description": _COCO_TITLE, "content": "" if len(problems) > before else content}
 
     images = (
         CocoImage(cut.image, cut.size_hw, objects)

@@ -262,3 +262,32 @@ def test_status_counts_add_up(cli: CommandLine, draw_things: Simulator) -> None:
     assert value["jobs"] == 3
     assert value["done"] == 1
     assert value["jobs"] == sum(value[name] for name in ("done", "failed", "set_aside", "claimed", "waiting"))
+
+
+def test_a_table_of_the_users_own_in_the_output_folder_is_left(cli: CommandLine, draw_things: Simulator) -> None:
+    table = cli.folder / "OUT" / "images.csv"
+    table.parent.mkdir()
+    table.write_text("prompt,note\na fox,mine\nan owl,mine too\n")
+    words = ("generate", "OUT/images.csv", "--out", "OUT", "--url", draw_things.url, "--set", "inherit=true", *SMALL)
+
+    first = cli(*words, "--limit", "1")
+    again = cli(*words)
+
+    assert (first.code, again.code) == (0, 0), first.stderr + again.stderr
+    assert "images.csv: was not written by sdclient, and is left as it is; rename it" in again.stderr
+    assert table.read_text() == "prompt,note\na fox,mine\nan owl,mine too\n"
+    assert len(list(table.parent.glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("name", ["report.html", "metadata.jsonl"])
+def test_a_report_leaves_files_of_the_users_own(cli: CommandLine, draw_things: Simulator, name: str) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    words = ("generate", "prompts.txt", "--out", "OUT", "--url", draw_things.url, "--set", "inherit=true", *SMALL)
+    assert cli(*words).code == 0
+    (cli.folder / "OUT" / name).write_text('{"file_name": "fox.png", "text": "mine"}\n')
+
+    ended = cli("report", "OUT")
+
+    assert f"{name}: was not written by sdclient, and is left as it is; rename it" in ended.stdout + ended.stderr
+    assert (cli.folder / "OUT" / name).read_text() == '{"file_name": "fox.png", "text": "mine"}\n'
+    assert cli("report", "OUT").code == ended.code == (0 if name == "metadata.jsonl" else 2)

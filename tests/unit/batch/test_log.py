@@ -212,3 +212,24 @@ class TestAttempts:
         (folder.state / "replies").rmdir()
 
         save_reply(folder, "a" * 20, 1, "body")
+
+
+@pytest.mark.parametrize("name", ["images.csv", "attempts.csv"])
+def test_somebody_elses_table_is_left_and_said(folder: RunFolder, name: str) -> None:
+    plan_jobs(folder, ["a"])
+    work(folder)
+    (folder.out / name).write_text("image,prompt\na.png,a fox\n")
+
+    (problem,) = write_views(folder)
+
+    assert problem.startswith(f"{name} was not written anew: {folder.out / name}: was not written by sdclient")
+    assert (folder.out / name).read_text() == "image,prompt\na.png,a fox\n"
+
+
+def test_a_table_of_ours_is_written_anew_whatever_its_further_columns_are(folder: RunFolder) -> None:
+    plan_jobs(folder, ["a"])
+    work(folder)
+    (folder.out / "images.csv").write_text("image,kind,job,mine\nold,,,\n")
+
+    assert write_views(folder) == []
+    assert [row["image"] for row in rows_of(folder.out / "images.csv")] == ["a_1.png"]
