@@ -289,13 +289,18 @@ def test_grids_are_built_again_without_a_server(cli: CommandLine, draw_things: S
     assert len(json.loads(ended.stdout)["files"]) == 4
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"weight": "0.7"}, {"weight": "0"}, {"generation": "interleave = false"}],
+    ids=["weight", "weight 0", "no chains"],
+)
 def test_another_configuration_for_the_same_folder_is_refused_and_nothing_is_lost(
-    cli: CommandLine, draw_things: Simulator
+    cli: CommandLine, draw_things: Simulator, change: dict[str, str]
 ) -> None:
     write(cli)
     cli("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, *SMALL)
     before = names(cli.folder / FOLDER)
-    write(cli, weight="0.7")
+    write(cli, **change)
 
     ended = cli("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, *SMALL)
 

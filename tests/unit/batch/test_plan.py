@@ -67,7 +67,9 @@ def test_a_known_job_with_another_input_is_refused() -> None:
     before = make_job("img2img", "a", SPEC, input=OutputInput("b" * 20, 1))
     after = make_job("img2img", "a", SPEC)
 
-    with pytest.raises(PlanError, match="planned otherwise in this folder: it was made from image 2 of bbb.* a prompt now"):
+    with pytest.raises(
+        PlanError, match="planned otherwise in this folder: it was made from image 2 of bbb.* a prompt now"
+    ):
         check_new_jobs(plan_of(before), [after])
 
 
