@@ -277,7 +277,10 @@ def decode_shard(name: str, data: bytes) -> Shard:
         RunFolderError: If the bytes do not match the name, or the format is newer than this program.
     """
     if hashlib.sha256(data).hexdigest() + ".jsonl" != name:
-        raise RunFolderError(f"plan/{name}: the content does not match its name; the file is damaged or half copied")
+        raise RunFolderError(
+            f"{STATE_FOLDER}/plan/{name}: the content does not match its name; the file is damaged or half copied. "
+            "Copy it again, or move it away and give the command that planned these jobs once more: what is done stays done"
+        )
     try:
         # Not splitlines(): it would also split at U+2028 and its like, which prompts may hold.
         head, *lines = data.decode().split("\n")

@@ -33,7 +33,7 @@ def require_ours(path: Path, marks: Iterable[bytes]) -> None:
         return
     if seen.strip() and not all(mark in seen for mark in marks):
         raise StorageError(
-            f"{path}: was not written by sdclient, and is left as it is; rename it, and the next command writes one"
+            f"{path}: was not written by sdclient, and is left as it is; rename it, or name another file"
         )
 
 

@@ -145,7 +145,9 @@ def _cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             yield reader.line_num, cells
     except csv.Error as exc:
-        raise ConfigurationError(f"{path}, line {reader.line_num}: no CSV ({exc})") from exc
+        raise ConfigurationError(
+            f"{path}, line {reader.line_num}: no CSV ({exc}); save the table as CSV, or, for very long prompts, as .jsonl"
+        ) from exc
 
 
 def _own_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:

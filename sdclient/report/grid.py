@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import image_rows
+from sdclient.batch.views import require_ours
 from sdclient.errors import CodecError, ConfigurationError, ImageLimitError, RunError
-from sdclient.files import resolve_inside, write_durable
+from sdclient.files import resolve_inside, storage_errors, write_durable
 from sdclient.images import decode_image, flatten_rgb, upright
 from sdclient.report.page import place_url
 
@@ -103,12 +104,16 @@ def grid_html(grid: Grid) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["url"] = place_url
-    return environment.from_string(_HTML).render(grid=grid, cell_px=CELL_PX)
+    return environment.from_string(_HTML).render(grid=grid, cell_px=CELL_PX, mark=_MARK)
 
+
+# By which a grid is known for one when it is written anew.
+_MARK = "sdclient grid"
 
 _HTML = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'">
+<meta name="generator" content="{{ mark }}">
 <title>{{ grid.rows_by }} by {{ grid.columns_by }}</title>
 <style>:root{color-scheme:light dark}body{font:1rem system-ui,sans-serif;margin:1rem}table{border-collapse:collapse}
 th,td{padding:.3rem;vertical-align:top;text-align:left}thead th{position:sticky;top:0;background:Canvas}
@@ -134,6 +139,7 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
         ImageLimitError: If the grid would be too large.
     """
     from PIL import Image, ImageDraw
+    from PIL.PngImagePlugin import PngInfo
 
     across = {
         column: max(len(grid.cells.get((row, column), ())) for row in grid.row_labels) for column in grid.column_labels
@@ -161,7 +167,9 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
                 _paste(sheet, out, place, (x + step * index, _LABEL_PX + step * number), cell_px)
         x += step * across[column]
     file = io.BytesIO()
-    sheet.save(file, "PNG")
+    told = PngInfo()
+    told.add_text("Software", _MARK)
+    sheet.save(file, "PNG", pnginfo=told)
     return file.getvalue()
 
 
@@ -223,7 +231,10 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
 
     Raises:
         ConfigurationError: If the ending is another, or an HTML grid would lie outside the output folder.
+        StorageError: If there is something else than a grid already, or it cannot be written.
     """
+    with storage_errors("look at", target):
+        require_ours(target, [_MARK.encode()])
     if target.suffix.lower() == ".png":
         write_durable(target, grid_png(grid, folder.out))
     elif target.suffix.lower() in (".html", ".htm"):

@@ -68,7 +68,7 @@ def test_a_known_job_with_another_input_is_refused() -> None:
     after = make_job("img2img", "a", SPEC)
 
     with pytest.raises(
-        PlanError, match="planned otherwise in this folder: it was made from image 2 of bbb.* a prompt now"
+        PlanError, match=r"planned otherwise in this folder: it was made from image 2 of bbb.* a prompt now"
     ):
         check_new_jobs(plan_of(before), [after])
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import font_manager
 from PIL import Image
 
-from sdclient.errors import ConfigurationError, ImageLimitError
+from sdclient.errors import ConfigurationError, ImageLimitError, StorageError
 from sdclient.report.grid import Grid, grid_html, grid_png, make_grid, parse_grid, write_grid
 from sdclient.report.metadata import metadata_lines, write_metadata
 from tests.unit.report.builder import RunBuilder, png
@@ -107,6 +107,22 @@ def test_grids_are_written_by_the_ending_of_the_file(studied: RunBuilder) -> Non
 
     assert png_file.read_bytes().startswith(b"\x89PNG")
     assert html_file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("ending", ["png", "html"])
+def test_a_grid_is_written_over_a_grid_and_over_nothing_else(studied: RunBuilder, ending: str) -> None:
+    grid = make_grid(studied.fresh(), "nation", "category")
+    target = studied.out / f"mine.{ending}"
+    write_grid(studied.folder, grid, target)
+    write_grid(studied.folder, grid, target)
+    target.write_bytes(b"an image of somebody's")
+
+    with pytest.raises(
+        StorageError, match=rf"mine\.{ending}: was not written by sdclient, and is left as it is; rename it"
+    ):
+        write_grid(studied.folder, grid, target)
+
+    assert target.read_bytes() == b"an image of somebody's"
 
 
 @pytest.mark.parametrize("name", ["OUT/grid.gif", "grid.html"])
