@@ -235,7 +235,9 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, MemoryError) as exc:
         if is_out_of_memory(exc):
             raise _too_little_memory(path) from exc
-        raise SegmentationError(f"{path} cannot be read as weights: {_first_sentence(exc)}: download it again") from exc
+        raise SegmentationError(
+            f"{path} cannot be read as weights: {_first_sentence(exc)}: download it again, or give another file"
+        ) from exc
     tensors: dict[str, Tensor] = cast("dict[str, Tensor]", loaded) if isinstance(loaded, dict) else {}
     if not tensors or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise SegmentationError(
@@ -249,8 +251,9 @@ def _too_little_memory(path: Path) -> SegmentationError:
 
 
 def _first_sentence(exc: BaseException) -> str:
-    # What torch adds is about its own insides.
-    return _first_line(exc).partition(". ")[0]
+    # What torch adds is about its own insides, and what pickle's reader trips over may be a bare key, such as 101.
+    sentence = _first_line(exc).partition(". ")[0]
+    return sentence if " " in sentence else "what it holds is of another kind, or cut short"
 
 
 def _first_line(exc: BaseException) -> str:

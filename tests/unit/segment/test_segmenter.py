@@ -139,8 +139,23 @@ def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
     torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, 768)}, path)
     path.write_bytes(path.read_bytes()[:-5_000])
 
-    with pytest.raises(SegmentationError, match=r"weights\.pth cannot be read as weights: [^.]*: download it again$"):
+    with pytest.raises(
+        SegmentationError,
+        match=r"weights\.pth cannot be read as weights: [^.]*: download it again, or give another file$",
+    ):
         load_sam(path)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"\x80", b"<html>", b"{}", b"0 1\n"])
+def test_a_file_of_another_kind_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+
+    with pytest.raises(SegmentationError) as raised:
+        load_sam(path)
+
+    said = str(raised.value).removeprefix(f"{path} ").split(": ")
+    assert [part for part in said if " " not in part] == []
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
