@@ -70,7 +70,8 @@ class SegmentSettings:
         feather_px: Width of the band, half inside and half outside the outline, over which a cut-out fades, in pixels.
         padding_px: Space around a crop's object, in pixels; a crop ends at the image's edge.
         outputs: What to write of each image, out of `OUTPUTS`.
-        cover: Write what no object covers too, so that all cut-outs stacked give the image back exactly.
+        cover: Write what no object covers too, so that all cut-outs stacked give the image back exactly
+            (where it is transparent: as it looks on white).
         coco: Write one COCO file for the whole run, with masks as ``rle`` or ``polygons``.
     """
 
@@ -123,6 +124,11 @@ class SegmentSettings:
             raise ConfigurationError(
                 "segmentation: half precision is for Segment Anything's models: leave it out with words and with the "
                 "classical segmenter"
+            )
+        if self.options and self.model == "classical" and not self.words:
+            raise ConfigurationError(
+                f"segmentation: options such as {self.options[0]!r:.60} are for plug-ins: leave them out with the classical "
+                "segmenter"
             )
 
     def _check_lists(self) -> None:

@@ -73,6 +73,14 @@ def test_half_precision_of_no_model_is_refused_and_enters_no_plan(desk: CommandL
     assert not (desk.folder / "OUT").exists()
 
 
+def test_an_option_of_no_plugin_is_refused_and_enters_no_plan(desk: CommandLine) -> None:
+    ended = desk("segment", "IN", "OUT", "--model", "classical", "--option", "a=b")
+
+    assert ended.code == 2
+    assert "options such as 'a=b' are for plug-ins: leave them out with the classical segmenter" in ended.stderr
+    assert not (desk.folder / "OUT").exists()
+
+
 def test_a_plan_says_whether_it_is_cut_in_half_precision(desk: CommandLine, tmp_path: Path) -> None:
     for name, half in (("half", True), ("full", False)):
         Run(tmp_path / name).add_cutouts(desk.folder / "IN", SegmentSettings(model="vit_b", half=half)).save()

@@ -87,7 +87,7 @@ def test_a_segmenter_without_prompts_says_so(scene_rgb: np.ndarray) -> None:
 
 
 def test_options_are_looked_up_by_name() -> None:
-    settings = SegmentSettings(options=("above=250", "below"))
+    settings = SegmentSettings(model="bright", options=("above=250", "below"))
 
     assert (settings.option("above"), settings.option("below", "x"), settings.option("none", "x")) == ("250", "", "x")
 
