@@ -237,7 +237,7 @@ class Attempts:
             raise
         remarks = self._settle(one, record if won else None)
         self._note_end(one, outcome if won else None, record, time.monotonic() - began)
-        for text in remarks:
+        for text in (*(outcome.remarks if won else ()), *remarks):
             self._teller.tell("remark", place=task.job.place, message=text)
         return won
 

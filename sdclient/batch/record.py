@@ -42,11 +42,13 @@ class Outcome:
         files: The files written into the part directory; none is a valid result.
         record: What the record says beside the files: the request sent, losses, differences, hashes.
         row: Cells for the CSV log, such as the seed.
+        remarks: Sentences for people, told once the job is done; not kept.
     """
 
     files: tuple[OutFile, ...]
     record: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     row: Mapping[str, str] = field(default_factory=dict[str, str])
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

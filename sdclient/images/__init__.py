@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from sdclient.images.codec import DEFAULT_LIMITS, ImageLimits, decode_base64, encode_base64
 from sdclient.images.facts import EXTENSIONS, ImageFacts, decode_image, inspect_image, read_size
-from sdclient.images.pixels import FitBox, FitMode, fit_image, flatten_rgb, open_rgb, unfit_image, upright
+from sdclient.images.pixels import (
+    FitBox,
+    FitMode,
+    fit_image,
+    flatten_rgb,
+    is_transparent,
+    open_rgb,
+    unfit_image,
+    upright,
+)
 from sdclient.images.splice import splice_png_text, splice_text
 from sdclient.images.value import GeneratedImage, ImageInput, read_image_input
 
@@ -26,6 +35,7 @@ __all__ = [
     "fit_image",
     "flatten_rgb",
     "inspect_image",
+    "is_transparent",
     "open_rgb",
     "read_image_input",
     "read_size",

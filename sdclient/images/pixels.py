@@ -12,12 +12,13 @@ from sdclient.images.facts import decode_image, pillow_errors
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FitBox", "FitMode", "fit_image", "flatten_rgb", "open_rgb", "unfit_image", "upright"]
+__all__ = ["FitBox", "FitMode", "fit_image", "flatten_rgb", "is_transparent", "open_rgb", "unfit_image", "upright"]
 
 FitMode = Literal["pad", "crop"]
 
 _ORIENTATION_TAG = 0x0112
 _MAX_16_BIT = 65_535
+_OPAQUE = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,16 @@ def flatten_rgb(image: Image.Image, *, background: tuple[int, int, int] = (255, 
         return image.convert("RGB")
     ground = Image.new("RGBA", image.size, (*background, 255))
     return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Tell whether `flatten_rgb` would let its background show anywhere: not where alpha is full all over."""
+    if image.mode.startswith(("F", "I")) or not image.has_transparency_data:
+        return False
+    if image.mode == "La":
+        image = image.convert("LA")
+    alpha = image.convert("RGBA").getchannel("A").tobytes()
+    return alpha.count(_OPAQUE) < len(alpha)
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:

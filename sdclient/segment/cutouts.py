@@ -21,7 +21,7 @@
 
 Numbers have two digits, or as many as the highest needs; a label comes after the number (`fox_01_hair.png`). Keys of files
 that were not asked for are left out. Laid over each other at the same place, cut-outs give the image back wherever some
-object is. An image without objects leaves no file.
+object is; a transparent image as it looks on white, for so it is read. An image without objects leaves no file.
 """
 
 from __future__ import annotations

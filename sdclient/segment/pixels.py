@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdclient.errors import SegmentationError
-from sdclient.images import open_rgb
+from sdclient.images import decode_image, flatten_rgb, is_transparent, upright
+from sdclient.images.facts import pillow_errors
 
-__all__ = ["ImageRGB", "check_image", "read_rgb"]
+__all__ = ["ImageRGB", "check_image", "read_on_white", "read_rgb"]
 
 ImageRGB = NDArray[np.uint8]
 
@@ -31,7 +32,18 @@ def read_rgb(data: bytes, *, what: str = "image") -> ImageRGB:
     Raises:
         CodecError: If `data` is not an image, is cut short or is larger than the limits in force.
     """
-    return np.array(open_rgb(data, what=what), dtype=np.uint8)
+    return read_on_white(data, what=what)[0]
+
+
+def read_on_white(data: bytes, *, what: str = "image") -> tuple[ImageRGB, bool]:
+    """Decode an image file as `read_rgb` does, and tell whether white shows through it anywhere.
+
+    Raises:
+        CodecError: As `read_rgb` does.
+    """
+    image = decode_image(data, what=what)
+    with pillow_errors(what):
+        return np.array(flatten_rgb(upright(image)), dtype=np.uint8), is_transparent(image)
 
 
 def check_image(image_rgb: ImageRGB) -> None:

@@ -21,11 +21,11 @@ from sdclient.segment import (
     SegmentSettings,
     find_parents,
     open_segmenter,
-    read_rgb,
     segment_image,
     write_cutouts,
 )
 from sdclient.segment.cutouts import CutoutFile, object_facts
+from sdclient.segment.pixels import read_on_white
 from sdclient.segment.prompts import Prompt, prompts_from_json
 from sdclient.segment.segmenter import as_prompted
 from sdclient.weights import provide_weights
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 KINDS = frozenset({"segment"})
 PROMPTS = "prompts"
 """Key of a job's changes that holds what to look for in its image."""
+
+_ON_WHITE = "transparent in places: cut as it looks on white, as every such image is; each one's record says so"
 
 _CANVAS_ROLES = frozenset({"cutout", "mask", "rest"})
 
@@ -82,6 +84,7 @@ class SegmenterLane:
         self._opened = {_finding(settings): segmenter}
         self.name = segmenter.name
         self.dialect = segmenter.name
+        self._told: set[str] = set()
 
     def server_rss_mb(self) -> float | None:
         """Return None: there is no server."""
@@ -109,7 +112,7 @@ class SegmenterLane:
         _refuse_foreign(task)
         with storage_errors("read the input", task.input_path):
             data = task.input_path.read_bytes()
-        return PreparedCut(task, data, self._segmenter_for(settings), settings, prompts)
+        return PreparedCut(task, data, self._segmenter_for(settings), settings, prompts, told=self._told)
 
     def _segmenter_for(self, settings: SegmentSettings) -> Segmenter:
         """Return the segmenter that looks for objects as these settings say; seldom another than the first."""
@@ -130,18 +133,26 @@ def _finding(settings: SegmentSettings) -> str:
 
 
 class PreparedCut:
-    """An image ready to be cut up."""
+    """An image ready to be cut up; what people should know is told once, and then in `told`."""
 
     def __init__(
-        self, task: Task, data: bytes, segmenter: Segmenter, settings: SegmentSettings, prompts: Sequence[Prompt]
+        self,
+        task: Task,
+        data: bytes,
+        segmenter: Segmenter,
+        settings: SegmentSettings,
+        prompts: Sequence[Prompt],
+        *,
+        told: set[str],
     ) -> None:
         self._task = task
         name = task.job.place if task.input_path is None else task.input_path.name
         self._sha256 = hashlib.sha256(data).hexdigest()
-        self._image_rgb = read_rgb(data, what=name)
+        self._image_rgb, self._is_on_white = read_on_white(data, what=name)
         self._segmenter = segmenter
         self._settings = settings
         self._prompts = prompts
+        self._told = told
         self._is_cancelled = False
 
     def execute(self) -> ExecutedCut:
@@ -154,10 +165,14 @@ class PreparedCut:
             "device": self._segmenter.device,
             "input_sha256": self._sha256,
         }
-        remarks: Sequence[str] = getattr(self._segmenter, "remarks", ())
+        remarks: list[str] = list(getattr(self._segmenter, "remarks", ()))
+        if self._is_on_white:
+            remarks.append(_ON_WHITE)
         if remarks:
-            facts["remarks"] = list(remarks)
-        return ExecutedCut(self._task, self._image_rgb, chosen, self._settings, facts)
+            facts["remarks"] = list[JsonValue](remarks)
+        new = tuple(text for text in remarks if text not in self._told)
+        self._told.update(new)
+        return ExecutedCut(self._task, self._image_rgb, chosen, self._settings, facts, remarks=new)
 
     def cancel(self) -> None:
         """Keep it from beginning; a segmentation that runs is finished, it takes seconds."""
@@ -174,12 +189,15 @@ class ExecutedCut:
         objects: list[SegmentedObject],
         settings: SegmentSettings,
         facts: dict[str, JsonValue],
+        *,
+        remarks: tuple[str, ...],
     ) -> None:
         self._task = task
         self._image_rgb = image_rgb
         self._objects = objects
         self._settings = settings
         self._facts = facts
+        self._remarks = remarks
 
     def finish(self, part: Path) -> Outcome:
         """Write the outputs and ``objects.json``; no objects are a good result without files."""
@@ -201,7 +219,8 @@ class ExecutedCut:
             "image_hw": [height_px, width_px],
         }
         files = tuple(self._out_file(one, place) for one in written)
-        return Outcome(files, record, {"message": f"{len(self._objects)} object{'s' * (len(self._objects) != 1)}"})
+        row = {"message": f"{len(self._objects)} object{'s' * (len(self._objects) != 1)}"}
+        return Outcome(files, record, row, self._remarks)
 
     def _out_file(self, one: CutoutFile, place: PurePosixPath) -> OutFile:
         facts: dict[str, JsonValue] = {"role": one.role}

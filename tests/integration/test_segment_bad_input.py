@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from sdclient import Run
+from sdclient.batch.events import Event
 from sdclient.segment import SegmentSettings
 from tests.conftest import CommandLine
 
@@ -73,6 +74,24 @@ def test_transparent_parts_are_seen_on_white(tmp_path: Path) -> None:
 
     rest = np.array(Image.open(tmp_path / "OUT" / "fox" / "fox_rest.png"))
     assert list(rest[5, 5]) == [255, 255, 255, 255]
+
+
+def test_transparent_images_are_said_to_be_cut_on_white_once_and_in_their_records(tmp_path: Path) -> None:
+    (tmp_path / "IN").mkdir()
+    for name, alpha in (("clear.png", 0), ("half.png", 128), ("opaque.png", 255)):
+        image = scene().convert("RGBA")
+        image.paste((9, 9, 9, alpha), (0, 0, 10, 10))
+        image.save(tmp_path / "IN" / name)
+    run = Run(tmp_path / "OUT").add_cutouts(tmp_path / "IN", SegmentSettings())
+
+    told: list[Event] = []
+
+    run.start(listener=told.append)
+
+    assert [one.place for one in told if "cut as it looks on white" in one.message] == ["clear"]
+    records = [path.read_text() for path in (tmp_path / "OUT" / ".sdclient").rglob("*") if path.is_file()]
+    said = sum("transparent in places: cut as it looks on white" in text for text in records)
+    assert said == 2
 
 
 @pytest.mark.parametrize(
