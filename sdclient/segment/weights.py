@@ -232,7 +232,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is no plain weights file, or holds program code, which is never run; "
             "give a checkpoint of Segment Anything, or say vit_b, or classical for none"
         ) from exc
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, MemoryError) as exc:
+    except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, MemoryError) as exc:
         if is_out_of_memory(exc):
             raise _too_little_memory(path) from exc
         raise SegmentationError(
