@@ -13,6 +13,7 @@ from sdclient.client.cleaning import clean_text
 from sdclient.client.labels import sent_units, told_by_scripts
 from sdclient.client.result import Change
 from sdclient.dialects.a1111_names import model_stem
+from sdclient.dialects.a1111_reply import masks_behind
 from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.losses import is_lost
 from sdclient.infotext import Infotext, parse_infotext
@@ -114,7 +115,7 @@ def _surplus(compiled: Compiled, read: ReadReply) -> list[Change]:
     if not read.maps or compiled.call.body.get("script_name"):
         # Scripts give images of stages in between, and those are told apart where the reply is read.
         return []
-    if len(read.maps) <= len(sent_units("ControlNet", compiled)):
+    if len(read.maps) <= len(sent_units("ControlNet", compiled)) + len(read.images) * masks_behind(compiled):
         return []
     return [Change("images", len(read.images), len(read.images) + len(read.maps))]
 

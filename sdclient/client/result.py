@@ -45,7 +45,7 @@ class Result:
 
     Attributes:
         images: The generated images, each decoded in full, of the size asked for or one told in ``changed``.
-        maps: ControlNet's detected maps.
+        maps: Images that are no results: detected maps of ControlNet, masks, and what nobody asked for.
         grid: A grid of all images, where the server made one.
         request: The request as sent, with its seed and overlays merged.
         dialect: The server's dialect.

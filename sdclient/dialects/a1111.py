@@ -22,7 +22,7 @@ from sdclient.dialects.a1111_parts import (
     put_loras,
     put_refiner,
 )
-from sdclient.dialects.a1111_reply import read_generation
+from sdclient.dialects.a1111_reply import BETWEEN_IMAGES, read_generation
 from sdclient.dialects.a1111_scripts import (
     put_adetailer,
     put_sd_upscale,
@@ -110,8 +110,6 @@ _PHRASES: Phrases = (
     (r"invalid encoded image", "init_image"),
 )
 _CLIP_SKIP_MAX = 12
-# With these every image of a reply has its mask behind it, where the next image is looked for.
-_BETWEEN_IMAGES = ("return_mask", "return_mask_composite")
 _ASKED = ("steps", "cfg_scale", "seed", "subseed", "width", "height", "denoising_strength")
 _WIRE_NAMES: Mapping[str, str] = {
     "init_images": "init_image",
@@ -230,7 +228,7 @@ class A1111:
         if request.clip_skip is not None:
             self.put_clip_skip(request.clip_skip, draft)
         if isinstance(request, Img2Img) and request.mask is not None:
-            for option in _BETWEEN_IMAGES:
+            for option in BETWEEN_IMAGES:
                 if (facts.options or {}).get(option) is True:
                     draft.override(option, value=False, field="mask")
 

@@ -12,7 +12,10 @@ from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.replies import reply_images, reply_object
 from sdclient.dialects.tables import ScriptName, script
 
-__all__ = ["read_generation"]
+__all__ = ["BETWEEN_IMAGES", "masks_behind", "read_generation"]
+
+BETWEEN_IMAGES = ("return_mask", "return_mask_composite")
+"""Options of a server that put a mask behind every image of a reply, where the next image is looked for."""
 
 # Settings that `info` names as we do.
 _SAME = ("steps", "cfg_scale", "sampler_name", "seed", "subseed", "width", "height", "denoising_strength", "clip_skip")
@@ -48,18 +51,29 @@ def read_generation(body: object, compiled: Compiled) -> ReadReply:
             images=rest[passes - 1 : passes], maps=maps, seeds=seeds[:1], info=info, applied=_applied(info)
         )
     infotexts = _texts(info.get("infotexts"))
+    behind = masks_behind(compiled)
+    made = rest[:: 1 + behind][:count]
     # With a grid, the first infotext may be the grid's.
-    if has_grid and len(infotexts) > len(rest[:count]):
+    if has_grid and len(infotexts) > len(made):
         infotexts = infotexts[1:]
     return ReadReply(
-        images=rest[:count],
-        maps=rest[count:],
+        images=made,
+        maps=tuple(one for at, one in enumerate(rest) if at % (1 + behind) or at >= count * (1 + behind)),
         grid=images[0] if has_grid else None,
         seeds=seeds[: len(rest)],
-        infotexts=infotexts[: len(rest[:count])],
+        infotexts=infotexts[: len(made)],
         info=info,
         applied=_applied(info),
     )
+
+
+def masks_behind(compiled: Compiled) -> int:
+    """Return how many images follow each image since options ask for them: its mask, and what was painted of it."""
+    body = compiled.call.body
+    options = body.get("override_settings")
+    if not body.get("mask") or body.get("script_name") or not isinstance(options, dict):
+        return 0
+    return sum(options.get(name) is True for name in BETWEEN_IMAGES)
 
 
 def _count(seeds: int, images: int, compiled: Compiled) -> int:

@@ -166,7 +166,7 @@ class ReadReply:
 
     Attributes:
         images: The generated images as base64, in order; never a grid or a map.
-        maps: Detected maps of ControlNet as base64.
+        maps: Images that are no results, as base64: detected maps of ControlNet, masks, and what nobody asked for.
         grid: A grid of all images as base64, where the server put one first.
         seeds: The seed of each image, where the reply says; else empty.
         infotexts: The ``parameters`` text of each image, where the reply says; else empty.

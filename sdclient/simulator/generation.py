@@ -31,13 +31,14 @@ class Result:
     """What one request made.
 
     Attributes:
-        images: Grid first if there is one, then the images, then detected maps.
-        texts: Generation texts for the leading part of `images`; maps have none.
+        images: Grid first if there is one, then the images, each with its mask behind it where that is wanted, then
+            detected maps.
+        texts: Generation texts for the leading part of `images`; masks have None, and maps are not counted.
         info: The document that the reply carries as a string.
     """
 
     images: list[Image.Image]
-    texts: list[str]
+    texts: list[str | None]
     info: JsonObject
 
 
@@ -133,7 +134,9 @@ def _result(series: _Series, images: list[Image.Image]) -> Result:
     settled = series.settled
     if settled.selected is not None:
         images = images[:1] * settled.selected.images
-    texts = [series.text(index % len(series.seeds)) for index in range(len(images))]
+    texts: list[str | None] = [series.text(index % len(series.seeds)) for index in range(len(images))]
+    if settled.selected is None:
+        images, texts = _with_masks(series, images, texts)
     first = 0
     wanted = settled.values["save_images"] is True and settled.options["return_grid"] is True
     if wanted and (len(images) > 1 or settled.options["grid_only_if_multiple"] is not True):
@@ -141,6 +144,23 @@ def _result(series: _Series, images: list[Image.Image]) -> Result:
     blank = Image.new("RGB", settled.size_px)
     maps = [_detected_map(series.studio, found or blank, settled.size_px) for found in settled.effects.maps]
     return Result([*images, *maps], texts, _info(series, texts, first))
+
+
+def _with_masks(
+    series: _Series, images: list[Image.Image], texts: list[str | None]
+) -> tuple[list[Image.Image], list[str | None]]:
+    """Put the mask, and what was painted of the image, right behind each image where options want them back."""
+    options, mask = series.settled.options, series.mask
+    kinds = [name for name in ("return_mask", "return_mask_composite") if options.get(name) is True]
+    if mask is None or not kinds:
+        return images, texts
+    found: list[Image.Image] = []
+    for image in images:
+        painted = image.convert("RGBA")
+        painted.putalpha(mask)
+        behind = {"return_mask": mask.convert("RGB"), "return_mask_composite": painted}
+        found += [image, *(behind[kind] for kind in kinds)]
+    return found, [part for text_ in texts for part in (text_, *([None] * len(kinds)))]
 
 
 def _detected_map(studio: Studio, found: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -186,7 +206,7 @@ def _vae(settled: Settled) -> str | None:
     return None if name in {"Automatic", "None"} else text(name)
 
 
-def _info(series: _Series, texts: Sequence[str], first: int) -> JsonObject:
+def _info(series: _Series, texts: Sequence[str | None], first: int) -> JsonObject:
     """Write `info`: main values of the first image, and lists with one entry per image."""
     settled, values, count = series.settled, series.settled.values, len(series.seeds)
     labels = _labels(settled)
@@ -208,7 +228,7 @@ def _info(series: _Series, texts: Sequence[str], first: int) -> JsonObject:
         "sd_vae_hash": None,
         "extra_generation_params": {key: value for key, value in labels.items() if key not in _MAIN_LABELS},
         "index_of_first_image": first,
-        "infotexts": list(texts),
+        "infotexts": [told for told in texts if told is not None],
         "styles": values["styles"] or [],
         "job_timestamp": series.started,
         "clip_skip": settled.options["CLIP_stop_at_last_layers"],

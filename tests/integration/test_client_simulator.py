@@ -107,6 +107,30 @@ def test_a_grid_and_a_detected_map_are_no_images(a1111: Simulator) -> None:
     assert result.grid.size != (128, 128)
 
 
+@pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
+def test_masks_that_an_option_puts_behind_each_image_are_maps(dialect: str) -> None:
+    wanted = {"override_settings": {"return_mask": True, "return_mask_composite": True}}
+    request = Img2Img(prompt="a red fox", mask=_white(64), seed=7, n_iter=2, steps=2)
+    with Simulator(dialect, options={"return_mask": False, "return_mask_composite": False}) as server:
+        client = Client(server.url)
+        plain = client.img2img(png(), request)
+        result = client.img2img(png(), request, native={dialect: wanted})
+
+    assert [image.facts.pixels_sha256 for image in result.images] == [
+        image.facts.pixels_sha256 for image in plain.images
+    ]
+    assert (result.seeds, len(plain.maps), len(result.maps)) == ((7, 8), 0, 4)
+    assert [change.field for change in result.changed] == []
+
+
+@pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
+def test_a_mask_that_a_server_sends_of_its_own_accord_is_asked_not_to_come(dialect: str) -> None:
+    with Simulator(dialect, options={"return_mask": True, "return_mask_composite": True}) as server:
+        result = Client(server.url).img2img(png(), "a red fox", mask=_white(64), seed=7, n_iter=2, steps=2)
+
+    assert (len(result.images), result.maps, result.seeds) == (2, (), (7, 8))
+
+
 def test_a_wrong_field_is_named_before_anything_is_sent(client: Client) -> None:
     with pytest.raises(PayloadError, match=r"step.*did you mean steps"):
         client.txt2img("a red fox", step=3)
@@ -500,6 +524,10 @@ def test_credentials_open_a_server_that_asks_for_them() -> None:
 
 def _gradient(size: tuple[int, int]) -> Image.Image:
     return Image.linear_gradient("L").resize(size).convert("RGB")
+
+
+def _white(side: int) -> bytes:
+    return png(side, side, colour=(255, 255, 255))
 
 
 def _b64(data: bytes) -> str:

@@ -621,6 +621,35 @@ def test_a_mask_limits_what_is_painted_and_can_be_inverted(server: Simulator) ->
     assert teal not in (left.getpixel((3, 32)), right.getpixel((60, 32)))
 
 
+@pytest.mark.parametrize(
+    ("options", "modes"),
+    [
+        (["return_mask"], ["RGB", "RGB"] * 2),
+        (["return_mask_composite"], ["RGB", "RGBA"] * 2),
+        (["return_mask", "return_mask_composite"], ["RGB", "RGB", "RGBA"] * 2),
+    ],
+)
+def test_masks_come_right_behind_each_image_where_an_option_wants_them(
+    server: Simulator, options: list[str], modes: list[str]
+) -> None:
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (0, 0, 32, 64))
+    buffer = io.BytesIO()
+    mask.save(buffer, "PNG")
+    wish = {"init_images": [encoded()], "mask": base64.b64encode(buffer.getvalue()).decode(), "mask_blur": 0}
+    plain, _ = generate(server, "img2img", **wish, n_iter=2, seed=7)
+    images, info = generate(server, "img2img", **wish, n_iter=2, seed=7, override_settings=dict.fromkeys(options, True))
+    without, _ = generate(server, "img2img", init_images=[encoded()], override_settings=dict.fromkeys(options, True))
+
+    assert [image.mode for image in images] == modes
+    made = images[:: len(options) + 1]
+    assert [image.tobytes() for image in made] == [image.tobytes() for image in plain]
+    assert [("parameters" in image.info) for image in images] == [image in made for image in images]
+    assert (info["all_seeds"], len(info["infotexts"])) == ([7, 8], 2)  # type: ignore[arg-type]
+    assert (images[1].convert("RGBA").getpixel((60, 32)) or ())[3 if modes[1] == "RGBA" else 0] == 0
+    assert len(without) == 1
+
+
 def test_init_images_are_echoed_only_on_request(server: Simulator) -> None:
     body = {**SMALL, "init_images": [encoded()], "denoising_strength": 0}
     echoes = [
