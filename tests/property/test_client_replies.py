@@ -35,6 +35,17 @@ OPTIONS = {
     "drawthings": {**drawthings_defaults(), "model": "xl.ckpt"},
 }
 MIB = 1024 * 1024
+WHOLE_ANSWER = {"a result", "BadReplyError"}
+REFUSED = {
+    "AuthenticationError",
+    "BadReplyError",
+    "MissingRouteError",
+    "OverloadError",
+    "RejectedError",
+    "ServerBusyError",
+    "ServerFaultError",
+    "WrongServerError",
+}
 
 
 class MemoryTransport(StandIn):
@@ -132,7 +143,10 @@ def test_whatever_a_program_answers_is_a_valid_result_or_one_of_our_errors(diale
     prepared, transport = talk(dialect)
     transport.status, transport.elapsed_s, transport.body = 200, 1.0, spoiled(REPLIES[dialect], seed)
 
-    event(outcome(prepared))
+    came = outcome(prepared)
+
+    event(came)
+    assert came in WHOLE_ANSWER
 
 
 @settings(BOUNDED, max_examples=2000 if IS_CI else 300)
@@ -142,7 +156,10 @@ def test_whatever_an_upscaler_answers_is_a_valid_result_or_one_of_our_errors(see
     transport.body = json.dumps({"images": [GOOD], "info": ""}).encode()
     transport.extra = spoiled({"image": LARGE, "html_info": ""}, seed)
 
-    event(outcome(prepared))
+    came = outcome(prepared)
+
+    event(came)
+    assert came in WHOLE_ANSWER
 
 
 LARGE = encode(Image.linear_gradient("L").resize((2 * SIDE_PX, 2 * SIDE_PX)).convert("RGB"))
@@ -158,7 +175,10 @@ def test_whatever_comes_with_whatever_status_is_one_of_our_errors(
     prepared, transport = talk(dialect)
     transport.status, transport.elapsed_s, transport.body = status, elapsed_s, spoiled(ERROR, seed)
 
-    event(outcome(prepared))
+    came = outcome(prepared)
+
+    event(came)
+    assert came in REFUSED
 
 
 PROGRESS = {

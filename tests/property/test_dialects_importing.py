@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -19,7 +20,7 @@ from sdclient.dialects.importing.image import import_infotext
 from sdclient.dialects.tables import body_keys
 from sdclient.errors import PayloadError
 from sdclient.infotext import Infotext, format_infotext
-from sdclient.schemas import Img2Img, load_request
+from sdclient.schemas import Img2Img, Txt2Img, load_request
 from sdclient.schemas.payload import payload_text
 
 
@@ -309,7 +310,9 @@ def test_an_infotext_says_in_fields_what_it_says_in_labels(labels: dict, prompt:
 
 @given(st.text(max_size=200) | st.binary(max_size=50).map(lambda raw: raw.decode("latin-1")))
 def test_any_text_of_an_image_is_a_request_or_an_error_of_ours(text: str) -> None:
-    try:
-        import_infotext(text)
-    except PayloadError:
-        return
+    found: Txt2Img | Img2Img | None = None
+    with contextlib.suppress(PayloadError):
+        found = import_infotext(text).request
+
+    # What was read is a payload that is read again.
+    assert found is None or type(found).from_mapping(json.loads(payload_text(found))["request"], where="again") == found

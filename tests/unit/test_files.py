@@ -121,8 +121,17 @@ class TestFsync:
 
     @posix_only
     def test_a_flush_command_the_system_does_not_know_falls_back_to_fsync(self, tmp_path: Path) -> None:
+        import fcntl
+
         with (tmp_path / "a").open("wb") as file:
+            # Unknown, so that what follows can only have been the fsync.
+            with pytest.raises(OSError, match="Invalid argument"):
+                fcntl.fcntl(file.fileno(), 9999)
+            os.write(file.fileno(), b"x")
+
             durable._fsync_through(file.fileno(), 9999)
+
+        assert (tmp_path / "a").read_bytes() == b"x"
 
     @posix_only
     def test_a_refused_flush_command_with_another_error_is_raised(self, tmp_path: Path) -> None:
@@ -137,8 +146,12 @@ class TestFsync:
             fsync_dir(tmp_path / "gone")
 
     @posix_only
-    def test_a_folder_that_cannot_be_flushed_by_its_system_is_no_error(self) -> None:
+    def test_a_folder_that_cannot_be_flushed_by_its_system_is_no_error_and_left_closed(self) -> None:
+        open_before = len(list(Path("/dev/fd").iterdir()))
+
         fsync_dir("/proc/self")
+
+        assert len(list(Path("/dev/fd").iterdir())) == open_before
 
 
 class TestCreateExclusive:

@@ -173,12 +173,17 @@ class TestAttempts:
 
         assert list((folder.state / "log").iterdir()) == []
 
-    def test_a_log_that_cannot_be_written_is_no_error(self, folder: RunFolder) -> None:
+    def test_a_log_that_cannot_be_written_is_a_message_and_no_error(
+        self, folder: RunFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
         (folder.state / "log").rmdir()
         log = AttemptLog(folder, "a" * 32)
 
         log.write({"job": "x"})
         log.close()
+
+        (message,) = caplog.messages
+        assert message.startswith("the log row of job x is missing: ")
 
     def test_a_bad_line_is_reported_and_the_rest_kept(self, folder: RunFolder) -> None:
         plan_jobs(folder, ["a", "b"])
@@ -208,10 +213,14 @@ class TestAttempts:
 
         assert typical_seconds(folder) == {}
 
-    def test_a_reply_that_cannot_be_kept_is_no_error(self, folder: RunFolder) -> None:
+    def test_a_reply_that_cannot_be_kept_is_a_message_and_no_error(
+        self, folder: RunFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
         (folder.state / "replies").rmdir()
 
         save_reply(folder, "a" * 20, 1, "body")
+
+        assert caplog.messages == [f"reply of job {'a' * 20} not kept: No such file or directory"]
 
 
 @pytest.mark.parametrize("name", ["images.csv", "attempts.csv"])

@@ -252,8 +252,16 @@ class TestTeller:
             "execute_s": 0.0,
         }
 
-    def test_nobody_listening_is_fine(self) -> None:
-        Teller(Counts).tell("done")
+    def test_nothing_is_counted_where_nobody_listens(self) -> None:
+        counted: list[Counts] = []
+
+        def count() -> Counts:
+            counted.append(Counts())
+            return counted[-1]
+
+        Teller(count).tell("done")
+
+        assert counted == []
 
     def test_a_listener_that_fails_is_told_no_more(self) -> None:
         told: list[Event] = []
