@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import JsonValue
 
 from sdclient.client.cleaning import clean_json
-from sdclient.client.status import judge_status, shown_words
+from sdclient.client.status import judge_status, not_wanted, shown_words
 from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
     BadReplyError,
@@ -196,7 +196,7 @@ class Connection:
         body = reply.json_or_none()
         if not isinstance(body, dict):
             raise WrongServerError(
-                f"{what}: the answer is no JSON object ({_start(shown)}); this is not a Stable Diffusion server, "
+                f"{what}: the answer is {not_wanted(shown, 'JSON object')}; this is not a Stable Diffusion server, "
                 "or a page in front of it: check host and port",
                 shown.status,
                 start_of(shown),
@@ -286,7 +286,7 @@ class Connection:
             reply = self._scrubbed(reply)
             cut = "" if reply.length_known else "; the reply named no length and may have been cut"
             raise BadReplyError(
-                f"{what}: {reply.status}, but the answer is no JSON ({_start(reply)}){cut}; look at what answers there",
+                f"{what}: {reply.status}, but the answer is {not_wanted(reply, 'JSON')}{cut}; look at what answers there",
                 reply.status,
                 start_of(reply),
             ) from exc
@@ -393,8 +393,3 @@ def encode_body(body: Mapping[str, JsonValue]) -> bytes:
 def start_of(reply: HttpReply) -> str:
     """Return the start of a reply's body as text, to be kept for a look."""
     return reply.body[:_KEPT_BYTES].decode("utf-8", "replace")
-
-
-def _start(reply: HttpReply) -> str:
-    text = " ".join(reply.body[:60].decode("utf-8", "replace").split())
-    return f"it begins {text!r}" if text else "it is empty"

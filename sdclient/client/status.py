@@ -10,6 +10,7 @@ from typing import cast
 from sdclient.dialects.base import Dialect, ErrorWords
 from sdclient.errors import (
     AuthenticationError,
+    CodecError,
     MissingRouteError,
     OverloadError,
     RejectedError,
@@ -18,10 +19,11 @@ from sdclient.errors import (
     ServerFaultError,
     WrongServerError,
 )
-from sdclient.transport import HttpReply, safe_url
+from sdclient.transport import HttpReply, UnusableJsonError, safe_url
 
 _KEPT_CHARS = 4000
 _SHOWN_CHARS = 300
+_START_BYTES = 60
 _MAX_RETRY_AFTER_S = 1e6
 LATE_REJECTION_S = 20.0
 """A rejection that took this long is no rejection: the server accepted the request and failed at it."""
@@ -153,3 +155,21 @@ def _retry_after_s(reply: HttpReply) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < _MAX_RETRY_AFTER_S else None
+
+
+def not_wanted(reply: HttpReply, wanted: str) -> str:
+    """Say what a reply's body is that is not what was wanted, and how it begins.
+
+    Args:
+        reply: The reply, without our credentials.
+        wanted: What was wanted.
+    """
+    start = " ".join(reply.body[:_START_BYTES].decode("utf-8", "replace").split())
+    begins = f"it begins {start!r}" if start else "it is empty"
+    try:
+        reply.json()
+    except UnusableJsonError as exc:
+        return f"{exc} ({begins})"
+    except CodecError:
+        pass
+    return f"no {wanted} ({begins})"

@@ -16,7 +16,7 @@ count the silence between two bytes, and one byte now and then keeps them conten
 from sdclient.transport.address import Credentials, Origin, ServerAddress, origin_of, parse_server_url, safe_url
 from sdclient.transport.cancel import CancelToken, ended_by, token_of_block
 from sdclient.transport.contract import CallLimits, HttpReply, HttpSettings, Transport
-from sdclient.transport.decoding import decode_json
+from sdclient.transport.decoding import UnusableJsonError, decode_json
 from sdclient.transport.requests_transport import RequestsTransport
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "RequestsTransport",
     "ServerAddress",
     "Transport",
+    "UnusableJsonError",
     "decode_json",
     "ended_by",
     "origin_of",

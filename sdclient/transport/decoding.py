@@ -9,7 +9,7 @@ from typing import Literal
 
 from sdclient.errors import CodecError
 
-__all__ = ["Inflater", "SizeLimitError", "decode_json"]
+__all__ = ["Inflater", "SizeLimitError", "UnusableJsonError", "decode_json"]
 
 _SHOWN_BYTES = 60
 _GZIP = 16 + zlib.MAX_WBITS
@@ -22,6 +22,10 @@ _ZLIB_CHECK = 31
 
 class SizeLimitError(CodecError):
     """A body that is larger, once decompressed, than the limit in force."""
+
+
+class UnusableJsonError(CodecError):
+    """JSON in form that no program can use: its message says what it holds."""
 
 
 class Inflater:
@@ -93,15 +97,21 @@ def decode_json(body: bytes) -> object:
         None, bool, int, float, str, list or dict; a repeated key keeps its last value.
 
     Raises:
-        CodecError: If it is not JSON, holds `NaN`, `Infinity` or a number too large for a float,
-            or is nested too deep to read.
+        UnusableJsonError: If it holds `NaN`, `Infinity` or a number too large for a float, or is nested too deep to
+            read.
+        CodecError: If it is not JSON.
     """
     try:
         value: object = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite_float)
     except RecursionError as exc:
-        raise CodecError(f"JSON that starts {_start(body)}: nested too deep; the server sent nonsense") from exc
-    except ValueError as exc:
+        raise UnusableJsonError("JSON that is nested too deep to be read") from exc
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
         raise CodecError(f"not JSON: {exc}; it starts {_start(body)}") from exc
+    except UnusableJsonError:
+        raise
+    except ValueError as exc:
+        # Python reads no whole number of thousands of digits.
+        raise UnusableJsonError("JSON that holds a number without end") from exc
     return value
 
 
@@ -110,11 +120,11 @@ def _start(body: bytes) -> str:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
+    raise UnusableJsonError(f"JSON that holds {name}, which is no number")
 
 
 def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
+        raise UnusableJsonError("JSON that holds a number too large for any program")
     return value

@@ -213,6 +213,14 @@ def test_a_refusal_of_draw_things_is_shown_in_its_own_words() -> None:
     ("reply", "words"),
     [
         pytest.param(answer(HTML), "no JSON.*begins '<!doctype", id="html"),
+        pytest.param(answer(b'{"a": NaN}'), r"is JSON that holds NaN, which is no number \(it begins", id="nan"),
+        pytest.param(answer(b'{"a": -Infinity}'), "JSON that holds -Infinity, which is no number", id="infinity"),
+        pytest.param(
+            answer(b'{"a": 1e999}'), "JSON that holds a number too large for any program", id="a large number"
+        ),
+        pytest.param(answer(b"[" + b"9" * 5000 + b"]"), "JSON that holds a number without end", id="endless number"),
+        pytest.param(answer(b'{"a":' * 100_000), "is JSON that is nested too deep to be read", id="deep"),
+        pytest.param(answer(b'{"a": "\xff"}'), "is no JSON", id="no text"),
         pytest.param(as_json({"info": ""}), "no images", id="images missing"),
         pytest.param(as_json({"images": None}), "no images", id="images null"),
         pytest.param(as_json({"images": []}), "no images", id="images empty"),

@@ -21,7 +21,7 @@ from sdclient import transport
 from sdclient.errors import CodecError, ConfigurationError
 from sdclient.transport import CallLimits, CancelToken, HttpReply, HttpSettings, decode_json
 from sdclient.transport.connection import SOCKET_OPTIONS
-from sdclient.transport.decoding import Inflater, SizeLimitError
+from sdclient.transport.decoding import Inflater, SizeLimitError, UnusableJsonError
 
 JSON = st.recursive(
     st.none()
@@ -142,6 +142,22 @@ def test_json_that_is_not_strict_is_refused(body: bytes) -> None:
         decode_json(body)
 
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[NaN]", "JSON that holds NaN, which is no number"),
+        (b"-1e999", "JSON that holds a number too large for any program"),
+        (b"9" * 5000, "JSON that holds a number without end"),
+        (b"[" * 100_000, "JSON that is nested too deep to be read"),
+    ],
+)
+def test_json_that_is_one_and_cannot_be_used_says_what_it_holds(body: bytes, words: str) -> None:
+    with pytest.raises(UnusableJsonError) as caught:
+        decode_json(body)
+
+    assert str(caught.value) == words
 
 
 # ---- decompression ----
