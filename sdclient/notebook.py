@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.survey import Counts
 from sdclient.progress import Pace, progress_line
+from sdclient.ticking import ticking
 
 if TYPE_CHECKING:
     from tqdm.std import tqdm
@@ -44,19 +45,10 @@ def line_in_notebooks(counts: Counts, listener: Listener | None) -> Generator[Li
         yield listener
         return
     line = NotebookLine(counts, _open_bar(counts))
-    is_over = threading.Event()
-
-    def repaint() -> None:
-        while not is_over.wait(REPAINT_S):
-            line.tick()
-
-    painter = threading.Thread(target=repaint, name="sdclient-notebook", daemon=True)
-    painter.start()
     try:
-        yield line
+        with ticking(line.tick, REPAINT_S, "sdclient-notebook"):
+            yield line
     finally:
-        is_over.set()
-        painter.join()
         line.close()
 
 

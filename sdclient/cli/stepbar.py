@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from sdclient.cli.talk import is_watched
 from sdclient.client import StepProgress
+from sdclient.ticking import ticking
 
 __all__ = ["step_bar"]
 
@@ -25,7 +25,6 @@ def step_bar() -> Generator[Callable[[StepProgress], None] | None, None, None]:
         return
     from tqdm import tqdm
 
-    is_over = threading.Event()
     with tqdm(total=100, unit="%", leave=False, bar_format=_TIME_ALONE, desc="painting") as bar:
 
         def show(step: StepProgress) -> None:
@@ -37,17 +36,8 @@ def step_bar() -> Generator[Callable[[StepProgress], None] | None, None, None]:
                 bar.set_postfix_str(_step_text(step), refresh=False)
             bar.refresh()
 
-        def tick() -> None:
-            while not is_over.wait(_TICK_S):
-                bar.refresh()
-
-        ticking = threading.Thread(target=tick, name="sdclient-step-bar", daemon=True)
-        ticking.start()
-        try:
+        with ticking(bar.refresh, _TICK_S, "sdclient-step-bar"):
             yield show
-        finally:
-            is_over.set()
-            ticking.join()
 
 
 def _step_text(step: StepProgress) -> str:
