@@ -70,26 +70,45 @@ def plan_folder(
         found = find_images(folder, out=out)
         refuse_none(folder, found)
     root = relative_root(folder, out)
+    taken, too_long = _take(found, spec, words, into=into, root=root, planned=planned)
+    return _list_jobs(spec, folder, root, taken, words), (*found.skipped, *too_long)
+
+
+def _take(
+    found: FoundImages,
+    spec: Spec,
+    words: ImageWords | None,
+    *,
+    into: str,
+    root: str,
+    planned: Iterable[str],
+) -> tuple[dict[str, str], list[LeftOut]]:
+    """Return the images that get jobs, each with the place of its results up to label and suffix, and those left out."""
     prefix = _prefix(into)
     # Not Path.with_suffix(): a hundred thousand of them take seconds.
     stems = {path: normal_place(f"{prefix}{path.rpartition('.')[0]}") for path in found.paths}
-    labels = words.wording.labels if words is not None else ("",)
-    suffix = UPSCALED if isinstance(spec, GenerateSpec) else ""
-    made = {f"{stem}{label}{suffix}".casefold() for stem in stems.values() for label in labels}
+    suffix = _suffix(spec)
+    ends = [label + suffix for label in (words.wording.labels if words is not None else ("",))]
+    made = {f"{stem}{end}".casefold() for stem in stems.values() for end in ends}
     own = _own_outputs(stems, spec, root, made, planned)
-    end = max(labels, key=len, default="") + suffix
-    too_long = {path for path, stem in stems.items() if path not in own and _is_too_long(stem + end)}
+    longest = max(ends, key=len, default=suffix)
+    too_long = {path for path, stem in stems.items() if path not in own and _is_too_long(stem + longest)}
     taken = {path: stem for path, stem in stems.items() if path not in own and path not in too_long}
+    return taken, [LeftOut(path, "its name is too long for those of results") for path in sorted(too_long)]
+
+
+def _list_jobs(spec: Spec, folder: Path, root: str, taken: Mapping[str, str], words: ImageWords | None) -> JobList:
     if words is not None:
         words.wording.variations.refuse_absurd(len(taken))
     listed = JobList()
-    for place, path, version in _placed(words, folder, taken, suffix):
+    for place, path, version in _placed(words, folder, taken, _suffix(spec)):
         source = FileInput(root, composed(path))
         listed.add(spec, place, input=source, changes=version.changes, columns=version.columns)
-    return listed, (
-        *found.skipped,
-        *(LeftOut(path, "its name is too long for those of results") for path in sorted(too_long)),
-    )
+    return listed
+
+
+def _suffix(spec: Spec) -> str:
+    return UPSCALED if isinstance(spec, GenerateSpec) else ""
 
 
 def _is_too_long(place: str) -> bool:
