@@ -124,20 +124,20 @@ def test_a_cluster_with_a_public_address_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @in_a_namespace
-def test_a_folder_that_nodes_do_not_see_is_refused_in_words(tmp_path: Path) -> None:
-    came = play("folder_not_shared", tmp_path)
+@pytest.mark.parametrize(
+    ("scenario", "code", "words"),
+    [
+        ("folder_not_shared", 3, "OUT must lie on a folder that all nodes share"),
+        ("nobody_offers", 2, "ray start --address HEAD:6379 --resources '{\"sdapi:one\": 1}'"),
+    ],
+)
+def test_a_folder_nodes_do_not_see_and_a_server_none_reaches_are_refused_with_what_to_do(
+    tmp_path: Path, scenario: str, code: int, words: str
+) -> None:
+    came = play(scenario, tmp_path)
 
-    assert came["code"] == 3
-    assert "OUT must lie on a folder that all nodes share" in str(came["said"])
-
-
-@pytest.mark.slow
-@in_a_namespace
-def test_a_cluster_in_which_no_node_reaches_a_server_is_refused_with_what_to_type(tmp_path: Path) -> None:
-    came = play("nobody_offers", tmp_path)
-
-    assert came["code"] == 2
-    assert "ray start --address HEAD:6379 --resources '{\"sdapi:one\": 1}'" in str(came["said"])
+    assert came["code"] == code
+    assert words in str(came["said"])
 
 
 def test_a_limit_is_refused_because_it_counts_on_one_machine(cli: CommandLine) -> None:
