@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from sdclient.errors import CodecError
 
-__all__ = ["EXIF_PREFIX", "decode_user_comment", "encode_user_comment"]
+__all__ = ["EXIF_PREFIX", "decode_user_comment", "encode_user_comment", "user_comment_bytes"]
 
 EXIF_PREFIX = b"Exif\x00\x00"
 """Stands before the block in a JPEG segment, and in the WebP files of some writers."""
 
+# How a block begins, and the order of the bytes of its numbers.
+_ORDERS: Mapping[bytes, str] = {b"II*\x00": "<", b"MM\x00*": ">"}
 _EXIF_IFD = 0x8769
 _EXIF_VERSION = 0x9000
 _USER_COMMENT = 0x9286
@@ -42,10 +45,31 @@ def encode_user_comment(text: str) -> bytes:
     return header + root + exif + comment
 
 
-def decode_user_comment(block: bytes) -> str | None:
-    """Read the user comment of an EXIF block, with or without `EXIF_PREFIX`; None if there is none or it is broken."""
+def decode_user_comment(block: bytes, *, max_bytes: int | None = None) -> str | None:
+    """Read the user comment of an EXIF block, with or without `EXIF_PREFIX`.
+
+    Args:
+        block: The block.
+        max_bytes: A longer comment is not read, in bytes as stored; None reads every one.
+
+    Returns:
+        The text; None if there is none, it is broken, or longer than `max_bytes`.
+    """
     block = block.removeprefix(EXIF_PREFIX)
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(block[:4])
+    place = _find_comment(block)
+    if place is None or (max_bytes is not None and place.stop - place.start > max_bytes):
+        return None
+    return _decode_comment(block[place], _ORDERS[block[:4]])
+
+
+def user_comment_bytes(block: bytes) -> int:
+    """Return how many bytes the user comment of an EXIF block takes; 0 if there is none or it is broken."""
+    place = _find_comment(block.removeprefix(EXIF_PREFIX))
+    return 0 if place is None else int(place.stop - place.start)
+
+
+def _find_comment(block: bytes) -> slice | None:
+    order = _ORDERS.get(block[:4])
     if order is None:
         return None
     try:
@@ -59,7 +83,7 @@ def decode_user_comment(block: bytes) -> str | None:
     length, start = comment_entry
     if length <= _CHARSET_BYTES or start + length > len(block):
         return None
-    return _decode_comment(block[start : start + length], order)
+    return slice(start, start + length)
 
 
 def _find_entry(block: bytes, order: str, directory_at: int, tag: int) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from sdclient.infotext.containers import (
     png_chunks,
     webp_chunks,
 )
-from sdclient.infotext.exif import EXIF_PREFIX, decode_user_comment
+from sdclient.infotext.exif import EXIF_PREFIX, decode_user_comment, user_comment_bytes
 
 __all__ = ["INFOTEXT_KEY", "MAX_INFOTEXT_BYTES", "has_long_infotext", "read_infotext"]
 
@@ -23,6 +23,8 @@ INFOTEXT_KEY = "parameters"
 MAX_INFOTEXT_BYTES = 1024 * 1024
 """The longest text that is read or inflated, in bytes: a few thousand are usual, and a small chunk can claim much."""
 
+# Two bytes a character, and eight before them.
+_MAX_COMMENT_BYTES = 2 * MAX_INFOTEXT_BYTES + 8
 _APP1 = b"\xe1"
 
 
@@ -44,18 +46,22 @@ def read_infotext(data: bytes) -> str | None:
 
 
 def has_long_infotext(data: bytes) -> bool:
-    """Tell whether a PNG holds a `parameters` text longer than `MAX_INFOTEXT_BYTES`, which is not read. Never raises.
+    """Tell whether a PNG or WebP file holds a text too long to be read; in a JPEG there is no room. Never raises.
 
     Args:
         data: A whole file. Nothing of its pixels is looked at.
     """
+    walkers = {"PNG": png_chunks, "WEBP": webp_chunks}
+    walk = walkers.get(image_container(data))
     try:
-        return image_container(data) == "PNG" and any(_is_long(data, chunk) for chunk in png_chunks(data))
+        return walk is not None and any(_is_long(data, chunk) for chunk in walk(data))
     except CodecError:
         return False
 
 
 def _is_long(data: bytes, chunk: Part) -> bool:
+    if chunk.kind in (b"eXIf", b"EXIF"):
+        return user_comment_bytes(chunk.body(data)) > _MAX_COMMENT_BYTES
     if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt") or not is_crc_right(data, chunk):
         return False
     keyword, _, rest = chunk.body(data).partition(b"\x00")
@@ -94,8 +100,7 @@ def _from_webp(data: bytes) -> str | None:
 
 
 def _comment(data: bytes, part: Part) -> str | None:
-    too_long = part.body_end - part.body_start > 2 * MAX_INFOTEXT_BYTES
-    return None if too_long else decode_user_comment(part.body(data))
+    return decode_user_comment(part.body(data), max_bytes=_MAX_COMMENT_BYTES)
 
 
 def _plain(rest: bytes) -> str | None:

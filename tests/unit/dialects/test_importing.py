@@ -14,6 +14,7 @@ from sdclient.dialects.importing.drawthings_forms import body_from_image
 from sdclient.dialects.importing.image import import_infotext
 from sdclient.errors import PayloadError
 from sdclient.infotext import MAX_INFOTEXT_BYTES
+from sdclient.infotext.exif import encode_user_comment
 from sdclient.schemas import Img2Img, Txt2Img
 
 # D.4 of the recipes: the payload that EMIF's photos were baked with in 2024.
@@ -574,6 +575,26 @@ def test_an_image_that_says_more_than_is_read_is_named(kind: str) -> None:
         PayloadError, match=r"^fox\.png: its `parameters` text is too large to be read: more than 1 MiB"
     ):
         import_image(file.getvalue(), what="fox.png")
+
+
+def webp_with(block: bytes) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "WEBP", exif=block)
+    return file.getvalue()
+
+
+def test_a_webp_whose_comment_is_longer_than_is_read_is_named() -> None:
+    data = webp_with(encode_user_comment("a" * (MAX_INFOTEXT_BYTES + 1)))
+
+    with pytest.raises(PayloadError, match=r"^fox\.webp: its `parameters` text is too large to be read"):
+        import_image(data, what="fox.webp")
+
+
+def test_a_comment_of_the_usual_length_is_read_whatever_else_its_block_holds() -> None:
+    words = "a fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 64x64"
+    data = webp_with(encode_user_comment(words) + bytes(4 * MAX_INFOTEXT_BYTES))
+
+    assert import_image(data).request.prompt == "a fox"
 
 
 def test_an_image_that_says_nothing_is_named() -> None:
