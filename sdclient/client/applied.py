@@ -93,12 +93,12 @@ def _size_changes(compiled: Compiled, size: tuple[int, int] | None) -> list[Chan
     if size is None or compiled.expected.size or compiled.then or body.get("script_name") or body.get("upscaler"):
         return []
     keys = ("hr_resize_x", "hr_resize_y") if body.get("enable_hr") else ("width", "height")
-    sides = zip(("width", "height"), (body.get(key) for key in keys), size, strict=True)
+    sides = zip(("width", "height"), keys, (body.get(key) for key in keys), size, strict=True)
     # Left out or 0, a side is the server's to choose; and where a loss tells what it becomes, that is enough.
     return [
         Change(name, asked, got)
-        for name, asked, got in sides
-        if isinstance(asked, int) and asked not in (0, got) and (name in compiled.asked or asked % _STEP_PX == 0)
+        for name, key, asked, got in sides
+        if isinstance(asked, int) and asked not in (0, got) and (key in compiled.asked or asked % _STEP_PX == 0)
     ]
 
 

@@ -18,6 +18,7 @@ from sdclient.dialects.a1111_parts import (
     check_controls,
     control_unit,
     follow_ups,
+    named_sides,
     put_hires,
     put_loras,
     put_refiner,
@@ -209,9 +210,8 @@ class A1111:
             draft.put("seed", request.seed, "seed")
         if request.styles:
             draft.put("styles", list(request.styles), "styles")
-        for name in ("width", "height"):
-            side = getattr(request, name)
-            if side is not None and side % self.granularity_px:
+        for name, side in named_sides(request):
+            if side % self.granularity_px:
                 message = f"{self.short} draws in multiples of 8 pixels: {side} becomes {side // 8 * 8}"
                 draft.lose(name, "approximated", "warning", message)
 

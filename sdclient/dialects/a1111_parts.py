@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from pydantic import JsonValue
@@ -22,6 +22,7 @@ __all__ = [
     "control_unit",
     "follow_ups",
     "has_option",
+    "named_sides",
     "put_hires",
     "put_loras",
     "put_refiner",
@@ -111,6 +112,17 @@ def put_hires(
         )
     if hires.steps is not None:
         draft.put(steps_key, hires.steps, "hires.steps")
+
+
+def named_sides(request: Request) -> Iterator[tuple[str, int]]:
+    """Give every side in pixels that a request names, with its field: of the image, and of a hires fix's first pass."""
+    hires = request.hires if isinstance(request, Txt2Img) else None
+    for name in ("width", "height"):
+        side = cast("int | None", getattr(request, name))
+        if side is not None:
+            yield name, side
+        if hires is not None:
+            yield f"hires.first_{name}", cast("int", getattr(hires, f"first_{name}"))
 
 
 def follow_ups(request: Request, draft: Draft, facts: ServerFacts) -> tuple[FollowUp, ...]:

@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.dialects.a1111_names import close_hint, listed, model_stem, model_titles
-from sdclient.dialects.a1111_parts import put_hires
+from sdclient.dialects.a1111_parts import named_sides, put_hires
 from sdclient.dialects.a1111_reply import read_generation
 from sdclient.dialects.base import Call, Compiled, ErrorWords, Expected, Operation, ReadReply, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
@@ -79,7 +79,9 @@ _PHRASES: Phrases = (
     (r"upscaler", "hires.upscaler"),
 )
 _LORA_ENDINGS = (".safetensors", ".gguf", ".ckpt", ".pt")
-_ASKED = ("steps", "cfg_scale", "seed", "width", "height", "clip_skip")
+_ASKED = ("steps", "cfg_scale", "seed", "clip_skip")
+_SIDES = ("width", "height")
+_HIRES_SIDES = ("hr_resize_x", "hr_resize_y")
 
 
 class SdCpp:
@@ -136,9 +138,9 @@ class SdCpp:
             self.put_hires(request.hires, request, draft, facts)
         self.put_native(request, draft)
         self.check_model(request, draft, facts)
-        # In a hires fix the reply tells the size of one pass or the other.
-        sizes = ("width", "height") if draft.values.get("enable_hr") else ()
-        asked = {name: draft.values[name] for name in _ASKED if name in draft.values and name not in sizes}
+        # In a hires fix the reply tells the size of one pass or the other; the image's own is the second's.
+        sizes = _HIRES_SIDES if draft.values.get("enable_hr") else _SIDES
+        asked = {name: draft.values[name] for name in (*_ASKED, *sizes) if name in draft.values}
         return Compiled(
             call=Call(self.routes[request.kind], draft.values),
             losses=sort_losses(draft.losses),
@@ -184,9 +186,8 @@ class SdCpp:
 
     def check_size(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
         """Say that a size may come out otherwise; not every build rounds, and none tells to what."""
-        for name in ("width", "height"):
-            side = cast("int | None", getattr(request, name))
-            if side is not None and side % self.granularity_px:
+        for name, side in named_sides(request):
+            if side % self.granularity_px:
                 message = (
                     f"{self.title} may draw another size than {side}; what it rounds to depends on the model, "
                     f"and multiples of {self.granularity_px} suit every one"

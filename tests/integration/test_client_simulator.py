@@ -393,6 +393,25 @@ def test_an_image_of_another_size_than_asked_is_recorded(size: tuple[int, int], 
     assert [result.image.size[name == "height"] for name, _, _ in changed] == [applied for _, _, applied in changed]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "changed"),
+    [("sdcpp", [("width", 260, 256), ("height", 196, 192)]), ("a1111", []), ("forge", []), ("sdnext", [])],
+)
+def test_a_hires_fix_that_came_out_otherwise_is_recorded_where_no_loss_tells_its_size(
+    dialect: str, changed: list
+) -> None:
+    hires = {"first_width": 132, "first_height": 128, "strength": 0.4}
+    request = Txt2Img(prompt="a fox", width=260, height=196, steps=2, seed=7, inherit=True, hires=hires)
+    with Simulator(dialect) as server:
+        result = Client(server.url).txt2img(request)
+
+    told = {loss.field: loss.message for loss in result.losses if loss.field in ("width", "height")}
+    assert [(one.field, one.asked, one.applied) for one in result.changed] == changed
+    if not changed:
+        assert (told["width"][-3:], told["height"][-3:]) == tuple(map(str, result.image.size))
+    assert "132" in next(loss.message for loss in result.losses if loss.field == "hires.first_width")
+
+
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 def test_a_size_that_was_fitted_to_the_servers_steps_is_no_change(fit: str) -> None:
     with Simulator("koboldcpp") as server:
