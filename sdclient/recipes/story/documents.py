@@ -15,6 +15,7 @@ from sdclient.recipes.story.headings import heading_of, manifest_language
 from sdclient.recipes.story.manifest import Manifest
 from sdclient.recipes.story.pages import Chapter, Illustration, html_page, markdown_page
 from sdclient.recipes.story.plan import Slot, slots
+from sdclient.report.history import started_s
 from sdclient.run import Run
 
 Format = Literal["docx", "markdown", "html"]
@@ -97,6 +98,7 @@ def _chapters(run: Run, name: str, manifest: Manifest) -> tuple[list[Chapter], i
 def _illustrations(run: Run, name: str, slot: Slot) -> list[Illustration]:
     record = run.folder.record(slot.job)
     made: list[Illustration] = []
+    drawn_s = started_s({"started": str(record.facts.get("started", ""))})
     for index, one in enumerate(record.files):
         path = locate(run.folder, record, index)
         inside = path.relative_to(run.folder.out).as_posix()
@@ -105,7 +107,7 @@ def _illustrations(run: Run, name: str, slot: Slot) -> list[Illustration]:
         )
         width, height = one.facts.get("width_px"), one.facts.get("height_px")
         size = (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
-        made.append(Illustration(slot.idea.idea, slot.idea.prompt, str(place), size))
+        made.append(Illustration(slot.idea.idea, slot.idea.prompt, str(place), size, drawn_s))
     return made
 
 

@@ -18,12 +18,14 @@ class Illustration:
         prompt: What was sent.
         place: POSIX path of the image relative to the document.
         size: Width and height in pixels; zeros where unknown.
+        drawn_s: When its drawing began, in seconds since 1970; None where unknown.
     """
 
     caption: str
     prompt: str
     place: str
     size: tuple[int, int]
+    drawn_s: float | None = None
 
     @property
     def small_print(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import re
 import unicodedata
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -25,6 +27,9 @@ _CAPTION_PT = 11
 _PROMPT_PT = 8
 _ABOVE_PT = 8
 """Between a heading, or the words before, and an image."""
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_PART_DATE = (1980, 1, 1, 0, 0, 0)
+"""Of every part of the file, the earliest that its form takes: the same images give the same bytes."""
 # What XML cannot hold, and so no .docx either.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -47,7 +52,7 @@ class _Element(Protocol):
 
 
 def docx_bytes(title: str, chapters: Sequence[Chapter], folder: Path) -> bytes:
-    """Return the document.
+    """Return the document, dated by its images: the first drawn made it, the last changed it.
 
     Args:
         title: Its title.
@@ -64,6 +69,7 @@ def docx_bytes(title: str, chapters: Sequence[Chapter], folder: Path) -> bytes:
     document.core_properties.title = _clean(title)
     document.core_properties.author = ""
     document.core_properties.comments = ""
+    _date(document, chapters)
     _write(document.add_heading(level=0), title)
     for chapter in chapters:
         _write(document.add_heading(level=1), chapter.heading)
@@ -71,7 +77,23 @@ def docx_bytes(title: str, chapters: Sequence[Chapter], folder: Path) -> bytes:
             _add(document, one, folder)
     file = io.BytesIO()
     document.save(file)
-    return file.getvalue()
+    return _redated(file)
+
+
+def _date(document: Document, chapters: Sequence[Chapter]) -> None:
+    known = [one.drawn_s for chapter in chapters for one in chapter.illustrations if one.drawn_s is not None]
+    document.core_properties.created = _EPOCH + dt.timedelta(seconds=min(known, default=0.0))
+    document.core_properties.modified = _EPOCH + dt.timedelta(seconds=max(known, default=0.0))
+
+
+def _redated(file: io.BytesIO) -> bytes:
+    """Return a document whose parts say nothing of when they were put together."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(file) as parts, zipfile.ZipFile(made, "w") as archive:
+        for part in parts.infolist():
+            part.date_time = _PART_DATE
+            archive.writestr(part, parts.read(part))
+    return made.getvalue()
 
 
 def _style_captions(document: Document) -> None:

@@ -155,6 +155,23 @@ def test_captions_of_all_scripts_have_one_size(tmp_path: Path) -> None:
     assert sizes == {"sz": "22", "szCs": "22"}
 
 
+def test_a_docx_is_as_old_as_its_images_and_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
+    """The template it begins with is of 2013."""
+    image(tmp_path, "1.png")
+    drawn = [
+        Illustration("a fox", "a fox", "1.png", (96, 64), drawn_s) for drawn_s in (1_800_000_000.25, None, 1.8e9 - 60)
+    ]
+
+    data = docx_bytes("T", [Chapter("C", tuple(drawn))], tmp_path)
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        root = ET.fromstring(archive.read("docProps/core.xml"))  # noqa: S314 - made by us a moment ago
+        dates = {part.date_time for part in archive.infolist()}
+    told = {part.tag.rpartition("}")[2]: part.text for part in root}
+    assert (told["created"], told["modified"]) == ("2027-01-15T07:59:00Z", "2027-01-15T08:00:00Z")
+    assert (told["creator"] or "", dates) == ("", {(1980, 1, 1, 0, 0, 0)})
+
+
 def test_what_xml_cannot_hold_is_left_out_of_a_docx(tmp_path: Path) -> None:
     root = document(docx_bytes("T\x00\ud800", [Chapter("C", (one(image(tmp_path, "1.png"), NASTY),))], tmp_path))
 
