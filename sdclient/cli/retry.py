@@ -21,7 +21,8 @@ def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
 
     Mend the cause first: the input, the file in the way, or the server.
     """
-    jobs = Run.open(out).retry(*patterns)
+    run = Run.open(out)
+    jobs = run.retry(*patterns)
     if as_json:
         emit({"retried": [job.place for job in jobs]})
         return
@@ -30,4 +31,13 @@ def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
     if jobs:
         say(f"{plural(len(jobs), 'job')} may be tried again; to try: sdclient join {out}")
     else:
-        say(f"{out}: no job{' that fits' if patterns else ''} is set aside for a reason of its own")
+        say(_nothing(out, len(run.status().set_aside)))
+
+
+def _nothing(out: Path, set_aside: int) -> str:
+    if not set_aside:
+        return f"{out}: nothing is set aside, so there is nothing to retry"
+    return (
+        f"{out}: {plural(set_aside, 'job')} set aside, and none that fits, or only such as wait for an input that was "
+        f"set aside: sdclient status {out} lists them"
+    )

@@ -105,10 +105,14 @@ def test_as_many_jobs_as_allowed_may_fail_and_retry_tries_them_again(cli: Comman
     a1111.next_faults("out-of-memory")
 
     ended = [cli(*words).code, cli(*words).code, cli(*words, "--max-failed", "1").code]
+    unfit = cli("retry", "out", "*fox*")
     retried = cli("retry", "out", "*giant*")
+    nothing = cli("retry", "out")
     last = cli(*words)
 
     assert ended == [1, 1, 0]
+    assert "out: 1 job set aside, and none that fits" in unfit.stderr
+    assert nothing.stderr.strip() == "out: nothing is set aside, so there is nothing to retry"
     assert retried.stdout.split() == ["0001_a_giant"]
     assert last.code == 0
     assert len(images(cli.folder / "out")) == 2
