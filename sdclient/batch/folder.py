@@ -20,7 +20,7 @@ from sdclient.batch.ahead import read_ahead
 from sdclient.batch.claims import TORN, End, Epoch, claim_name, parse_claim, parse_claim_name, parse_end
 from sdclient.batch.listing import names_in
 from sdclient.batch.making import content, create_or_nothing
-from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, Staged, decode_shard, encode_shard, unite
+from sdclient.batch.plan import STATE_FOLDER, Job, Plan, Shard, Staged, decode_shard, encode_shard, latest_done, unite
 from sdclient.batch.record import NEXT_STEP, Record, parse_record
 from sdclient.batch.settings import BEAT_S, LEASE_S, RunSettings, begin_settings, read_settings
 from sdclient.errors import RunFolderError
@@ -49,8 +49,7 @@ class RunFolder:
         self._planning = threading.Lock()
         self._shards: dict[str, Shard] = {}
         self._plan = Plan()
-        self._ends: dict[tuple[str, int], End] = {}
-        self._owners: dict[tuple[str, int], str] = {}
+        self._ends, self._owners = dict[tuple[str, int], End](), dict[tuple[str, int], str]()
         self._is_begun = True
         self._staged = Staged()
 
@@ -381,16 +380,17 @@ class RunFolder:
         """Read every committed job's record, in the order of the plan.
 
         Args:
-            problems: Takes a sentence for every record that cannot be read; None raises at the first.
+            problems: Takes a sentence for each that cannot be read and is the latest of its place; None raises at the first.
             but: Jobs to pass over.
         """
-        done = self.read_done() - but
-        for record in read_ahead(self._record_or_words, [job for job in self.read_plan().jobs if job in done]):
+        done, jobs, latest = self.read_done(), self.read_plan().jobs, dict[str, Job]()
+        wanted = [job for job in jobs if job in done and job not in but]
+        for job, record in zip(wanted, read_ahead(self._record_or_words, wanted), strict=True):
             if isinstance(record, Record):
                 yield record
-            elif problems is None:
-                raise record
-            else:
+            elif job in (latest := latest or latest_done(jobs, done)):
+                if problems is None:
+                    raise record
                 problems.append(str(record))
 
     def _record_or_words(self, job: str) -> Record | RunFolderError:

@@ -35,8 +35,8 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     """Move a committed job's files to their final places. Doing it twice is harmless.
 
     Returns:
-        A sentence for every file that could not have its own name because one of the user's is there, and for
-        every record before it that cannot be read: what stands there counts as the user's, then.
+        A sentence for every file that could not have its own name because one of the user's is there, and one where
+        the record of the revision before cannot be read: what stands there counts as the user's, then.
 
     Raises:
         RunFolderError: If a place leads through a link or out of the folder.
@@ -48,7 +48,8 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
     if _is_outdone(folder, revision):
         _put_away(folder, record)
         return remarks
-    earlier = _records_before(folder, revision, remarks)
+    earlier, unread = _records_before(folder, revision)
+    is_same = True
     for before in earlier:
         # One whose maker died or is slow: first of all, so that it cannot come upon the new one later.
         _put_away(folder, before)
@@ -60,6 +61,7 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
         ensure_folder(final.parent, state=folder.state)
         for before in earlier:
             _take_away(folder, before, one.place, source)
+        is_same = is_same and (unread is None or _holds(final, one.sha256))
         if publish(source, final) is PublishOutcome.TAKEN:
             remarks.append(_publish_aside(folder, record, one, source))
         touched.add(final.parent)
@@ -67,6 +69,10 @@ def publish_job(folder: RunFolder, record: Record) -> list[str]:
         _take_away_rest(folder, before, record)
     for parent in touched:
         fsync_dir(parent)
+    if unread is not None and not is_same:
+        # Where the same bytes stood already there is nothing of before to speak of.
+        text = f"{revision.place}: what was made before counts as yours and stays, for {unread} is damaged"
+        remarks.insert(0, text)
     return remarks
 
 
@@ -107,9 +113,13 @@ def _is_outdone(folder: RunFolder, job: _Revision) -> bool:
     return False
 
 
-def _records_before(folder: RunFolder, job: _Revision, remarks: list[str]) -> list[Record]:
-    """Return the records of the revisions before this one that were done, the latest first; say which are damaged."""
+def _records_before(folder: RunFolder, job: _Revision) -> tuple[list[Record], Path | None]:
+    """Return the records of the revisions before this one that were done, the latest first.
+
+    And the path of the last one's where it cannot be read; those of before that have been made up for.
+    """
     found: list[Record] = []
+    unread: Path | None = None
     for one in (job_id(job.kind, job.place, number) for number in range(job.number - 1, -1, -1)):
         if not folder.is_done(one):
             continue
@@ -117,9 +127,9 @@ def _records_before(folder: RunFolder, job: _Revision, remarks: list[str]) -> li
             found.append(folder.record(one))
         except RunFolderError:
             # Nobody can tell its files from the user's any more: they stay.
-            record = folder.done_folder(one) / "record.json"
-            remarks.append(f"{job.place}: what was made before counts as yours and stays, for {record} is damaged")
-    return found
+            if not found and unread is None:
+                unread = folder.done_folder(one) / "record.json"
+    return found, unread
 
 
 def _put_away(folder: RunFolder, record: Record) -> None:
@@ -237,9 +247,17 @@ def roll_forward(folder: RunFolder, job: str, epochs: Iterable[int]) -> list[str
         Remarks, as `publish_job` gives them.
 
     Raises:
-        RunFolderError: If the record is damaged.
+        RunFolderError: If the record is damaged, and no later revision has made up for it.
         StorageError: If the disk failed; the claims stay, so that it is tried again.
     """
-    remarks = publish_job(folder, folder.record(job))
+    remarks: list[str] = []
+    try:
+        record = folder.record(job)
+    except RunFolderError:
+        planned = folder.job(job)
+        if planned is None or not _is_outdone(folder, _Revision(planned.kind, planned.place, planned.revision)):
+            raise
+    else:
+        remarks = publish_job(folder, record)
     folder.remove_claims(job, epochs)
     return remarks

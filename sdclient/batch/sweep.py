@@ -19,6 +19,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import TOKEN_DIGITS, new_token
 from sdclient.batch.listing import names_in
 from sdclient.batch.publish import roll_forward
+from sdclient.errors import RunFolderError
 from sdclient.files import TEMPORARY_PREFIX, is_abandoned, storage_errors
 
 _PART = re.compile(rf"[0-9a-f]{{20}}\.e\d{{6,}}\.([0-9a-f]{{{TOKEN_DIGITS}}})")
@@ -35,12 +36,14 @@ class Swept:
         claims: Claims of jobs that are done, or withdrawn.
         beats: Beats of dead workers that hold nothing any more.
         unfinished: Tables and the like that somebody was writing.
+        left: A sentence for every done job whose files could not be put in their places, and why; `clean` alone tries.
     """
 
     parts: int = 0
     claims: int = 0
     beats: int = 0
     unfinished: int = 0
+    left: tuple[str, ...] = ()
 
 
 def sweep(folder: RunFolder, token: str, is_dead: Callable[[str], bool]) -> Swept:
@@ -159,21 +162,30 @@ def clean(
         sleep: Waits the given number of seconds.
 
     Raises:
-        RunFolderError: If a committed record is damaged.
         StorageError: If the folder cannot be read or written.
     """
     folder.make_folders()
     with storage_errors("clean", folder.state):
-        done = folder.read_done()
-        for job, epochs in folder.read_claims().items():
-            if job in done:
-                roll_forward(folder, job, [one.number for one in epochs])
+        left = tuple(_finish_publishing(folder))
         before = set(_unfinished(folder)) if is_patient else set[Path]()
     swept = sweep(folder, new_token(), _watch(folder, is_patient=is_patient, clock=clock, sleep=sleep))
     with storage_errors("clean", folder.state):
         # Nobody writes a table for as long as a lease.
         still = _remove(path for path in list(_unfinished(folder)) if path in before)
-    return replace(swept, unfinished=swept.unfinished + still)
+    return replace(swept, unfinished=swept.unfinished + still, left=left)
+
+
+def _finish_publishing(folder: RunFolder) -> Iterator[str]:
+    """Publish what others committed; give a sentence for each job of which that cannot be done."""
+    done = folder.read_done()
+    for job, epochs in folder.read_claims().items():
+        if job not in done:
+            continue
+        try:
+            roll_forward(folder, job, [one.number for one in epochs])
+        except RunFolderError as exc:
+            # One job must not keep all others from being cleaned.
+            yield str(exc)
 
 
 def _watch(

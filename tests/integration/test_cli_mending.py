@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.identity import new_token
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
@@ -97,6 +99,21 @@ def test_redo_keeps_the_old_image_and_draws_from_another_seed_only_if_asked(
     kept = [path.read_bytes() for path in (out / ".sdclient" / "replaced").glob("*/*")]
     assert kept == [old["0001_a_fox_1.png"]]
     assert "0 parts, 0 claims, 0 beats, 0 unfinished" in cleaned.stderr + cleaned.stdout
+
+
+@pytest.mark.usefixtures("begun")
+def test_clean_says_what_it_left_and_why(cli: CommandLine) -> None:
+    folder = RunFolder.open(cli.folder / "out")
+    job = next(iter(folder.read_plan().jobs))
+    folder.claim(job, 2, new_token())
+    (folder.done_folder(job) / "record.json").write_bytes(b"")
+
+    cleaned = cli("clean", "out")
+
+    assert cleaned.code == 1
+    assert cleaned.stderr.splitlines()[0].startswith("0 parts, 1 claims, 0 beats, 0 unfinished")
+    assert "left as it is: " in cleaned.stderr
+    assert "`sdclient verify --repair` plans it anew" in cleaned.stderr
 
 
 def test_as_many_jobs_as_allowed_may_fail_and_retry_tries_them_again(cli: CommandLine, a1111: Simulator) -> None:

@@ -12,7 +12,7 @@ from sdclient.batch.claims import claim_name
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token
-from sdclient.batch.plan import FileInput, Job, OutputInput
+from sdclient.batch.plan import FileInput, Job, OutputInput, job_seed
 from sdclient.batch.verify import verify
 from sdclient.batch.worker import Worker
 from sdclient.errors import PlanError, RejectedError
@@ -265,6 +265,37 @@ class TestVerify:
         assert f"a file of yours is there and stays; the new image is a_1~{again.id[:8]}.png" in said
         assert list(run.verify(decode=False)) == []
 
+    def test_one_that_came_out_equal_is_not_told_to_lie_beside_what_is_there(self, run: Run, chain: list[Job]) -> None:
+        record = run.folder.done_folder(chain[2].id) / "record.json"
+        record.write_bytes(b"")
+        (again,) = run.repair(run.verify(decode=False)).jobs
+        (run.out / "up/a_1.png").write_bytes(f"up/a {job_seed(1, again.kind, again.place)} 1\n".encode())
+        before, events = outside(run), list[Event]()
+
+        Worker(run.folder, [PracticeLane()], quick(), listener=events.append).run()
+
+        assert outside(run) == before
+        assert [one.message for one in events if one.name == "remark"] == []
+
+    def test_a_damaged_record_that_has_been_made_up_for_is_not_spoken_of_any_more(
+        self, run: Run, chain: list[Job]
+    ) -> None:
+        (run.folder.done_folder(chain[2].id) / "record.json").write_bytes(b"")
+        run.folder.claim(chain[2].id, 2, new_token())
+        before = work(run.folder).problems
+        run.repair(run.verify(decode=False))
+        made = work(run.folder)
+        run.redo("up/a")
+        events = list[Event]()
+
+        last = Worker(run.folder, [PracticeLane()], quick(), listener=events.append).run()
+
+        assert ["damaged" in one for one in before] == [True]
+        assert (made.problems, last.problems) == ((), ())
+        assert not any("damaged" in one.message for one in events)
+        assert run.clean().left == ()
+        assert run.folder.read_claims() == {}
+
     def test_an_image_that_is_not_in_its_place_is_found(self, run: Run, chain: list[Job]) -> None:
         lost = run.folder.done_folder(chain[0].id) / "a_1.png"
         (run.out / "gen/a_1.png").rename(lost)
@@ -322,6 +353,22 @@ class TestClean:
         writer.stop(remove=True)
         assert swept.parts == 0
         assert part.exists()
+
+    def test_a_damaged_record_is_left_and_told_and_all_the_rest_is_cleaned(self, run: Run, chain: list[Job]) -> None:
+        for job in chain:
+            run.folder.claim(job.id, 2, new_token())
+        broken = run.folder.done_folder(chain[0].id)
+        (broken / "record.json").write_bytes(b"{")
+        (broken / "a_1.png").write_bytes(b"image")
+
+        swept = run.clean()
+
+        assert (len(swept.left), swept.left[0].startswith(f"{broken / 'record.json'}: the record is damaged")) == (
+            1,
+            True,
+        )
+        assert run.folder.read_claims().keys() == {chain[0].id}
+        assert (broken / "a_1.png").read_bytes() == b"image"
 
     def test_files_that_were_never_published_are(self, run: Run) -> None:
         from tests.integration.test_run_worker import done_by_hand
