@@ -45,6 +45,10 @@ def command(
     """
     folder = RunFolder.open(out)
     if grid is not None:
+        if embed or no_thumbs:
+            raise click.UsageError(
+                "--embed and --no-thumbs go with the page, not with --grid; a .png carries its images"
+            )
         path = write_grid(folder, make_grid(folder, *parse_grid(grid), kind=kind), output or out / "grid.png")
         _tell_grid(path, as_json=as_json)
     else:

@@ -154,6 +154,16 @@ def test_the_command_refuses_what_makes_no_sense(tmp_path: Path, cli: CommandLin
     assert cli("report", str(study(tmp_path / "OUT").out), *args).code == 2
 
 
+@pytest.mark.parametrize("option", ["--embed", "--no-thumbs"])
+def test_what_is_about_the_page_alone_is_refused_with_a_grid(tmp_path: Path, cli: CommandLine, option: str) -> None:
+    out = study(tmp_path / "OUT").out
+
+    ended = cli("report", str(out), "--grid", "rows=nation,cols=category", option)
+
+    assert (ended.code, (out / "grid.png").exists()) == (2, False)
+    assert "--embed and --no-thumbs go with the page, not with --grid" in ended.stderr
+
+
 def test_a_folder_without_a_run_is_refused_in_words(tmp_path: Path, cli: CommandLine) -> None:
     ended = cli("report", str(tmp_path))
 
