@@ -68,12 +68,13 @@ def _doubt(word: str) -> str:
 def _find_server(given: str | None) -> ServerConfig:
     from sdclient.schemas.config import ServerConfig, load_config
 
-    if given is not None and not _is_word(given):
+    if given is not None and any(mark in given for mark in ":/"):
         return ServerConfig("", given)
     config = load_config()
     if given is not None:
-        # A bare word is a name in the file; where it is none there, it may still be a host.
-        return config.server(given) if config.servers else ServerConfig("", given)
+        # A bare word is a name in the file; where it is none there, it may still be a host, as may one with dots.
+        is_name = given in config.servers or (config.servers and _is_word(given))
+        return config.server(given) if is_name else ServerConfig("", given)
     if config.default_server is None:
         raise ConfigurationError(
             "no server is named: give --url http://127.0.0.1:7860, set SDCLIENT_URL, or write one into sdclient.toml"

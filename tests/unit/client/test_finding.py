@@ -82,6 +82,18 @@ def test_a_name_that_is_not_in_the_file_has_a_close_one(folder: Path) -> None:
         Client("mimi")
 
 
+def test_a_name_with_dots_that_is_in_the_file_is_meant_and_any_other_is_a_host(folder: Path) -> None:
+    (folder / "sdclient.toml").write_text('[servers."gpu.local"]\nurl = "http://10.0.0.5:7861"\n')
+
+    found = [find_address(given, None) for given in ("gpu.local", "mini.local")]
+
+    assert [(one.name, one.address.base_url) for one in found] == [
+        ("gpu.local", "http://10.0.0.5:7861"),
+        ("mini.local:80", "http://mini.local"),
+    ]
+    assert [one.doubt for one in found] == ["", ""]
+
+
 def test_without_a_file_a_bare_word_is_a_host() -> None:
     assert Client("localhost").url == "http://localhost"
 
