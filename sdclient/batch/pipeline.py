@@ -108,6 +108,10 @@ class Shared:
             self.in_flight += change
 
 
+class _Nothing:
+    """Handed on where nothing came back, to wait for who takes it."""
+
+
 class Pipeline:
     """Runs one lane until no job is left for it, or it is told to stop.
 
@@ -124,7 +128,7 @@ class Pipeline:
         self._meter: EnergyMeter | None = None
         self._is_meter_open = False
         self._ready: Handoff[tuple[Try, Prepared]] = Handoff()
-        self._returned: Handoff[tuple[Try, Executed]] = Handoff(self._keep_still)
+        self._returned: Handoff[tuple[Try, Executed] | _Nothing] = Handoff(self._keep_still)
         self._running: Prepared | None = None
         # The first counts for the preparing thread alone, the second for the executing one.
         self._handed = self._over = 0
@@ -306,6 +310,8 @@ class Pipeline:
         except BaseException as exc:  # noqa: BLE001 - as above
             one.execute_s = time.monotonic() - began
             shared.sampler.close(one.window)
+            # Taken when the one before is finished: what that tells of the server comes first.
+            self._returned.put(_Nothing())
             self._fail(one, exc)
             return
         finally:
@@ -328,6 +334,8 @@ class Pipeline:
     def _finish(self) -> None:
         try:
             while (item := self._returned.take()) is not None:
+                if isinstance(item, _Nothing):
+                    continue
                 self._shared.quiet.wait()
                 self._finish_one(*item)
         finally:

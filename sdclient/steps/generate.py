@@ -37,7 +37,6 @@ _STALL_S = 120.0
 _FIRST_STALL_S = 600.0
 _LOOK_EVERY_S = 2.0
 _REMEMBERED_TIMES = 50
-_LEAVE_ALONE = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _GPU_ROUTE = Route("GET", "/sdapi/v1/gpu")
 _GPU_LIMITS = CallLimits(deadline_s=2.0, max_reply_bytes=1024 * 1024)
 _IMAGE_KEYS = frozenset({"init_images", "mask", "image", "mask_image", "input_image"})
@@ -223,10 +222,10 @@ class PreparedJob:
 
         Raises:
             TransportError: If no whole reply came, or the server stands still.
-            ServerError: If the server asks to be left alone, or an upscaler that runs afterwards failed for good.
+            ServerError: If the reply is an error, or an upscaler that runs afterwards failed for good.
         """
         raw = sd.execute(self._prepared, self._cancel, watch=self._lane.watch_policy(), on_sent=self._on_sent)
-        if raw.reply.status in _LEAVE_ALONE:
+        if raw.reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             # Judged here and not when it is finished: the next request is ready, and would go out meanwhile.
             sd.finish(raw)
         self._lane.note_time(raw.elapsed_s)

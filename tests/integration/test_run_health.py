@@ -123,6 +123,21 @@ def test_a_server_that_asks_for_a_pause_gets_no_request_before_it_is_over(tmp_pa
     assert asked[2].started_s - asked[1].ended_s >= 0.99
 
 
+@pytest.mark.parametrize("fault", ["unauthorized", "redirect"])
+def test_what_was_ready_is_not_sent_to_a_server_that_must_be_looked_at_first(tmp_path: Path, fault: str) -> None:
+    run = Run(tmp_path / "out").add([f"fox {number}" for number in range(6)], SMALL)
+    told: list[Event] = []
+    with Simulator("a1111") as server:
+        server.next_faults(None, None, fault)
+        result = work(run, server, events=told)
+        calls = [(one.method, one.fault) for one in server.log if one.method == "POST" or one.path.endswith("/options")]
+
+    assert (result.counts.done, result.left) == (6, {})
+    assert calls[calls.index(("POST", fault)) + 1] == ("GET", "")
+    # It had drawn before, so it is asked once more before it is given up.
+    assert [event.name for event in told].count("asleep") == 1
+
+
 def test_a_job_during_which_a_server_ends_twice_is_set_aside_with_that_reason(tmp_path: Path) -> None:
     run = Run(tmp_path / "out").add(["a killer"], SMALL)
     with Simulator("a1111") as server:
