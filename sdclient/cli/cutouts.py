@@ -83,7 +83,7 @@ def writing(function: F) -> F:
         click.option("--padding", "padding_px", type=click.IntRange(0), default=0, metavar="PX",
                      help="Space around the object of a crop."),
         click.option("--cover", is_flag=True,
-                     help="Write the rest too: all cut-outs stacked are the image again (a transparent one: on white)."),
+                     help="Write the rest too: all cut-outs stacked are the image again, alpha too."),
         click.option("--coco", is_flag=True, help="Write coco.json for the whole run."),
         click.option("--polygons", is_flag=True, help="Write coco.json with polygons in place of run lengths."),
     )  # fmt: skip

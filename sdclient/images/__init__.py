@@ -14,6 +14,7 @@ from sdclient.images.pixels import (
     flatten_rgb,
     is_transparent,
     open_rgb,
+    own_rgba,
     unfit_image,
     upright,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "inspect_image",
     "is_transparent",
     "open_rgb",
+    "own_rgba",
     "read_image_input",
     "read_size",
     "splice_png_text",

@@ -12,7 +12,17 @@ from sdclient.images.facts import decode_image, pillow_errors
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FitBox", "FitMode", "fit_image", "flatten_rgb", "is_transparent", "open_rgb", "unfit_image", "upright"]
+__all__ = [
+    "FitBox",
+    "FitMode",
+    "fit_image",
+    "flatten_rgb",
+    "is_transparent",
+    "open_rgb",
+    "own_rgba",
+    "unfit_image",
+    "upright",
+]
 
 FitMode = Literal["pad", "crop"]
 
@@ -79,21 +89,22 @@ def flatten_rgb(image: Image.Image, *, background: tuple[int, int, int] = (255, 
         raise CodecError("floating point pixels have no known range; convert the image to 8 or 16 bit first")
     if image.mode.startswith("I"):
         return _scale_16_bit(image).convert("RGB")
-    if image.mode == "La":
-        image = image.convert("LA")
     if not image.has_transparency_data:
         return image.convert("RGB")
     ground = Image.new("RGBA", image.size, (*background, 255))
-    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    return Image.alpha_composite(ground, own_rgba(image)).convert("RGB")
+
+
+def own_rgba(image: Image.Image) -> Image.Image:
+    """Convert a decoded image that may be transparent to RGBA, 8 bits a colour: its own colours, not premultiplied."""
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 def is_transparent(image: Image.Image) -> bool:
     """Tell whether `flatten_rgb` would let its background show anywhere: not where alpha is full all over."""
     if image.mode.startswith(("F", "I")) or not image.has_transparency_data:
         return False
-    if image.mode == "La":
-        image = image.convert("LA")
-    alpha = image.convert("RGBA").getchannel("A").tobytes()
+    alpha = own_rgba(image).getchannel("A").tobytes()
     return alpha.count(_OPAQUE) < len(alpha)
 
 

@@ -3,9 +3,9 @@
 ::
 
     segmenter = open_segmenter("classical")                    # or vit_b, vit_l, vit_h, a checkpoint file
-    image_rgb = read_rgb(Path("fox.png").read_bytes())
-    objects = select_objects(segmenter.segment(image_rgb), top_n=20)
-    write_cutouts(image_rgb, objects, Path("cutouts"), "fox")  # fox_01.png, fox_02.png, ..., objects.json
+    pixels = read_image(Path("fox.png").read_bytes())          # RGB, or RGBA where it is transparent
+    objects = segment_image(segmenter, pixels, SegmentSettings(top_n=20))
+    write_cutouts(pixels, objects, Path("cutouts"), "fox")  # fox_01.png, fox_02.png, ..., objects.json
 
 `SegmentSettings` say all of it at once: which segmenter, which objects (`choose_objects`), and which files to write.
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sdclient.segment.masks import CocoRle, MaskHW, MaskRuns, decode_rle, encode_rle
     from sdclient.segment.objects import SegmentedObject, select_objects
     from sdclient.segment.options import MaskOptions
-    from sdclient.segment.pixels import ImageRGB, read_rgb
+    from sdclient.segment.pixels import ImagePixels, ImageRGB, read_image, read_rgb, see_on_white
     from sdclient.segment.prompts import Prompt, PromptPoint, read_prompts
     from sdclient.segment.sam import SamSegmenter
     from sdclient.segment.segmenter import PromptedSegmenter, Segmenter, open_segmenter, segment_image
@@ -37,6 +37,7 @@ __all__ = [
     "CocoRle",
     "CutoutFile",
     "GeneratedMask",
+    "ImagePixels",
     "ImageRGB",
     "MadeBy",
     "MaskGenerator",
@@ -57,8 +58,10 @@ __all__ = [
     "encode_rle",
     "find_parents",
     "open_segmenter",
+    "read_image",
     "read_prompts",
     "read_rgb",
+    "see_on_white",
     "segment_image",
     "select_objects",
     "write_cutouts",
@@ -72,7 +75,7 @@ _MODULES = {
     "masks": ("CocoRle", "MaskHW", "MaskRuns", "decode_rle", "encode_rle"),
     "objects": ("SegmentedObject", "select_objects"),
     "options": ("MaskOptions",),
-    "pixels": ("ImageRGB", "read_rgb"),
+    "pixels": ("ImagePixels", "ImageRGB", "read_image", "read_rgb", "see_on_white"),
     "prompts": ("Prompt", "PromptPoint", "read_prompts"),
     "sam": ("SamSegmenter",),
     "segmenter": ("PromptedSegmenter", "Segmenter", "open_segmenter", "segment_image"),

@@ -21,24 +21,25 @@
 
 Numbers have two digits, or as many as the highest needs; a label comes after the number (`fox_01_hair.png`). Keys of files
 that were not asked for are left out. Laid over each other at the same place, cut-outs give the image back wherever some
-object is; a transparent image as it looks on white, for so it is read. An image without objects leaves no file.
+object is. Of a transparent image they have its own colours and alpha; so has the rest, and stacked with it, or in the ora,
+a partly transparent pixel is in one layer alone (`segment.layers`). An image without objects leaves no file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.files import safe_name, storage_errors, write_new_file
 from sdclient.segment.choose import find_parents
-from sdclient.segment.layers import Layer, cut_layer, rest_layer
+from sdclient.segment.layers import Layer, LayerStack, cut_layer
 from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.openraster import NamedLayer, encode_openraster
-from sdclient.segment.pixels import ImageRGB, check_image
+from sdclient.segment.pixels import ImagePixels, check_pixels, see_on_white
 from sdclient.segment.png import encode_mask_in_box, encode_pixels, encode_rgba_in_box
 from sdclient.segment.previews import draw_overlay, draw_sheet
 from sdclient.segment.settings import SegmentSettings
@@ -85,23 +86,26 @@ class CutoutFile:
     number: int | None = None
 
 
-def encode_cutout(image_rgb: ImageRGB, item: SegmentedObject, *, feather_px: float = 0.0) -> bytes:
+def encode_cutout(pixels: ImagePixels, item: SegmentedObject, *, feather_px: float = 0.0) -> bytes:
     """Return a PNG as large as the image that shows the object alone, at its place.
 
     Args:
-        image_rgb: uint8, shape (H, W, 3), RGB: the image `item` was found in.
+        pixels: uint8, shape (H, W, 3), RGB, or (H, W, 4), RGBA: the image `item` was found in.
         item: The object.
         feather_px: See `SegmentSettings`.
 
     Raises:
         SegmentationError: If the object belongs to an image of another size, or is empty.
     """
-    layer = cut_layer(image_rgb, item, feather_px=feather_px)
+    return _encode_layer(cut_layer(pixels, item, feather_px=feather_px), item)
+
+
+def _encode_layer(layer: Layer, item: SegmentedObject) -> bytes:
     return encode_rgba_in_box(layer.rgba, canvas_hw=item.runs.size_hw, corner_xy=layer.corner_xy)
 
 
 def write_cutouts(
-    image_rgb: ImageRGB,
+    pixels: ImagePixels,
     objects: Sequence[SegmentedObject],
     folder: Path,
     stem: str,
@@ -112,7 +116,7 @@ def write_cutouts(
     """Write everything that `settings` ask for into a folder, which is made where it is missing.
 
     Args:
-        image_rgb: uint8, shape (H, W, 3), RGB.
+        pixels: uint8, shape (H, W, 3), RGB, or (H, W, 4), RGBA.
         objects: What to write, in this order; numbers start at 1. None of them: nothing is written.
         folder: Where to. Files that are there already are never replaced.
         stem: Start of the files' names, usually the image's own name without its ending.
@@ -126,12 +130,14 @@ def write_cutouts(
         SegmentationError: If an object belongs to an image of another size, or is empty.
         StorageError: If the disk is full, read-only or gone, or a file of that name is there already.
     """
-    check_image(image_rgb)
+    check_pixels(pixels)
     if not objects:
         return []
     with storage_errors("make the folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(image_rgb, objects, folder, stem, settings or SegmentSettings())
+    settings = settings or SegmentSettings()
+    stack = LayerStack(pixels, objects, settings.feather_px)
+    writer = _Writer(pixels, objects, stack, folder, stem, settings)
     writer.write_objects()
     writer.write_whole()
     writer.write_record(made_by or MadeBy())
@@ -162,8 +168,9 @@ def object_facts(item: SegmentedObject, number: int, parent: int | None) -> dict
 class _Writer:
     """Writes the files of one image; `records` becomes the list in `objects.json`."""
 
-    image_rgb: ImageRGB
+    pixels: ImagePixels
     objects: Sequence[SegmentedObject]
+    stack: LayerStack
     folder: Path
     stem: str
     settings: SegmentSettings
@@ -182,15 +189,15 @@ class _Writer:
             self.records.append(record)
 
     def _write_object(self, item: SegmentedObject, number: int) -> dict[str, JsonValue]:
-        outputs, settings = self.settings.outputs, self.settings
+        outputs = self.settings.outputs
         name = self._name(item, number)
         canvas_hw = item.runs.size_hw
         keys: dict[str, JsonValue] = {}
         if "cutout" in outputs:
-            data = encode_cutout(self.image_rgb, item, feather_px=settings.feather_px)
+            data = _encode_layer(self._layer(item, number), item)
             keys["file"] = self._write(f"{name}.png", data, "cutout", number)
         if "crop" in outputs:
-            layer = self._layer(item, padding_px=settings.padding_px)
+            layer = self._layer(item, number, padding_px=self.settings.padding_px)
             data = encode_pixels(layer.rgba, offset_xy=layer.corner_xy)
             keys["crop"] = self._write(f"{name}_crop.png", data, "crop", number)
             keys["crop_offset_xy"] = list(layer.corner_xy)
@@ -203,25 +210,25 @@ class _Writer:
         """Write the files that are about the whole image."""
         outputs = self.settings.outputs
         if self.settings.cover:
-            data = encode_pixels(rest_layer(self.image_rgb, self._layers()).rgba)
+            data = encode_pixels(self.stack.rest().rgba)
             self.rest_file = self._write(f"{self.stem}_rest.png", data, "rest")
         if "overlay" in outputs:
-            self._write(f"{self.stem}_overlay.jpg", draw_overlay(self.image_rgb, self.objects), "overlay")
+            self._write(f"{self.stem}_overlay.jpg", draw_overlay(see_on_white(self.pixels), self.objects), "overlay")
         if "sheet" in outputs:
-            self._write(f"{self.stem}_sheet.jpg", draw_sheet(self.image_rgb, self.objects), "sheet")
+            self._write(f"{self.stem}_sheet.jpg", draw_sheet(see_on_white(self.pixels), self.objects), "sheet")
         if "ora" in outputs:
-            rest = NamedLayer("rest", rest_layer(self.image_rgb, self._layers()))
+            rest = NamedLayer("rest", self.stack.rest())
             named = (
-                NamedLayer(f"{number:02d} {item.label}".strip(), self._layer(item))
+                NamedLayer(f"{number:02d} {item.label}".strip(), self.stack.layer(number))
                 for number, item in enumerate(self.objects, start=1)
             )
-            self._write(f"{self.stem}.ora", encode_openraster(self.image_rgb, rest, named), "ora")
+            self._write(f"{self.stem}.ora", encode_openraster(self.pixels, rest, named), "ora")
 
     def write_record(self, made_by: MadeBy) -> None:
         """Write `objects.json`, as the module's docstring draws it."""
         record: dict[str, JsonValue] = {
             "format": _FORMAT,
-            "image": {"name": self.stem, "width": self.image_rgb.shape[1], "height": self.image_rgb.shape[0]},
+            "image": {"name": self.stem, "width": self.pixels.shape[1], "height": self.pixels.shape[0]},
             "segmenter": {"name": made_by.segmenter, "device": made_by.device},
         }
         if self.rest_file:
@@ -234,11 +241,11 @@ class _Writer:
         label = "_" + safe_name("_".join(item.label.split())) if item.label else ""
         return f"{self.stem}_{number:0{digits}d}{label}"
 
-    def _layer(self, item: SegmentedObject, *, padding_px: int = 0) -> Layer:
-        return cut_layer(self.image_rgb, item, feather_px=self.settings.feather_px, padding_px=padding_px)
-
-    def _layers(self) -> Iterator[Layer]:
-        return (self._layer(item) for item in self.objects)
+    def _layer(self, item: SegmentedObject, number: int, *, padding_px: int = 0) -> Layer:
+        if self.settings.cover:
+            return self.stack.layer(number, padding_px=padding_px)
+        # By itself, a whole is not to miss what its parts would keep for themselves.
+        return cut_layer(self.pixels, item, feather_px=self.settings.feather_px, padding_px=padding_px)
 
     def _write(self, name: str, data: bytes, role: str, number: int | None = None) -> str:
         path = self.folder / name

@@ -22,7 +22,7 @@ import numpy as np
 
 from sdclient.segment.doors import require_cv2
 from sdclient.segment.layers import Layer
-from sdclient.segment.pixels import ImageRGB
+from sdclient.segment.pixels import ImagePixels, ImageRGB, see_on_white, visible_part
 from sdclient.segment.png import encode_pixels
 
 __all__ = ["NamedLayer", "encode_openraster"]
@@ -47,15 +47,15 @@ class NamedLayer:
     layer: Layer
 
 
-def encode_openraster(image_rgb: ImageRGB, rest: NamedLayer, layers: Iterable[NamedLayer]) -> bytes:
+def encode_openraster(pixels: ImagePixels, rest: NamedLayer, layers: Iterable[NamedLayer]) -> bytes:
     """Return an OpenRaster file whose layers add up to the image.
 
     Args:
-        image_rgb: uint8, shape (H, W, 3), RGB: what all layers together look like.
+        pixels: uint8, shape (H, W, 3), RGB, or (H, W, 4), RGBA: what all layers together look like.
         rest: The layer at the bottom.
         layers: The others, from the bottom to the top; each is used once.
     """
-    height_px, width_px = image_rgb.shape[:2]
+    height_px, width_px = pixels.shape[:2]
     file = io.BytesIO()
     lines: list[str] = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -71,8 +71,8 @@ def encode_openraster(image_rgb: ImageRGB, rest: NamedLayer, layers: Iterable[Na
             f" <stack>\n{stack}\n </stack>\n</image>\n"
         )
         _add(archive, "stack.xml", xml.encode())
-        _add(archive, "mergedimage.png", encode_pixels(image_rgb))
-        _add(archive, "Thumbnails/thumbnail.png", encode_pixels(_thumbnail(image_rgb)))
+        _add(archive, "mergedimage.png", encode_pixels(_without_hidden(pixels)))
+        _add(archive, "Thumbnails/thumbnail.png", encode_pixels(_thumbnail(see_on_white(pixels))))
     return file.getvalue()
 
 
@@ -86,6 +86,12 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def _shown(name: str) -> str:
     # XML has no way to write control characters.
     return "".join(char if char.isprintable() else "_" for char in name)
+
+
+def _without_hidden(pixels: ImagePixels) -> ImagePixels:
+    """Return an image as its layers add up to it: what is wholly transparent is black."""
+    visible_hw = visible_part(pixels)
+    return pixels if visible_hw is None else np.multiply(pixels, visible_hw[..., np.newaxis])
 
 
 def _thumbnail(image_rgb: ImageRGB) -> ImageRGB:

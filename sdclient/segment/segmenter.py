@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from sdclient.errors import SegmentationError
 from sdclient.segment.choose import choose_objects, mend_object
 from sdclient.segment.objects import SegmentedObject
-from sdclient.segment.pixels import ImageRGB, check_image
+from sdclient.segment.pixels import ImagePixels, ImageRGB, check_pixels, see_on_white, visible_part
 from sdclient.segment.prompts import Prompt
 from sdclient.segment.settings import SegmentSettings
 
-__all__ = ["PromptedSegmenter", "Segmenter", "as_prompted", "open_segmenter", "segment_image"]
+__all__ = [
+    "PromptedSegmenter",
+    "Segmented",
+    "Segmenter",
+    "as_prompted",
+    "look_at_image",
+    "open_segmenter",
+    "segment_image",
+]
 
 
 @runtime_checkable
@@ -123,30 +131,68 @@ def as_prompted(segmenter: Segmenter) -> PromptedSegmenter:
 
 
 def segment_image(
-    segmenter: Segmenter, image_rgb: ImageRGB, settings: SegmentSettings, prompts: Sequence[Prompt] = ()
+    segmenter: Segmenter, pixels: ImagePixels, settings: SegmentSettings, prompts: Sequence[Prompt] = ()
 ) -> list[SegmentedObject]:
     """Find the objects of an image and choose among them as `settings` say, largest first.
 
+    What is transparent is looked at on white. Objects are cut to what can be seen of them; those of which nothing can be
+    seen are left out.
+
     Args:
         segmenter: An open segmenter.
-        image_rgb: uint8, shape (H, W, 3), RGB.
+        pixels: uint8, shape (H, W, 3), RGB, or (H, W, 4), RGBA.
         settings: Which objects to keep.
         prompts: The objects to look for; none looks for all. What is asked for is mended, and kept in this order.
 
     Raises:
-        SegmentationError: If `image_rgb` is no such array, the segmenter failed or takes no prompts, or a prompt lies
+        SegmentationError: If `pixels` is no such array, the segmenter failed or takes no prompts, or a prompt lies
             outside the image.
     """
+    return look_at_image(segmenter, pixels, settings, prompts).objects
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """What was found in an image.
+
+    Attributes:
+        objects: Those that were chosen.
+        unseen: How many others were left out because the image is wholly transparent where they are.
+    """
+
+    objects: list[SegmentedObject]
+    unseen: int = 0
+
+
+def look_at_image(
+    segmenter: Segmenter, pixels: ImagePixels, settings: SegmentSettings, prompts: Sequence[Prompt] = ()
+) -> Segmented:
+    """Find and choose the objects of an image as `segment_image` does, and count those that cannot be seen.
+
+    Raises:
+        SegmentationError: As `segment_image` does.
+    """
+    check_pixels(pixels)
+    image_rgb, visible_hw = see_on_white(pixels), visible_part(pixels)
     if not prompts:
-        return choose_objects(segmenter.segment(image_rgb), settings)
-    prompted = as_prompted(segmenter)
-    check_image(image_rgb)
+        found = segmenter.segment(image_rgb)
+        chosen = choose_objects(found, settings, visible_hw=visible_hw)
+    else:
+        found = _ask(as_prompted(segmenter), image_rgb, prompts)
+        fill, drop = settings.fill_holes_px, settings.drop_islands_px
+        mended = (mend_object(item, fill_holes_px=fill, drop_islands_px=drop, visible_hw=visible_hw) for item in found)
+        chosen = [item for item in mended if item.area_px]
+    if visible_hw is None:
+        return Segmented(chosen)
+    seen = (mend_object(item, visible_hw=visible_hw) for item in found if item.area_px)
+    return Segmented(chosen, sum(item.area_px == 0 for item in seen))
+
+
+def _ask(segmenter: PromptedSegmenter, image_rgb: ImageRGB, prompts: Sequence[Prompt]) -> list[SegmentedObject]:
     for number, prompt in enumerate(prompts, start=1):
         if not prompt.fits((image_rgb.shape[0], image_rgb.shape[1])):
             raise SegmentationError(
                 f"prompt {number} ({prompt.to_json()!r:.80}) lies outside the image of {image_rgb.shape[1]} x "
                 f"{image_rgb.shape[0]} px: give its place in pixels of this image"
             )
-    found = prompted.segment_prompts(image_rgb, prompts)
-    fill, drop = settings.fill_holes_px, settings.drop_islands_px
-    return [mend_object(item, fill_holes_px=fill, drop_islands_px=drop) for item in found if item.area_px]
+    return segmenter.segment_prompts(image_rgb, prompts)

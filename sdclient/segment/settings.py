@@ -70,8 +70,8 @@ class SegmentSettings:
         feather_px: Width of the band, half inside and half outside the outline, over which a cut-out fades, in pixels.
         padding_px: Space around a crop's object, in pixels; a crop ends at the image's edge.
         outputs: What to write of each image, out of `OUTPUTS`.
-        cover: Write what no object covers too, so that all cut-outs stacked give the image back exactly
-            (where it is transparent: as it looks on white).
+        cover: Write what no object covers too, so that all cut-outs stacked give the image back exactly,
+            its alpha too; what is partly transparent in the image is then in the topmost cut-out alone.
         coco: Write one COCO file for the whole run, with masks as ``rle`` or ``polygons``.
     """
 

@@ -21,23 +21,27 @@ from sdclient.segment import (
     SegmentSettings,
     find_parents,
     open_segmenter,
-    segment_image,
     write_cutouts,
 )
 from sdclient.segment.cutouts import CutoutFile, object_facts
-from sdclient.segment.pixels import read_on_white
+from sdclient.segment.pixels import read_image, visible_part
 from sdclient.segment.prompts import Prompt, prompts_from_json
-from sdclient.segment.segmenter import as_prompted
+from sdclient.segment.segmenter import as_prompted, look_at_image
 from sdclient.weights import provide_weights
 
 if TYPE_CHECKING:
-    from sdclient.segment import ImageRGB, SegmentedObject, Segmenter
+    from sdclient.segment import SegmentedObject, Segmenter
+    from sdclient.segment.pixels import ImagePixels
 
 KINDS = frozenset({"segment"})
 PROMPTS = "prompts"
 """Key of a job's changes that holds what to look for in its image."""
 
-_ON_WHITE = "transparent in places: cut as it looks on white, as every such image is; each one's record says so"
+_ON_WHITE = (
+    "transparent in places: objects are looked for as it looks on white, and cut out with its own colours and alpha, as in "
+    "every such image; each one's record says so"
+)
+_UNSEEN = "objects where an image is wholly transparent are left out; each record says how many"
 
 _CANVAS_ROLES = frozenset({"cutout", "mask", "rest"})
 
@@ -148,7 +152,7 @@ class PreparedCut:
         self._task = task
         name = task.job.place if task.input_path is None else task.input_path.name
         self._sha256 = hashlib.sha256(data).hexdigest()
-        self._image_rgb, self._is_on_white = read_on_white(data, what=name)
+        self._pixels = read_image(data, what=name)
         self._segmenter = segmenter
         self._settings = settings
         self._prompts = prompts
@@ -159,20 +163,23 @@ class PreparedCut:
         """Find the objects."""
         if self._is_cancelled:
             raise CancelledError(f"{self._task.job.place}: ended before it began")
-        chosen = segment_image(self._segmenter, self._image_rgb, self._settings, self._prompts)
+        found = look_at_image(self._segmenter, self._pixels, self._settings, self._prompts)
         facts: dict[str, JsonValue] = {
             "segmenter": self._segmenter.name,
             "device": self._segmenter.device,
             "input_sha256": self._sha256,
         }
         remarks: list[str] = list(getattr(self._segmenter, "remarks", ()))
-        if self._is_on_white:
+        if visible_part(self._pixels) is not None:
             remarks.append(_ON_WHITE)
+        if found.unseen:
+            remarks.append(_UNSEEN)
+            facts["unseen_objects"] = found.unseen
         if remarks:
             facts["remarks"] = list[JsonValue](remarks)
         new = tuple(text for text in remarks if text not in self._told)
         self._told.update(new)
-        return ExecutedCut(self._task, self._image_rgb, chosen, self._settings, facts, remarks=new)
+        return ExecutedCut(self._task, self._pixels, found.objects, self._settings, facts, remarks=new)
 
     def cancel(self) -> None:
         """Keep it from beginning; a segmentation that runs is finished, it takes seconds."""
@@ -185,7 +192,7 @@ class ExecutedCut:
     def __init__(
         self,
         task: Task,
-        image_rgb: ImageRGB,
+        pixels: ImagePixels,
         objects: list[SegmentedObject],
         settings: SegmentSettings,
         facts: dict[str, JsonValue],
@@ -193,7 +200,7 @@ class ExecutedCut:
         remarks: tuple[str, ...],
     ) -> None:
         self._task = task
-        self._image_rgb = image_rgb
+        self._pixels = pixels
         self._objects = objects
         self._settings = settings
         self._facts = facts
@@ -203,15 +210,13 @@ class ExecutedCut:
         """Write the outputs and ``objects.json``; no objects are a good result without files."""
         place = PurePosixPath(self._task.job.place)
         made_by = MadeBy(str(self._facts["segmenter"]), str(self._facts["device"]))
-        written = write_cutouts(
-            self._image_rgb, self._objects, part, place.name, settings=self._settings, made_by=made_by
-        )
+        written = write_cutouts(self._pixels, self._objects, part, place.name, settings=self._settings, made_by=made_by)
         parents = find_parents(self._objects)
         found: list[JsonValue] = [
             object_facts(item, number, None if parent is None else parent + 1)
             for number, (item, parent) in enumerate(zip(self._objects, parents, strict=True), start=1)
         ]
-        height_px, width_px = self._image_rgb.shape[:2]
+        height_px, width_px = self._pixels.shape[:2]
         record: dict[str, JsonValue] = {
             **self._facts,
             "objects": len(self._objects),
@@ -227,7 +232,7 @@ class ExecutedCut:
         if one.number is not None:
             facts["number"] = one.number
         if one.role in _CANVAS_ROLES:
-            height_px, width_px = self._image_rgb.shape[:2]
+            height_px, width_px = self._pixels.shape[:2]
             facts |= {"width_px": width_px, "height_px": height_px}
         return OutFile(one.path.name, str(place / one.path.name), one.sha256, one.size_bytes, facts)
 

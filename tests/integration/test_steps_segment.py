@@ -75,6 +75,21 @@ def test_every_object_becomes_a_cutout_at_its_place(lane: SegmenterLane, tmp_pat
     assert outcome.row == {"message": "2 objects"}
 
 
+def test_what_cannot_be_seen_is_no_object_and_the_record_says_how_many(lane: SegmenterLane, tmp_path: Path) -> None:
+    image = Image.open(two_objects(tmp_path / "two.png")).convert("RGBA")
+    ImageDraw.Draw(image).rectangle((0, 0, 199, 119), fill=(90, 90, 90, 255))
+    ImageDraw.Draw(image).ellipse((15, 20, 85, 100), fill=(90, 90, 90, 0))
+    ImageDraw.Draw(image).rectangle((120, 30, 180, 95), fill=(30, 60, 190, 255))
+    image.save(tmp_path / "two.png")
+    (tmp_path / "part").mkdir()
+
+    record = lane.prepare(make_task(tmp_path, tmp_path / "two.png")).execute().finish(tmp_path / "part").record
+
+    assert (record["objects"], record["unseen_objects"]) == (1, 1)
+    assert [one["bbox_xywh"] for one in record["found"]] == [[120, 30, 61, 66]]
+    assert any("objects where an image is wholly transparent are left out" in text for text in record["remarks"])
+
+
 def test_an_image_without_objects_is_a_good_result_without_files(lane: SegmenterLane, tmp_path: Path) -> None:
     source = tmp_path / "flat.png"
     Image.new("RGB", (100, 100), "white").save(source)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdclient.segment.cutouts import encode_cutout
-from sdclient.segment.layers import cut_layer, rest_layer
+from sdclient.segment.layers import LayerStack
 from sdclient.segment.masks import bbox_xywh_from_mask, decode_rle, encode_rle, runs_from_mask
 from sdclient.segment.objects import SegmentedObject, select_objects
 from sdclient.segment.png import encode_rgba_in_box
@@ -121,10 +121,10 @@ def test_the_rest_completes_any_layers_to_the_image(mask: np.ndarray, feather_px
     image = rng.integers(0, 256, (*mask.shape, 3)).astype(np.uint8)
     several = [mask, rng.random(mask.shape) < 0.2, rng.random(mask.shape) < 0.9]
     objects = [SegmentedObject.from_mask(one, score=1) for one in several if one.any()]
-    layers = [cut_layer(image, item, feather_px=feather_px) for item in objects]
+    stack = LayerStack(image, objects, feather_px)
 
-    stacked = Image.fromarray(rest_layer(image, layers).rgba)
-    for layer in layers:
+    stacked = Image.fromarray(stack.rest().rgba)
+    for layer in stack.layers():
         stacked.alpha_composite(Image.fromarray(layer.rgba), layer.corner_xy)
 
     assert np.array_equal(np.array(stacked)[..., :3], image)

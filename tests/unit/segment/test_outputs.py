@@ -16,7 +16,7 @@ from PIL import Image
 
 from sdclient.errors import SegmentationError
 from sdclient.segment import SegmentedObject, SegmentSettings, decode_rle, write_cutouts
-from sdclient.segment.layers import Layer, cut_layer, rest_layer
+from sdclient.segment.layers import Layer, LayerStack, cut_layer
 from sdclient.segment.openraster import NamedLayer, encode_openraster
 from sdclient.segment.png import encode_mask_in_box, encode_pixels, encode_rgba_in_box
 
@@ -137,7 +137,7 @@ def test_a_feathered_edge_fades_over_the_width_asked_for(scene_rgb: np.ndarray) 
 
 
 def test_the_rest_of_no_layers_is_the_whole_image(scene_rgb: np.ndarray) -> None:
-    rest = rest_layer(scene_rgb, [])
+    rest = LayerStack(scene_rgb, []).rest()
 
     assert np.array_equal(rest.rgba[..., :3], scene_rgb)
     assert np.all(rest.rgba[..., 3] == 255)
