@@ -129,6 +129,15 @@ class LookedAtLane(Protocol):
 
 
 @runtime_checkable
+class QueuedLane(Protocol):
+    """A lane whose server may have a queue of others' work; one that is none of these has itself for itself."""
+
+    def has_waited(self) -> bool:
+        """Tell whether the last job waited there behind somebody else's."""
+        ...
+
+
+@runtime_checkable
 class MeteredLane(Protocol):
     """A lane that may know what measures its energy; one that is none of these goes unmeasured."""
 

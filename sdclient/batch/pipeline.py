@@ -26,7 +26,7 @@ from sdclient.batch.care import Care
 from sdclient.batch.events import Event, Teller
 from sdclient.batch.handoff import Handoff
 from sdclient.batch.health import HealthPolicy
-from sdclient.batch.lane import Executed, Lane, Prepared, SeededJob, SendingJob, open_lane_meter
+from sdclient.batch.lane import Executed, Lane, Prepared, QueuedLane, SeededJob, SendingJob, open_lane_meter
 from sdclient.batch.metrics import Sampler
 from sdclient.batch.patience import Patience
 from sdclient.batch.quiet import Quiet
@@ -208,17 +208,22 @@ class Pipeline:
         left_s = self._care.wait_s
         return min(left_s, IDLE_S) if left_s > 0 else IDLE_S
 
+    def _begins_at_once(self) -> bool:
+        """Tell whether a job would not have to wait here: for the one in hand, or for somebody else's."""
+        return self._handed == self._over and not (isinstance(self.lane, QueuedLane) and self.lane.has_waited())
+
     def _waits_for(self) -> AbstractSet[str]:
         """Return the kinds of jobs that this lane would begin at once."""
-        return self.lane.kinds if self._is_free and self._handed == self._over else frozenset()
+        return self.lane.kinds if self._is_free and self._begins_at_once() else frozenset()
 
     def _wanted(self) -> AbstractSet[str]:
-        """Return the kinds of jobs to prepare now: while one runs here, what other lanes wait for is theirs.
+        """Return the kinds of jobs to prepare now: what could not begin at once here, and could elsewhere, is not.
 
         In chains each job waits for the one before, and there are hardly more of them ready than lanes: a lane that
-        prepared ahead would have two, and its neighbour none.
+        prepared ahead would have two, and its neighbour none. A server that others use, too, gets what is left; where
+        jobs are plenty, no lane waits for any.
         """
-        if self._handed == self._over:
+        if self._begins_at_once():
             return self.lane.kinds
         return self.lane.kinds.difference(*(waits_for() for waits_for in self._shared.waiting))
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from statistics import median
@@ -108,6 +108,7 @@ class ServerLane:
         self._specs: dict[str, GenerateSpec] = {}
         self._sameness = Sameness(client)
         self._times_s: deque[float] = deque(maxlen=_REMEMBERED_TIMES)
+        self._has_waited = False
 
     def server_rss_mb(self) -> float | None:
         """Return the memory of the server process in MiB where it runs on this machine."""
@@ -193,6 +194,14 @@ class ServerLane:
         """Remember how long a job held the server, in seconds."""
         self._times_s.append(elapsed_s)
 
+    def note_wait(self, has_waited: bool) -> None:  # noqa: FBT001 - it is all that is noted
+        """Remember whether the last request waited behind somebody else's."""
+        self._has_waited = has_waited
+
+    def has_waited(self) -> bool:
+        """Tell whether the last request waited behind somebody else's; no server but A1111 and Forge shows it."""
+        return self._has_waited
+
 
 class PreparedJob:
     """A job ready for its server."""
@@ -206,6 +215,7 @@ class PreparedJob:
         self._facts = facts
         self._cancel = CancelToken()
         self._on_sent: Callable[[], None] | None = None
+        self._has_waited = False
 
     @property
     def seed(self) -> int | None:
@@ -224,12 +234,19 @@ class PreparedJob:
             TransportError: If no whole reply came, or the server stands still.
             ServerError: If the reply is an error, or an upscaler that runs afterwards failed for good.
         """
-        raw = sd.execute(self._prepared, self._cancel, watch=self._lane.watch_policy(), on_sent=self._on_sent)
+        policy = replace(self._lane.watch_policy(), on_progress=self._look_at)
+        try:
+            raw = sd.execute(self._prepared, self._cancel, watch=policy, on_sent=self._on_sent)
+        finally:
+            self._lane.note_wait(self._has_waited)
         if raw.reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             # Judged here and not when it is finished: the next request is ready, and would go out meanwhile.
             sd.finish(raw)
         self._lane.note_time(raw.elapsed_s)
         return ExecutedJob(self._task, raw, self._facts)
+
+    def _look_at(self, progress: sd.StepProgress) -> None:
+        self._has_waited = self._has_waited or progress.is_queued
 
     def cancel(self) -> None:
         """End a running `execute`; a server that knows the job as ours is told to stop drawing."""

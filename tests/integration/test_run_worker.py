@@ -96,6 +96,13 @@ class OverlappingLane(PracticeLane):
                 self.alone.append(task.job.place)
 
 
+class CrowdedLane(PracticeLane):
+    """A server on which every job waits behind somebody else's."""
+
+    def has_waited(self) -> bool:
+        return True
+
+
 class TestAllGoesWell:
     def test_every_job_is_done_once_and_nothing_is_left_over(self, folder: RunFolder) -> None:
         plan_jobs(folder, PLACES)
@@ -229,6 +236,41 @@ class TestDependencies:
 
         assert free.executed == PLACES
         assert busy.executed == ["held"]
+
+    def test_a_server_that_others_use_leaves_few_jobs_to_one_that_is_free(self, folder: RunFolder) -> None:
+        made: OutputInput | None = None
+        for place in PLACES:
+            (job,) = plan_jobs(folder, [place], inputs=[made])
+            made = OutputInput(job.id)
+        crowded, free = CrowdedLane("crowded"), PracticeLane("free")
+
+        result = Worker(folder, [crowded, free], quick()).run()
+
+        assert (result.counts.done, crowded.executed, free.executed) == (len(PLACES), [], PLACES)
+
+    def test_a_server_that_others_use_draws_what_no_free_one_could_begin(self, folder: RunFolder) -> None:
+        plan_jobs(folder, PLACES)
+        crowded, held = CrowdedLane("crowded"), PracticeLane("held")
+        held.gate = threading.Event()
+        worker = threading.Thread(target=Worker(folder, [crowded, held], quick()).run)
+
+        worker.start()
+        deadline = time.monotonic() + 10
+        while len(crowded.executed) < len(PLACES) - 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        drawn = len(crowded.executed)
+        held.gate.set()
+        worker.join(60)
+
+        # One is in the other's hands, and one it may have prepared.
+        assert drawn >= len(PLACES) - 2
+
+    def test_where_others_use_every_server_none_stands_back(self, folder: RunFolder) -> None:
+        plan_jobs(folder, PLACES)
+
+        result = Worker(folder, [CrowdedLane("one"), CrowdedLane("two")], quick()).run()
+
+        assert (result.counts.done, result.counts.left) == (len(PLACES), 0)
 
     def test_a_lane_of_another_kind_stays_while_its_input_is_being_made(self, folder: RunFolder) -> None:
         first = plan_jobs(folder, ["a", "b"])

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from sdclient.batch.lane import Task
 from sdclient.batch.plan import make_job
 from sdclient.batch.record import Outcome
-from sdclient.client import Client
+from sdclient.client import Client, WatchPolicy
 from sdclient.client.sizes import parse_size
 from sdclient.errors import CancelledError, CodecError, LossError, PlanError, ServerError, StorageError
 from sdclient.images import GeneratedImage
@@ -257,6 +257,31 @@ def test_a_running_job_can_be_cancelled(tmp_path: Path) -> None:
         thread.join(5)
 
     assert len(errors) == 1
+
+
+class OftenAsked(ServerLane):
+    """A server that is asked for progress more often than usual."""
+
+    def watch_policy(self) -> WatchPolicy:
+        return replace(super().watch_policy(), interval_s=0.02)
+
+
+def test_a_request_that_waited_behind_somebody_elses_is_known_until_the_next_that_did_not(tmp_path: Path) -> None:
+    with Simulator("a1111", delay_s=0.4) as server:
+        client = Client(server.url)
+        lane = OftenAsked(client)
+        task = make_task(tmp_path, GenerateSpec(SMALL))
+        somebody = threading.Thread(target=lambda: client.txt2img(SMALL))
+        somebody.start()
+        while not client.progress().job_count:
+            time.sleep(0.01)
+        before = lane.has_waited()
+        lane.prepare(task).execute()
+        behind = lane.has_waited()
+        somebody.join()
+        lane.prepare(task).execute()
+
+    assert (before, behind, lane.has_waited()) == (False, True, False)
 
 
 def test_how_long_a_server_may_stand_still_follows_its_own_times(lane: ServerLane) -> None:
