@@ -67,7 +67,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="LIST",
     help=f"0 to 1, a list with one a pass such as 0.8,0.5,0.3, {' or '.join(PRESETS)}. [default: the payload's]",
 )
-@click.option("--slice", "places", multiple=True, metavar="[IMAGE:]X,Y", help="Take the slice here, not anywhere.")
+@click.option(
+    "--slice", "places", multiple=True, metavar="[IMAGE:]X,Y", help="Take the slice here, not anywhere; repeatable."
+)
 @click.option("--slice-px", type=click.IntRange(1, 2048), default=SLICE_PX, show_default=True, help="Edge of a slice.")
 @click.option(
     "--min-colours", type=click.IntRange(1), default=MIN_COLOURS, show_default=True, help="Fewer are a blank slice."

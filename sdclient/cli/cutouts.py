@@ -36,7 +36,8 @@ def finding(function: F) -> F:
                      f"float32's to a mean IoU of {MIN_MEAN_IOU:g} and ratings to {MAX_RATING_DIFFERENCE:g}: the first "
                      "image and every hundredth after it are compared. Beyond that it says so and takes float32."),
         click.option(
-            "--points-per-side", type=click.IntRange(1), default=32, show_default=True, help="Points asked, squared."
+            "--points-per-side", type=click.IntRange(1), default=32, show_default=True,
+            help="Points asked along each side: 32 are 1,024 in all.",
         ),
         click.option("--points-per-batch", type=click.IntRange(1), default=64, show_default=True,
                      help="Points asked at once; fewer need less of a GPU's memory, the masks are the same."),
@@ -46,8 +47,11 @@ def finding(function: F) -> F:
                      help="Drop masks that change more with their threshold."),
         click.option("--crop-n-layers", type=click.IntRange(0), default=0, show_default=True,
                      help="1 looks at the image's quarters too, 2 at its sixteenths as well: small things, and time."),
-        click.option("--words", metavar="LIST", help="Cut out what these words name, such as person,hair=0.2,cap."),
-        click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="An option of a plug-in."),
+        click.option("--words", metavar="LIST",
+                     help="Cut out what these words name, such as person,hair=0.2,cap; a number says how sure a find "
+                     "must be, 0 to 1."),
+        click.option("--option", "extra", multiple=True, metavar="NAME=VALUE",
+                     help="An option of a plug-in; repeatable."),
     )  # fmt: skip
     return added(options, function)
 
@@ -180,7 +184,8 @@ def then_options(function: F) -> F:
             "--cutouts-set",
             multiple=True,
             metavar="NAME=VALUE",
-            help="With --then segment: any other option of sdclient segment, such as top=5, output=crop,mask or cover=yes.",
+            help="With --then segment: any other option of sdclient segment, such as top=5, output=crop,mask or "
+            "cover=yes; repeatable.",
         ),
     )
     return added(options, function)

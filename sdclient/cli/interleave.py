@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @options.out_folder
 @options.urls
 @click.option("--payload", default=PAYLOAD, show_default=True, metavar="FILE", help="How one image is drawn.")
-@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable.")
 @click.option(
     "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new run; each image's follows from it."
 )

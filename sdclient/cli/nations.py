@@ -60,9 +60,11 @@ class NationsOptions(RunningOptions, ChangingOptions):
 @click.option("--study", type=_FILE, help="Other nations: a CSV: nation, category, prompt.")
 @click.option("--suffix", default=SUFFIX, metavar="TEXT", help="What every prompt ends with; '' for nothing.")
 @click.option("--payload", default=GENERATE_PAYLOAD, show_default=True, metavar="FILE", help="How to draw from words.")
-@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable.")
 @click.option("--bake-payload", default=BAKE_PAYLOAD, show_default=True, metavar="FILE", help="How to draw over.")
-@click.option("--bake-set", "bake_sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option(
+    "--bake-set", "bake_sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable."
+)
 @click.option("--no-bake", is_flag=True, help="Leave drawing over out.")
 @click.option(
     "--cutouts",
@@ -74,7 +76,7 @@ class NationsOptions(RunningOptions, ChangingOptions):
     "cutouts_sets",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other option of sdclient segment, such as top=5, output=crop,mask or cover=yes.",
+    help="Any other option of sdclient segment, such as top=5, output=crop,mask or cover=yes; repeatable.",
 )
 @click.option(
     "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new study; each image's follows from it."
@@ -106,7 +108,7 @@ def command(
     with_base64: bool,
     **running: Unpack[NationsOptions],
 ) -> None:
-    """Queue nations at work and at home; generate, bake and cut out every image.
+    """Queue nations at work and at home; generate, bake (draw over) and cut out every image.
 
     A nation and category named twice means so many more. Counts are in all for one folder: the same queue
     again goes on where it stopped.

@@ -57,7 +57,7 @@ def payload(function: F) -> F:
         "sets",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Change a field of the payload, such as steps=20 or controls[0].weight=0.4.",
+        help="Change a field of the payload, such as steps=20 or controls[0].weight=0.4; repeatable.",
     )(function)
     return click.option(
         "--payload", metavar="FILE", help="A payload file, or the name of one that comes with sdclient."
@@ -184,7 +184,7 @@ _WORKING = (
         default=0,
         metavar="N",
         show_default=True,
-        help="Jobs that may be set aside before the exit code is 1.",
+        help="Jobs that may be set aside (not tried again until sdclient retry) before the exit code is 1.",
     ),
 )
 

@@ -41,7 +41,11 @@ def command() -> None:
 
 def _sets(function: F) -> F:
     return click.option(
-        "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field first, such as steps=20."
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Change a field first, such as steps=20; repeatable.",
     )(function)
 
 
@@ -99,7 +103,9 @@ def check(
 @_sets
 @click.option("--dialect", "name", type=click.Choice(list(DIALECTS)), help="For this program, without asking a server.")
 @_keys
-@click.option("--url", "urls", multiple=True, metavar="URL", help="For this server, by what it has.")
+@click.option(
+    "--url", "urls", multiple=True, metavar="URL", help="The server to go by: an address, or a name from sdclient.toml."
+)
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The image to draw over.")
 @click.option("--whole", is_flag=True, help="Keep images as they are instead of cutting them short.")
 @click.option("--strict", is_flag=True, help="Take every loss for a refusal.")

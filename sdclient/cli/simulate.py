@@ -35,7 +35,11 @@ Faults, as NAME[:p=SHARE][,n=NUMBER][,s=SECONDS][,mb=SIZE][,on=all]:
 @click.option("--auth", metavar="USER:PASSWORD", help="Ask for these credentials (A1111, Forge, SD.Next).")
 @click.option("--fault", "faults", multiple=True, metavar="NAME[:p=SHARE]", help="What goes wrong; repeatable.")
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="A server setting; VALUE is JSON or text."
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A server setting; VALUE is JSON or text; repeatable.",
 )
 @click.option("--prerendered", is_flag=True, help="Paint each size once: costs no processor time, for benches.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the address as one JSON object on stdout.")

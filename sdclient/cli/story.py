@@ -84,11 +84,15 @@ def _model_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--new-ideas", is_flag=True, help="Make new ideas, instead of using those in the folder.")
 @click.option("--ideas-only", is_flag=True, help="Make the ideas and stop: look at ideas.json, change it, go on.")
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Only this document.  [default: all]"
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    help="Only this document; repeatable.  [default: all]",
 )
 @click.option("--documents-only", is_flag=True, help="Build the documents again from what is there.")
 @click.option("--payload", default=PAYLOAD, show_default=True, metavar="FILE", help="How an image is drawn.")
-@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload.")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable.")
 @click.option("--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new run; each image's follows.")
 @options.running
 def command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -71,6 +72,35 @@ def test_what_takes_one_server_does_not_offer_several(name: str) -> None:
 
     assert command is not None
     assert "several" not in command.get_help(click.Context(command))
+
+
+def commands() -> Iterator[click.Command]:
+    context = click.Context(app)
+    for name in NAMES:
+        command = app.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from command.commands.values()
+        elif command is not None:
+            yield command
+
+
+def test_every_option_that_may_be_given_several_times_says_so() -> None:
+    many = [
+        (command.name, option)
+        for command in commands()
+        for option in command.params
+        # Where one server is meant, a second is taken only to be refused.
+        if isinstance(option, click.Option) and option.multiple and "The server" not in (option.help or "")
+    ]
+
+    silent = [
+        (name, option.opts[0])
+        for name, option in many
+        if not any(word in (option.help or "") for word in ("repeatable", "several"))
+    ]
+
+    assert len(many) > 20
+    assert silent == []
 
 
 def test_the_help_of_replay_says_which_server_is_asked_inside_of_a_run_and_outside() -> None:
