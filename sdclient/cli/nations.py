@@ -57,7 +57,7 @@ class NationsOptions(RunningOptions, ChangingOptions):
 @options.out_folder
 @options.urls
 @click.option("--plan", type=_FILE, help="A CSV: nation, category, count.")
-@click.option("--study", type=_FILE, help="Other nations: a CSV: nation, category, prompt.")
+@click.option("--study", type=_FILE, help="A CSV of other nations: nation, category, prompt.")
 @click.option("--suffix", default=SUFFIX, metavar="TEXT", help="What every prompt ends with; '' for nothing.")
 @click.option("--payload", default=GENERATE_PAYLOAD, show_default=True, metavar="FILE", help="How to draw from words.")
 @click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable.")

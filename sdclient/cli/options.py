@@ -69,7 +69,7 @@ def dialect(function: F) -> F:
     return click.option(
         "--dialect",
         type=click.Choice(DIALECT_NAMES),
-        help="The program that answers, where it should not be found out.",
+        help="The program that answers; left out, it is found out.",
     )(function)
 
 

@@ -58,7 +58,11 @@ def _model_options(function: click.decorators.FC) -> click.decorators.FC:
     added = (
         click.option("--base-url", metavar="URL", help="A language model: an OpenAI-compatible address with its /v1."),
         click.option("--model", metavar="NAME", help="Its name. Without both, key sentences of the text are taken."),
-        click.option("--key-env", metavar="NAME", help="Variable with its key. [OpenAI: OPENAI_API_KEY, OPENAI_TOKEN]"),
+        click.option(
+            "--key-env",
+            metavar="NAME",
+            help="Environment variable with its key. [OpenAI: OPENAI_API_KEY, OPENAI_TOKEN]",
+        ),
         click.option(
             "--api", type=click.Choice(["chat", "completions"]), default="chat", show_default=True, help="Its kind."
         ),
