@@ -313,7 +313,7 @@ class Run(Planner, RunView):
             StorageError: If the folder cannot be read or written.
         """
         self.folder.require_begun()
-        return again.redo(self.folder, again.wanted(patterns, names), new_seed=new_seed)
+        return again.redo(self.folder, again.wanted(patterns, names, self.folder), new_seed=new_seed)
 
     def verify(self, *, inputs: Mapping[str, Path] | None = None, decode: bool = True) -> list[Finding]:
         """Look whether every image is there and what it was, and every input what it was made from.

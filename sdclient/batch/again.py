@@ -14,10 +14,13 @@ from sdclient.batch.claims import End
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import Job, OutputInput, job_id, job_seed, latest_jobs, normal_place
 from sdclient.batch.survey import dependents, survey
-from sdclient.errors import PlanError
+from sdclient.errors import PlanError, RunFolderError
 from sdclient.files import storage_errors
 
 Wanted = Callable[[Job], bool]
+HasMade = Callable[[Job, int], bool]
+"""Whether a job made an image of this number."""
+_SECOND = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,27 @@ class Wish:
     Args:
         patterns: Names and patterns.
         names: Names only; brackets and stars in them mean themselves.
+        has_made: Asked where a name or pattern ends with a number from 2; the first image every job is taken to make.
     """
 
-    def __init__(self, patterns: Sequence[str], names: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], names: Sequence[str], has_made: HasMade = lambda *_: True) -> None:
         self._all = [*patterns, *names]
+        self._has_made = has_made
         self._named: dict[str, set[str]] = {}
+        self._numbered: dict[str, set[tuple[str, int]]] = {}
         self._globs: list[tuple[str, re.Pattern[str], str]] = []
+        self._numbered_globs: list[tuple[str, re.Pattern[str], int]] = []
         for name in self._all:
             for form in (*_forms(name), _cutouts_of(name)):
                 self._named.setdefault(form, set()).add(name)
+            for place, number in _images_of(name):
+                self._numbered.setdefault(place, set()).add((name, number))
         for pattern in patterns:
             if any(sign in pattern for sign in "*?["):
                 expression = "|".join(f"(?:{fnmatch.translate(form)})" for form in _forms(pattern))
                 self._globs.append((pattern, re.compile(expression), _cutouts_of(pattern)))
+                for place, number in _images_of(pattern):
+                    self._numbered_globs.append((pattern, re.compile(fnmatch.translate(place)), number))
 
     def __call__(self, job: Job) -> bool:
         """Tell whether a job fits one of them."""
@@ -71,20 +82,50 @@ class Wish:
         for pattern, glob, folder in self._globs:
             if any(glob.match(name) for name in names) or _is_folder(job, folder):
                 yield pattern
+        numbered = [one for name in names for one in self._numbered.get(name, ())]
+        numbered += [(pattern, number) for pattern, glob, number in self._numbered_globs if any(map(glob.match, names))]
+        for pattern, number in numbered:
+            if number < _SECOND or self._has_made(job, number):
+                yield pattern
 
 
-def wanted(patterns: Iterable[str], names: Iterable[str] = ()) -> Wish:
-    """Return a test for jobs. Arguments as for `Wish`.
+def wanted(patterns: Iterable[str], names: Iterable[str] = (), folder: RunFolder | None = None) -> Wish:
+    """Return a test for jobs. Arguments as for `Wish`; the records of the folder tell how many images a job made.
 
     Raises:
         PlanError: If there is neither a pattern nor a name.
     """
     # Typed or listed on macOS they may be spelled decomposed; places never are.
-    given = [[normal_place(one.strip()) for one in many if one.strip()] for many in (patterns, names)]
-    given = [list(dict.fromkeys(many)) for many in given]
-    if not any(given):
+    given, named = (
+        list(dict.fromkeys(normal_place(one.strip()) for one in many if one.strip())) for many in (patterns, names)
+    )
+    if not (given or named):
         raise PlanError("which jobs? give a pattern such as 'generated/*' or a list of images")
-    return Wish(*given)
+    return Wish(given, named) if folder is None else Wish(given, named, _MadeImages(folder))
+
+
+class _MadeImages:
+    """Tells by the records of a run which numbers the images of a job have; each is read once.
+
+    A job that is not done, or whose record cannot be read, may have made any.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._numbers: dict[str, frozenset[str] | None] = {}
+
+    def __call__(self, job: Job, number: int) -> bool:
+        if job.id not in self._numbers:
+            self._numbers[job.id] = self._read(job.id)
+        numbers = self._numbers[job.id]
+        return numbers is None or str(number) in numbers
+
+    def _read(self, job: str) -> frozenset[str] | None:
+        try:
+            files = self._folder.record(job).files
+        except RunFolderError:
+            return None
+        return frozenset(PurePosixPath(one.place).stem.rpartition("_")[2].lstrip("0") for one in files)
 
 
 def _names_of(job: Job) -> tuple[str, ...]:
@@ -93,15 +134,19 @@ def _names_of(job: Job) -> tuple[str, ...]:
 
 
 def _forms(pattern: str) -> list[str]:
-    """Return what a name or pattern may mean: a place, or an image, `<place>_<k>.png`."""
+    """Return what a name or pattern may mean: a place, or its first image, `<place>_1.png`."""
+    return [pattern, f"{_stem(pattern)}."] if PurePosixPath(pattern).suffix else [pattern]
+
+
+def _images_of(pattern: str) -> list[tuple[str, int]]:
+    """Return places and numbers of the images that a name or pattern may mean, `<place>_<k>.png`."""
+    parted = [name.rpartition("_") for name in dict.fromkeys((_stem(pattern), pattern))]
+    return [(place, int(number)) for place, _, number in parted if place and number.isdecimal()]
+
+
+def _stem(pattern: str) -> str:
     path = PurePosixPath(pattern)
-    stem = str(path.with_suffix("")) if path.suffix else pattern
-    forms = [pattern, f"{stem}."] if path.suffix else [pattern]
-    for name in dict.fromkeys((stem, pattern)):
-        base, _, number = name.rpartition("_")
-        if base and number.isdigit():
-            forms.append(base)
-    return forms
+    return str(path.with_suffix("")) if path.suffix else pattern
 
 
 def _cutouts_of(pattern: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sdclient import Run, Txt2Img
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token
 from sdclient.infotext import parse_infotext, read_infotext
@@ -99,6 +100,21 @@ def test_redo_keeps_the_old_image_and_draws_from_another_seed_only_if_asked(
     kept = [path.read_bytes() for path in (out / ".sdclient" / "replaced").glob("*/*")]
     assert kept == [old["0001_a_fox_1.png"]]
     assert "0 parts, 0 claims, 0 beats, 0 unfinished" in cleaned.stderr + cleaned.stdout
+
+
+def test_a_numbered_image_means_the_jobs_that_made_so_many(cli: CommandLine, begun: tuple[str, ...]) -> None:
+    Run(cli.folder / "out").add(["two hares"], Txt2Img(width=64, height=64, steps=1, inherit=True, batch_size=2)).start(
+        begun[5]
+    )
+
+    third = cli("redo", "out", "*_3.png")
+    second = cli("redo", "out", "*_2.png")
+    named = cli("redo", "out", "0001_a_fox_2.png", "0002_an_owl_1.png")
+
+    assert (third.code, "no job matches" in third.stderr) == (2, True)
+    assert second.stdout.split() == ["0001_two_hares"]
+    assert named.stdout.split() == ["0002_an_owl"]
+    assert "left out: 0001_a_fox_2.png: no such image" in named.stderr
 
 
 @pytest.mark.usefixtures("begun")
