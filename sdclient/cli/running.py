@@ -14,6 +14,7 @@ import click
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.lane import Lane
+from sdclient.batch.room import kept_bytes, shortage
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
@@ -241,7 +242,8 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
     seconds = time_estimate_s(run, lanes)
     disk = disk_estimate_bytes(run)
     with storage_errors("look for room in", run.out):
-        free = shutil.disk_usage(_existing(run.out)).free
+        room = shutil.disk_usage(_existing(run.out))
+    free, kept = room.free, kept_bytes(room.total)
     if options["as_json"]:
         emit(
             {
@@ -252,6 +254,7 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
                 "estimated_s": seconds,
                 "estimated_bytes": disk,
                 "free_bytes": free,
+                "kept_bytes": kept,
             }
         )
         return
@@ -268,8 +271,8 @@ def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningO
         )
         say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
     _say_watched(run, counts)
-    if disk > free:
-        say("  that is more than is free: it will wait when the disk is full, and go on when there is room")
+    if counts.left and (words := shortage(disk, free, kept)):
+        say(f"  {words}")
 
 
 def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
