@@ -214,8 +214,9 @@ def _binned(frame: pd.DataFrame, column: str, how: str) -> tuple[list[float], li
     return [float(one) for one in groups["time"].mean()], [float(one) for one in values]
 
 
-def _range(frame: pd.DataFrame, column: str, unit: str) -> str:
-    mean, most = figure_text(float(frame[column].mean())), figure_text(float(frame[column].max()))
+def _range(frame: pd.DataFrame, columns: Sequence[str], unit: str) -> str:
+    """Say the mean of the first column, and the most that any of them reached."""
+    mean, most = figure_text(float(frame[columns[0]].mean())), figure_text(float(frame[list(columns)].max().max()))
     return f"{len(frame)} attempt{'' if len(frame) == 1 else 's'}: {mean} {unit} on average, {most} {unit} at most."
 
 
@@ -231,7 +232,7 @@ def _draw_lines(table: _Table, plot: _LinePlot) -> Plot | None:
             marker = "." if len(values) < _FEW else ""
             axes.plot(times, values, color=colour, label=label, linewidth=1.3, marker=marker)
 
-    return _draw(table, title, unit, paint, _range(known, lines[0][1], unit.split(maxsplit=1)[0]))
+    return _draw(table, title, unit, paint, _range(known, [line[1] for line in lines], unit.split(maxsplit=1)[0]))
 
 
 def _busiest(done: pd.DataFrame) -> list[str]:
@@ -272,7 +273,7 @@ def _draw_seconds(table: _Table) -> Plot | None:
             times, values = _binned(done[done["server"] == server], "held_s", "mean")
             axes.plot(times, values, ".", color=colour, label=server, markersize=5)
 
-    return _draw(table, "Seconds a job held its server", "s", paint, _range(done, "held_s", "s"))
+    return _draw(table, "Seconds a job held its server", "s", paint, _range(done, ["held_s"], "s"))
 
 
 def _draw_energy(table: _Table) -> Plot | None:

@@ -51,6 +51,18 @@ def test_what_nothing_measured_has_no_plot() -> None:
     assert titles == ["Seconds a job held its server"]
 
 
+def test_the_most_that_is_told_is_the_most_that_is_drawn() -> None:
+    rows = [
+        row(10 * number, **MEASURED | {"client_cpu_percent_mean": mean}) for number, mean in enumerate(("20", "30"))
+    ]
+    rows[0]["client_cpu_percent_max"] = ""
+
+    summaries = {plot.title: plot.summary for plot in make_plots(rows)}
+
+    assert summaries["CPU of the sending machine during requests"] == "2 attempts: 25 % on average, 50 % at most."
+    assert summaries["GPU utilisation during requests"] == "2 attempts: 80 % on average, 80 % at most."
+
+
 def test_nothing_tried_has_no_plots() -> None:
     assert make_plots([]) == ()
 
