@@ -13,12 +13,14 @@ __all__ = ["require_ours", "table_mark", "write_view"]
 _LOOKED_AT_BYTES = 4096
 
 
-def require_ours(path: Path, marks: Iterable[bytes]) -> None:
+def require_ours(path: Path, marks: Iterable[bytes], *, what: str = "") -> None:
     """Refuse to write over somebody else's file.
 
     Args:
         path: What is about to be written anew. One that is not there, or empty, is nobody's.
         marks: What stands near the beginning or the end of ours.
+        what: What ours are, such as ``a grid of sdclient's``, where sdclient may have written the file and it is
+            another thing all the same.
 
     Raises:
         StorageError: If a file without them stands there.
@@ -32,6 +34,8 @@ def require_ours(path: Path, marks: Iterable[bytes]) -> None:
     except FileNotFoundError:
         return
     if seen.strip() and not all(mark in seen for mark in marks):
+        if what:
+            raise StorageError(f"{path}: is not {what}, and is left as it is; name another file")
         raise StorageError(
             f"{path}: was not written by sdclient, and is left as it is; rename it, or name another file"
         )

@@ -234,7 +234,7 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
         StorageError: If there is something else than a grid already, or it cannot be written.
     """
     with storage_errors("look at", target):
-        require_ours(target, [_MARK.encode()])
+        require_ours(target, [_MARK.encode()], what="a grid of sdclient's")
     if target.suffix.lower() == ".png":
         write_durable(target, grid_png(grid, folder.out))
     elif target.suffix.lower() in (".html", ".htm"):

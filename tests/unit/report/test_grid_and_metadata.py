@@ -118,7 +118,7 @@ def test_a_grid_is_written_over_a_grid_and_over_nothing_else(studied: RunBuilder
     target.write_bytes(b"an image of somebody's")
 
     with pytest.raises(
-        StorageError, match=rf"mine\.{ending}: was not written by sdclient, and is left as it is; rename it"
+        StorageError, match=rf"mine\.{ending}: is not a grid of sdclient's, and is left as it is; name another file"
     ):
         write_grid(studied.folder, grid, target)
 
