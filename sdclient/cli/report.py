@@ -9,7 +9,7 @@ import click
 
 from sdclient.batch.folder import RunFolder
 from sdclient.cli.talk import byte_size, emit, is_watched, plural, say
-from sdclient.report import ReportOptions, Written, make_grid, parse_grid, write_grid, write_report
+from sdclient.report import Grid, ReportOptions, Written, make_grid, parse_grid, write_grid, write_report
 
 _SHOWN_NOTES = 10
 
@@ -49,8 +49,9 @@ def command(
             raise click.UsageError(
                 "--embed and --no-thumbs go with the page, not with --grid; a .png carries its images"
             )
-        path = write_grid(folder, make_grid(folder, *parse_grid(grid), kind=kind), output or out / "grid.png")
-        _tell_grid(path, as_json=as_json)
+        made = make_grid(folder, *parse_grid(grid), kind=kind)
+        path = write_grid(folder, made, output or out / "grid.png")
+        _tell_grid(path, made, as_json=as_json)
     else:
         if output is not None or kind is not None:
             raise click.UsageError("--output and --kind go with --grid; the page is always OUT/report.html")
@@ -67,11 +68,14 @@ def _on_thumb(made: int, total: int) -> None:
     click.echo(f"\rthumbnails: {made} of {total}" + ("\n" if made == total else ""), err=True, nl=False)
 
 
-def _tell_grid(path: Path, *, as_json: bool) -> None:
+def _tell_grid(path: Path, made: Grid, *, as_json: bool) -> None:
+    notes = [f"{plural(number, 'image')} left out: {why}" for why, number in made.left_out.items()]
     if as_json:
-        emit({"grid": str(path)})
-    else:
-        click.echo(path)
+        emit({"grid": str(path), "left_out": sum(made.left_out.values()), "notes": notes})
+        return
+    for text in notes:
+        say(f"note: {text}")
+    click.echo(path)
 
 
 def _tell_page(written: Written, *, as_json: bool) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class Grid:
         row_labels: The rows, in the order of the plan.
         column_labels: The columns, likewise.
         cells: Places of the images of each cell, by row and column label.
+        left_out: How many images have no cell, by what they lack: ``no category``.
     """
 
     rows_by: str
@@ -46,6 +48,7 @@ class Grid:
     row_labels: tuple[str, ...]
     column_labels: tuple[str, ...]
     cells: Mapping[tuple[str, str], tuple[str, ...]]
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def parse_grid(text: str) -> tuple[str, str]:
@@ -84,8 +87,12 @@ def make_grid(folder: RunFolder, rows_by: str, columns_by: str, *, kind: str | N
     drawn = [row for row in rows if row["kind"] != "segment"]
     wanted = kind or ("img2img" if any(row["kind"] == "img2img" and row.get(rows_by) for row in drawn) else "txt2img")
     cells: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        if row["kind"] == wanted and row.get(rows_by) and row.get(columns_by):
+    lacking: Counter[str] = Counter()
+    for row in (one for one in rows if one["kind"] == wanted):
+        lacks = [f"no {name}" for name in dict.fromkeys((rows_by, columns_by)) if not row.get(name)]
+        if lacks:
+            lacking[" and ".join(lacks)] += 1
+        else:
             cells.setdefault((row[rows_by], row[columns_by]), []).append(row["image"])
     if not cells:
         raise ConfigurationError(f"no {wanted} image has both {rows_by!r} and {columns_by!r}")
@@ -95,6 +102,7 @@ def make_grid(folder: RunFolder, rows_by: str, columns_by: str, *, kind: str | N
         tuple(dict.fromkeys(row for row, _ in cells)),
         tuple(dict.fromkeys(column for _, column in cells)),
         {key: tuple(places) for key, places in cells.items()},
+        dict(lacking),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,34 @@ def test_the_command_lays_images_out_by_two_columns(tmp_path: Path, cli: Command
     assert ended.stdout.strip() == str(run.out / "grid.png")
     assert (run.out / "grid.png").read_bytes().startswith(b"\x89PNG")
     assert (as_page.code, (run.out / "g.html").is_file()) == (0, True)
+    assert json.loads(as_page.stdout) == {"grid": str(run.out / "g.html"), "left_out": 0, "notes": []}
+
+
+def test_the_command_tells_which_images_have_no_place_in_a_grid(tmp_path: Path, cli: CommandLine) -> None:
+    run = study(tmp_path / "OUT")
+    run.commit(run.plan("baked/extra", kind="img2img", columns={"nation": "Dutch"}))
+    told = ("report", str(run.out), "--grid", "rows=nation,cols=category")
+
+    ended, as_json = cli(*told), cli(*told, "--json")
+
+    assert ended.stderr.strip() == "note: 1 image left out: no category"
+    assert json.loads(as_json.stdout)["left_out"] == 1
+    assert json.loads(as_json.stdout)["notes"] == ["1 image left out: no category"]
+
+
+@pytest.mark.parametrize("name", ["report.html", "baked/Greek/fox_1_upscaled_1.png"])
+def test_a_grid_is_not_written_over_what_else_sdclient_wrote_and_does_not_disown_it(
+    tmp_path: Path, cli: CommandLine, name: str
+) -> None:
+    run = study(tmp_path / "OUT")
+    cli("report", str(run.out))
+    there = run.out / name
+    before = there.read_bytes()
+
+    ended = cli("report", str(run.out), "--grid", "rows=nation,cols=category", "-o", str(there))
+
+    assert "is not a grid of sdclient's, and is left as it is; name another file" in ended.stderr
+    assert there.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,21 @@ def test_a_grid_takes_the_bakes_where_there_are_any(studied: RunBuilder) -> None
     assert grid.cells["Greek", "family"] == ("baked/Greek/fox_1_upscaled_1.png",)
 
 
+def test_images_that_lack_a_column_are_counted_by_what_they_lack(builder: RunBuilder) -> None:
+    for name, columns in {
+        "whole": {"a": "x", "b": "y"},
+        "half": {"a": "x", "b": ""},
+        "none": {"c": "z"},
+        "nothing": {},
+    }.items():
+        builder.commit(builder.plan(name, columns=columns))
+
+    grid = make_grid(builder.fresh(), "a", "b")
+
+    assert grid.cells == {("x", "y"): ("whole_1.png",)}
+    assert grid.left_out == {"no b": 1, "no a and no b": 2}
+
+
 def test_a_grid_of_a_named_kind_takes_that(studied: RunBuilder) -> None:
     grid = make_grid(studied.fresh(), "nation", "category", kind="txt2img")
 
