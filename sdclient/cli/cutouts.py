@@ -51,7 +51,7 @@ def finding(function: F) -> F:
                      help="Cut out what these words name, such as person,hair=0.2,cap; a number says how sure a find "
                      "must be, 0 to 1."),
         click.option("--option", "extra", multiple=True, metavar="NAME=VALUE",
-                     help="An option of a plug-in; repeatable."),
+                     help="An option of a plug-in, and of nothing else; repeatable."),
     )  # fmt: skip
     return added(options, function)
 

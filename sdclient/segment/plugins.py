@@ -5,6 +5,9 @@ A plug-in is a function that takes the `SegmentSettings` and returns an open `Se
 
     [project.entry-points."sdclient.segmenters"]
     dots = "my_package.dots:open_dots"
+
+What ``--option NAME=VALUE`` gives, it asks the settings for (`SegmentSettings.option`). With ``--half`` it is refused, unless
+its segmenter has an attribute ``takes_half`` that is true.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
-from sdclient.errors import SDClientError, SegmentationError
+from sdclient.errors import ConfigurationError, SDClientError, SegmentationError
 
 if TYPE_CHECKING:
     from sdclient.segment.segmenter import Segmenter
@@ -37,6 +40,7 @@ def open_plugin(plugin: EntryPoint, settings: SegmentSettings) -> Segmenter:
 
     Raises:
         SegmentationError: If it cannot be imported, fails, or returns no segmenter; the plug-in is named.
+        ConfigurationError: If the settings ask for half precision, and its segmenter does not say that it can.
     """
     try:
         opened = cast("Callable[[SegmentSettings], object]", plugin.load())(settings)
@@ -52,5 +56,10 @@ def open_plugin(plugin: EntryPoint, settings: SegmentSettings) -> Segmenter:
         raise SegmentationError(
             f"the segmenter {plugin.name} ({plugin.value}) opens as {opened!r:.60}, which lacks name, device or segment: "
             "update or remove its package"
+        )
+    if settings.half and not getattr(opened, "takes_half", False):
+        raise ConfigurationError(
+            f"the segmenter {plugin.name} ({plugin.value}) does not say that it takes half precision: leave it out, or have "
+            "its package give the segmenter an attribute takes_half that is true"
         )
     return cast("Segmenter", opened)

@@ -12,7 +12,7 @@ from sdclient.segment.choose import choose_objects, mend_object
 from sdclient.segment.objects import SegmentedObject
 from sdclient.segment.pixels import ImagePixels, ImageRGB, check_pixels, see_on_white, visible_part
 from sdclient.segment.prompts import Prompt
-from sdclient.segment.settings import SegmentSettings
+from sdclient.segment.settings import SAM_AND_ITS_OPTIONS, SegmentSettings
 
 __all__ = [
     "PromptedSegmenter",
@@ -87,6 +87,7 @@ def open_segmenter(
     Raises:
         SegmentationError: If the weights are missing, damaged or of another kind, or there is no such device.
         MissingExtraError: If an optional package is missing; the message names the extra that brings it.
+        ConfigurationError: If it takes no options, or no half precision, and the settings have them.
     """
     settings = settings or SegmentSettings()
     settings = replace(settings, model=model or settings.model, device=device or settings.device)
@@ -105,6 +106,7 @@ def _open_sam(settings: SegmentSettings, models_folder: Path | None) -> Segmente
     # Looked at first: reading gigabytes only to find the device missing would be unkind.
     device = choose_device(settings.device)
     path = find_checkpoint(settings.model, models_folder)
+    settings.refuse_options(SAM_AND_ITS_OPTIONS)
     name, sam = load_sam(path, expected_type=settings.model if settings.model in KNOWN_WEIGHTS else None)
     return SamSegmenter(name, sam, device=device, half=settings.half, **settings.sam_options)
 

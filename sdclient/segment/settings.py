@@ -30,6 +30,16 @@ MIN_MEAN_IOU = 0.95
 MAX_RATING_DIFFERENCE = 0.02
 """Nor is it where the model's own rating of any of them, its predicted IoU, differs by more than this."""
 
+SAM_AND_ITS_OPTIONS = (
+    "Segment Anything's models, which take points_per_side, points_per_batch, pred_iou_thresh, stability_score_thresh, "
+    "crop_n_layers and min_mask_region_area"
+)
+"""For messages."""
+
+# What is one of those models for certain; others are told apart from plug-ins when they are opened.
+_SAM_NAMES = frozenset({"vit_b", "vit_l", "vit_h"})
+_SAM_SUFFIXES = frozenset({".pth", ".pt"})
+
 _FRACTIONS = ("pred_iou_thresh", "stability_score_thresh", "min_area_fraction", "max_area_fraction", "min_score")
 _AT_LEAST_ONE = ("points_per_side", "points_per_batch", "top_n")
 _AT_LEAST_ZERO = ("crop_n_layers", "min_mask_region_area", "fill_holes_px", "drop_islands_px", "padding_px")
@@ -50,7 +60,7 @@ class SegmentSettings:
             plug-in; with `words`, the folder that holds their models.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None takes the best there is.
         half: Encode images in half precision, for as long as masks stay within a bound (`segment.encoding`); Segment
-            Anything's models only.
+            Anything's models, and plug-ins that say they can.
         points_per_side: The image is asked about at this number of points squared.
         points_per_batch: Points the model is given at once; the masks do not depend on it, memory does.
         pred_iou_thresh: Masks with a lower predicted IoU are dropped, 0 to 1.
@@ -58,7 +68,7 @@ class SegmentSettings:
         crop_n_layers: 0 looks at the whole image; 1 at its four quarters too; 2 at its sixteenths as well.
         min_mask_region_area: Holes and islands smaller than this many pixels are mended; 0 leaves them.
         words: Cut out what these words name, one object a word; ``hair=0.2`` sets how sure the detector must be.
-        options: What a plug-in takes beside the rest, as ``name=value``.
+        options: What a plug-in takes beside the rest, as ``name=value``; for nothing else.
         fill_holes_px: Holes in an object of at most this many pixels are filled.
         drop_islands_px: Separate pieces of an object of fewer pixels are dropped; its largest stays.
         min_area_fraction: Smallest share of the image an object may have, 0 to 1.
@@ -125,11 +135,7 @@ class SegmentSettings:
                 "segmentation: half precision is for Segment Anything's models: leave it out with words and with the "
                 "classical segmenter"
             )
-        if self.options and self.model == "classical" and not self.words:
-            raise ConfigurationError(
-                f"segmentation: options such as {self.options[0]!r:.60} are for plug-ins: leave them out with the classical "
-                "segmenter"
-            )
+        self._refuse_useless_options()
 
     def _check_lists(self) -> None:
         for name in _LISTS:
@@ -161,6 +167,28 @@ class SegmentSettings:
         """Return what `options` say about `name`, else `default`: for plug-ins."""
         pairs = (text.partition("=") for text in self.options)
         return next((value for key, _, value in pairs if key == name), default)
+
+    def _refuse_useless_options(self) -> None:
+        if self.words:
+            self.refuse_options("words, which take a threshold each, as in hair=0.2")
+        elif self.model == "classical":
+            self.refuse_options("the classical segmenter")
+        elif self.model in _SAM_NAMES or PurePath(self.model).suffix.lower() in _SAM_SUFFIXES:
+            self.refuse_options(SAM_AND_ITS_OPTIONS)
+
+    def refuse_options(self, taker: str) -> None:
+        """Refuse `options` for a segmenter that takes none.
+
+        Args:
+            taker: Which that is, with the settings it takes in their place.
+
+        Raises:
+            ConfigurationError: If there are any.
+        """
+        if self.options:
+            raise ConfigurationError(
+                f"segmentation: options such as {self.options[0]!r:.60} are for plug-ins: leave them out with {taker}"
+            )
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the settings as a plan stores them: a checkpoint by its file's name, for machines differ in paths."""

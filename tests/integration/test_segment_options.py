@@ -81,6 +81,28 @@ def test_an_option_of_no_plugin_is_refused_and_enters_no_plan(desk: CommandLine)
     assert not (desk.folder / "OUT").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (("vit_b",), "leave them out with Segment Anything's models, which take points_per_side"),
+        (("mine.PTH",), "leave them out with Segment Anything's models, which take points_per_side"),
+        (("mine",), "leave them out with Segment Anything's models, which take points_per_side"),
+        (("MODELS", "--words", "hair"), "leave them out with words, which take a threshold each, as in hair=0.2"),
+    ],
+    ids=["by name", "a checkpoint", "a file", "words"],
+)
+def test_options_of_models_that_take_none_are_refused_and_enter_no_plan(
+    desk: CommandLine, model: tuple[str, ...], told: str
+) -> None:
+    (desk.folder / "mine").write_bytes(b"a checkpoint without an ending")
+
+    ended = desk("segment", "IN", "OUT", "--option", "points=5", "--model", *model)
+
+    assert ended.code == 2
+    assert f"options such as 'points=5' are for plug-ins: {told}" in " ".join(ended.stderr.split())
+    assert not (desk.folder / "OUT").exists()
+
+
 def test_a_plan_says_whether_it_is_cut_in_half_precision(desk: CommandLine, tmp_path: Path) -> None:
     for name, half in (("half", True), ("full", False)):
         Run(tmp_path / name).add_cutouts(desk.folder / "IN", SegmentSettings(model="vit_b", half=half)).save()

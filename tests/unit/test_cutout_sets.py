@@ -16,14 +16,15 @@ def test_nothing_said_is_what_the_segment_command_does_by_default() -> None:
 
 def test_every_kind_of_option_is_taken_by_its_name() -> None:
     sets = ["top=5", "output=crop, mask", "min_area = 0.01", "--feather=2.5", "cover=yes", "coco=no", "polygons=true"]
-    sets += ["option=above=240", "option=below=3", "words=person,hair=0.2", "nested=wholes"]
+    sets += ["option=above=240", "option=below=3", "nested=wholes"]
 
-    settings = read_cutout_sets("vit_b", sets)
+    settings = read_cutout_sets("bright", sets)
 
     assert settings == SegmentSettings(
-        model="vit_b", top_n=5, outputs=("crop", "mask"), min_area_fraction=0.01, feather_px=2.5, cover=True,
-        coco="polygons", options=("above=240", "below=3"), words=("person", "hair=0.2"), nested="wholes",
+        model="bright", top_n=5, outputs=("crop", "mask"), min_area_fraction=0.01, feather_px=2.5, cover=True,
+        coco="polygons", options=("above=240", "below=3"), nested="wholes",
     )  # fmt: skip
+    assert read_cutout_sets("MODELS", ["words=person,hair=0.2"]).words == ("person", "hair=0.2")
 
 
 def test_half_precision_is_off_unless_it_is_switched_on() -> None:

@@ -103,6 +103,28 @@ def test_the_type_of_a_segmenter_is_checked_where_prompts_are_given() -> None:
         segment_image(Half(), np.zeros((4, 4, 3), np.uint8), SegmentSettings(), [Prompt((0, 0, 2, 2))])
 
 
+@pytest.mark.parametrize("takes_half", ["", "takes_half = False", "takes_half = True"], ids=["silent", "no", "yes"])
+def test_half_precision_is_refused_with_a_plugin_that_does_not_say_it_can(site: Path, takes_half: str) -> None:
+    source = f"""class Dots:
+    name, device = "dots", "cpu"
+    {takes_half}
+    def segment(self, image_rgb):
+        return []
+def open(settings):
+    return Dots()
+"""
+    install(site, "dots", "my_dots:open", source)
+
+    assert open_segmenter("dots").name == "dots"
+    if "True" in takes_half:
+        assert open_segmenter(settings=SegmentSettings(half=True, model="dots")).name == "dots"
+    else:
+        with pytest.raises(
+            ConfigurationError, match=r"dots \(my_dots:open\) does not say that it takes half precision: leave it out"
+        ):
+            open_segmenter(settings=SegmentSettings(half=True, model="dots"))
+
+
 def test_looking_for_plugins_does_not_import_them(site: Path) -> None:
     install(site, "dots", "my_dots:open", "raise SystemExit('imported')")
 

@@ -18,13 +18,18 @@ def test_settings_survive_json() -> None:
 def test_lists_and_choices_survive_json() -> None:
     settings = SegmentSettings(
         words=("person", "hair=0.2"),
-        options=("above=3",),
         outputs=("crop", "ora"),
         nested="parts",
         coco="polygons",
         cover=True,
         feather_px=2.5,
     )
+
+    assert SegmentSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_options_of_a_plugin_survive_json() -> None:
+    settings = SegmentSettings(model="bright", options=("above=3", "words"))
 
     assert SegmentSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
