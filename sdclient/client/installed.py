@@ -26,7 +26,8 @@ _SCRIPT_FIELDS = {
     "sd ultimate upscale": "ultimate_upscale",
     "sd upscale": "sd_upscale",
 }
-_VAES_OF_NO_FILE = frozenset({"automatic", "none"})
+# The last two are SD.Next's own.
+_VAES_OF_NO_FILE = frozenset({"automatic", "none", "taesd", "repa-e"})
 
 
 def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
@@ -46,7 +47,7 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *_spoken_otherwise(connection),
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
-        *_missing_vae(connection, request),
+        *_missing_vaes(connection, request, compiled),
         *_missing_modules(connection, request, compiled),
     ]
     return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
@@ -93,15 +94,28 @@ def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterab
             yield Loss(field, "dropped", "warning", message)
 
 
-def _missing_vae(connection: Connection, request: Txt2Img | Img2Img) -> Iterable[Loss]:
-    if request.vae is None or request.vae.casefold() in _VAES_OF_NO_FILE:
+def _missing_vaes(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:
+    asked = [("vae", request.vae)] if request.vae is not None else list(_native_vaes(connection, compiled))
+    asked = [(field, name) for field, name in asked if name.casefold() not in _VAES_OF_NO_FILE]
+    known = connection.names("vaes", "model_name") if asked else None
+    if known is None:
         return
-    known = connection.names("vaes", "model_name")
-    if known is not None and model_stem(request.vae) not in {model_stem(name) for name in known}:
-        message = (
-            f"this server has no VAE {request.vae!r:.80} and would use the model's own{close_names(request.vae, known)}"
-        )
-        yield Loss("vae", "dropped", "warning", message)
+    stems = {model_stem(name) for name in known}
+    for field, name in asked:
+        if model_stem(name) not in stems:
+            what = "module" if field.endswith("modules") else "VAE"
+            message = f"this server has no {what} {name!r:.80} and would use the model's own{close_names(name, known)}"
+            yield Loss(field, "dropped", "warning", message)
+
+
+def _native_vaes(connection: Connection, compiled: Compiled) -> Iterable[tuple[str, str]]:
+    """Give the VAEs among native options, and Forge's modules, which are VAEs and text encoders."""
+    options = compiled.call.body.get("override_settings")
+    for option in ("sd_vae", "forge_additional_modules"):
+        value = options.get(option) if isinstance(options, dict) else None
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str) and name:
+                yield f"native.{connection.dialect.name}.override_settings.{option}", name
 
 
 def _missing_modules(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:

@@ -12,7 +12,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.dialects.a1111_names import check_model, put_sampler
-from sdclient.dialects.a1111_native import NativeTables, put_native
+from sdclient.dialects.a1111_native import MODEL_OPTION, NativeTables, put_native
 from sdclient.dialects.a1111_parts import (
     CONTROL_TITLE,
     check_controls,
@@ -157,7 +157,7 @@ class A1111:
         draft = Draft(program=self.short)
         self.put_fields(request, draft)
         self.put_overrides(request, draft, facts)
-        sampler = self.put_sampler(request, draft, facts)
+        self.put_sampler(request, draft, facts)
         put_loras(request, draft)
         self.put_refiner(request, draft, facts)
         self.put_controls(request, draft, facts)
@@ -177,7 +177,7 @@ class A1111:
             losses=sort_losses(draft.losses),
             then=then,
             expected=self.expected(request, draft),
-            asked=_asked(request, draft, sampler),
+            asked=_asked(request, draft),
         )
 
     def read_reply(self, body: object, compiled: Compiled) -> ReadReply:
@@ -221,7 +221,7 @@ class A1111:
         The checkpoint stays loaded all the same: the next request that asks for it again loads nothing.
         """
         if request.model is not None:
-            draft.override("sd_model_checkpoint", request.model, "model")
+            draft.override(MODEL_OPTION, request.model, "model")
             check_model(request.model, "model", draft, facts)
         if request.vae is not None:
             self.put_vae(request.vae, draft)
@@ -317,7 +317,7 @@ class A1111:
         if draft.values.get("enable_hr") and draft.values.get("denoising_strength") is None:
             message = "needs denoising_strength beside it, or this server fails"
             draft.refuse(f"native.{self.name}.enable_hr", message)
-        if "override_settings.sd_model_checkpoint" not in draft.asked:
+        if _named_model(draft) is None:
             message = "the model that the server has loaded is used; name one to be sure of it"
             draft.lose("model", "inherited", "note" if request.inherit else "warning", message)
 
@@ -340,7 +340,14 @@ def _is_native(draft: Draft) -> bool:
     return draft.asked["script_name"].startswith("native.")
 
 
-def _asked(request: Txt2Img | Img2Img, draft: Draft, sampler: SamplerChoice | None) -> dict[str, JsonValue]:
+def _named_model(draft: Draft) -> JsonValue:
+    """Return the model that the body names, whichever way it does; None where it names none."""
+    options = draft.values.get("override_settings")
+    named = options.get(MODEL_OPTION) if isinstance(options, dict) else None
+    return named or draft.values.get(MODEL_OPTION) or None
+
+
+def _asked(request: Txt2Img | Img2Img, draft: Draft) -> dict[str, JsonValue]:
     """Return the settings that the reply's ``info`` will name, by the same names."""
     asked = {name: draft.values[name] for name in _ASKED if name in draft.values}
     for name in ("width", "height"):
@@ -355,11 +362,11 @@ def _asked(request: Txt2Img | Img2Img, draft: Draft, sampler: SamplerChoice | No
         asked.pop("denoising_strength", None)
     if "sampler_name" in draft.values:
         asked["sampler_name"] = draft.values["sampler_name"]
-    if "scheduler" in draft.values and sampler is not None:
+    if "scheduler" in draft.values:
         # Servers take a schedule by name or label, and answer with the label.
         asked["scheduler"] = schedule_label(str(draft.values["scheduler"]))
-    if request.model is not None:
-        asked["model"] = request.model
+    if (model := _named_model(draft)) is not None:
+        asked["model"] = model
     if request.clip_skip is not None:
         asked["clip_skip"] = request.clip_skip
     return asked

@@ -9,7 +9,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_control_model, exact_control_model
+from sdclient.dialects.a1111_names import check_control_model, check_model, close_hint, exact_control_model
 from sdclient.dialects.a1111_parts import CONTROL_TITLE
 from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
@@ -18,7 +18,10 @@ from sdclient.dialects.facts import KeyTable, close_names
 from sdclient.dialects.tables import Kind, Script, adetailer_keys, body_keys, control_keys, scripts
 from sdclient.errors import PayloadError
 
-__all__ = ["REFUSED", "NativeTables", "check_args", "check_script", "put_native", "without"]
+__all__ = ["MODEL_OPTION", "REFUSED", "NativeTables", "check_args", "check_script", "put_native", "without"]
+
+MODEL_OPTION = "sd_model_checkpoint"
+"""The option that names the model; on SD.Next a key of the body, too. An unknown one is passed over in silence."""
 
 REFUSED: Mapping[str, str] = {
     "force_task_id": "the client sets it, to follow the progress of this very call",
@@ -95,7 +98,10 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
                 draft.lose(where, "approximated", "note", message)
             draft.claim_native(name, where)
             draft.values[name] = value
+            if name == MODEL_OPTION:
+                _check_model(value, where, draft, facts)
     check_script(native, tables)
+    _check_title(native.get("script_name"), f"{tables.where}.script_name", draft, facts)
 
 
 def without(base: Mapping[str, JsonValue], own: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -118,6 +124,23 @@ def _put_options(options: Mapping[str, JsonValue], where: str, draft: Draft, fac
             draft.refuse(f"{where}.{option[:60]}", f"this server has no such option{hint}")
             continue
         target[option] = value
+        if option == MODEL_OPTION:
+            _check_model(value, f"{where}.{option}", draft, facts)
+
+
+def _check_model(value: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:
+    if isinstance(value, str) and value:
+        check_model(value, where, draft, facts)
+
+
+def _check_title(title: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse a script that is not installed: SD.Next draws without it, and says nothing."""
+    if not isinstance(title, str) or not title or facts.scripts is None:
+        return
+    # Some have their version behind a colon, and are found without it.
+    known = {name for listed in facts.scripts for name in (listed, listed.partition(":")[0])}
+    if title.casefold() not in known:
+        draft.refuse(where, f"this server has no script {shown(title)}{close_hint(title, facts.scripts)}")
 
 
 def _put_scripts(

@@ -458,6 +458,68 @@ def test_a_unit_of_native_keys_is_looked_up_before_anything_is_drawn(dialect: st
     assert words in told.message
 
 
+@pytest.mark.parametrize(
+    ("dialect", "native", "words"),
+    [
+        ("a1111", {"override_settings": {"sd_model_checkpoint": "sd_xl_bas_1.0"}}, "sd_model_checkpoint: .*no model"),
+        ("forge", {"override_settings": {"sd_model_checkpoint": "nobody's"}}, "sd_model_checkpoint: .*no model"),
+        ("sdnext", {"override_settings": {"sd_model_checkpoint": "nobody's"}}, "sd_model_checkpoint: .*no model"),
+        ("sdnext", {"sd_model_checkpoint": "nobody's"}, r"native\.sdnext\.sd_model_checkpoint: .*no model"),
+        ("sdnext", {"script_name": "nobody's", "script_args": []}, "script_name: this server has no script"),
+        ("a1111", {"script_name": "nobody's", "script_args": []}, "script_name: this server has no script"),
+    ],
+)
+def test_what_a_native_key_names_and_a_server_would_pass_over_in_silence_is_refused(
+    dialect: str, native: dict, words: str
+) -> None:
+    with Simulator(dialect) as server, pytest.raises(LossError, match=words):
+        Client(server.url).img2img(png(), "a red fox", steps=2, native={dialect: native})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "lost"),
+    [
+        ("a1111", {"sd_vae": "nobody.pt"}, "sd_vae: no VAE"),
+        ("sdnext", {"sd_vae": "nobody.pt"}, "sd_vae: no VAE"),
+        ("sdnext", {"sd_vae": "TAESD"}, ""),
+        ("a1111", {"sd_vae": "Automatic"}, ""),
+        (
+            "forge",
+            {"forge_additional_modules": ["sdxl_vae.safetensors", "nobody.pt"]},
+            "forge_additional_modules: no module",
+        ),
+    ],
+)
+def test_a_vae_that_a_native_option_names_and_nobody_has_is_told(dialect: str, options: dict, lost: str) -> None:
+    request = Txt2Img.from_mapping({**SMALL, "native": {dialect: {"override_settings": options}}})
+    with Simulator(dialect) as server:
+        losses = Client(server.url).check(request).items
+
+    told = [f"{loss.field.rpartition('.')[2]}: {loss.message}" for loss in losses if "override_settings" in loss.field]
+    assert [one.replace("this server has ", "").partition(" '")[0] for one in told] == [lost] * bool(lost)
+
+
+def test_a_schedule_that_a_native_key_names_and_nobody_has_is_a_change(a1111: Simulator) -> None:
+    native = {"a1111": {"sampler_name": "Euler", "scheduler": "nobody's"}}
+
+    result = Client(a1111.url).txt2img("a red fox", **SMALL, native=native)
+    alone = Client(a1111.url).txt2img("a red fox", **SMALL, scheduler="Karras")
+
+    assert [(one.field, one.applied) for one in result.changed] == [("scheduler", "Automatic")]
+    assert alone.changed == ()
+
+
+def test_a_model_that_a_native_option_names_is_compared_with_what_drew() -> None:
+    info = {"sd_model_name": "other", "all_seeds": [7]}
+    request = Txt2Img.from_mapping(
+        {**SMALL, "seed": 7, "native": {"a1111": {"override_settings": {"sd_model_checkpoint": "xl"}}}}
+    )
+    with scripted({TXT2IMG: images(png(128, 128), info=info)}) as server:
+        result = Client(base_url(server)).txt2img(request)
+
+    assert [(one.field, one.asked, one.applied) for one in result.changed] == [("model", "xl", "other")]
+
+
 def test_a_detector_of_a_native_key_that_did_not_run_is_noticed(a1111: Simulator) -> None:
     units = [{"ad_model": "face_yolov8n.pt"}, {"ad_model": "no_such_detector.pt"}]
     native = {"a1111": {"alwayson_scripts": {"ADetailer": {"args": [True, False, *units]}}}}
