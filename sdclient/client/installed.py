@@ -1,4 +1,4 @@
-"""Names that a server would drop without a word: LoRAs, VAEs and preprocessors, held against its own lists."""
+"""Names that a server would drop without a word: LoRAs, styles, VAEs and preprocessors, held against its own lists."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *_spoken_otherwise(connection),
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
+        *_missing_styles(connection, compiled),
         *_missing_vaes(connection, request, compiled),
         *_missing_modules(connection, request, compiled),
     ]
@@ -92,6 +93,19 @@ def _missing_loras(connection: Connection, request: Txt2Img | Img2Img) -> Iterab
         if name not in known:
             message = f"this server has no LoRA {name!r:.80} and would draw without it{close_names(name, known)}"
             yield Loss(field, "dropped", "warning", message)
+
+
+def _missing_styles(connection: Connection, compiled: Compiled) -> Iterable[Loss]:
+    asked = compiled.call.body.get("styles")
+    known = connection.names("styles", "name") if asked else None
+    if known is None or not isinstance(asked, list):
+        return
+    for name in asked:
+        if isinstance(name, str) and name not in known:
+            message = (
+                f"this server has no prompt style {name!r:.80} and would draw without it{close_names(name, known)}"
+            )
+            yield Loss("styles", "dropped", "warning", message)
 
 
 def _missing_vaes(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:

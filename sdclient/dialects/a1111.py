@@ -63,6 +63,7 @@ _ROUTES: Mapping[Operation, Route] = {
     "upscalers": Route("GET", f"{_API}/upscalers"),
     "latent_upscale_modes": Route("GET", f"{_API}/latent-upscale-modes"),
     "loras": Route("GET", f"{_API}/loras"),
+    "styles": Route("GET", f"{_API}/prompt-styles"),
     "scripts": Route("GET", f"{_API}/scripts"),
     "script_info": Route("GET", f"{_API}/script-info"),
     "memory": Route("GET", f"{_API}/memory"),

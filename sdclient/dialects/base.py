@@ -37,6 +37,7 @@ Operation: TypeAlias = Literal[
     "upscalers",
     "latent_upscale_modes",
     "loras",
+    "styles",
     "scripts",
     "script_info",
     "memory",

@@ -262,6 +262,22 @@ def test_a_lora_and_a_vae_that_are_missing_are_told_and_one_that_is_there_is_not
     assert "did you mean sdxl_vae.safetensors" in str(losses)
 
 
+@pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
+def test_a_prompt_style_that_nobody_saved_is_told_and_one_that_is_there_is_not(dialect: str) -> None:
+    with Simulator(dialect) as server:
+        client = Client(server.url)
+        (loss,) = [
+            loss
+            for loss in client.check(small(client, styles=["cinematic", "cinematik"])).items
+            if loss.field == "styles"
+        ]
+        native = small(client, native={dialect: {"styles": ["nobody's"]}})
+        fields = [loss.field for loss in client.check(native).items if loss.kind == "dropped"]
+
+    assert "no prompt style 'cinematik' and would draw without it; did you mean cinematic" in loss.message
+    assert fields == ["styles"]
+
+
 def test_a_lora_that_a_tag_of_the_prompt_names_and_nobody_has_is_told_and_one_that_is_there_is_not(
     a1111: Simulator,
 ) -> None:

@@ -19,7 +19,6 @@ UNUSED: Mapping[str, Mapping[str, str]] = {
         "/sdapi/v1/hypernetworks": _FILES,
         "/sdapi/v1/face-restorers": _FILES,
         "/sdapi/v1/realesrgan-models": _FILES,
-        "/sdapi/v1/prompt-styles": "styles are named by whoever saved them",
         "/sdapi/v1/embeddings": "embeddings are words of the prompt",
         "/sdapi/v1/extensions": "scripts tells which of them can be called",
         "/sdapi/v1/refresh-loras": _OWNER,
