@@ -1,4 +1,4 @@
-"""Tables and pages in the output folder that are written anew now and then: only over those of ours."""
+"""Tables, pages and grids in the output folder that are written anew now and then: only over those of ours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 from sdclient.errors import StorageError
 from sdclient.files import write_durable
 
-__all__ = ["require_ours", "table_mark", "write_view"]
+__all__ = ["GRID_MARK", "grid_mark", "is_grid", "require_ours", "table_mark", "write_view"]
 
+GRID_MARK = "sdclient grid"
+"""What stands in a grid of images as the program that made it."""
 _LOOKED_AT_BYTES = 4096
+_HEAD_BYTES = 256
 
 
 def require_ours(path: Path, marks: Iterable[bytes], *, what: str = "") -> None:
@@ -39,6 +42,24 @@ def require_ours(path: Path, marks: Iterable[bytes], *, what: str = "") -> None:
         raise StorageError(
             f"{path}: was not written by sdclient, and is left as it is; rename it, or name another file"
         )
+
+
+def grid_mark(suffix: str) -> bytes:
+    """Return what stands near the beginning of a grid of ours: its program, not any text that speaks of one.
+
+    Args:
+        suffix: Ending of the file; ``.png``, whatever its case, or that of an HTML page.
+    """
+    return f"Software\0{GRID_MARK}".encode() if suffix.lower() == ".png" else f'content="{GRID_MARK}"'.encode()
+
+
+def is_grid(path: Path) -> bool:
+    """Tell whether a PNG file is a grid of ours, by its first bytes; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return grid_mark(".png") in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def table_mark(columns: Iterable[str]) -> bytes:

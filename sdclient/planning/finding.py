@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sdclient.batch.plan import STATE_FOLDER
+from sdclient.batch.views import is_grid
 from sdclient.errors import ConfigurationError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -24,6 +25,7 @@ _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", ".ds_store
 _SHOWN_NAMES = 3
 _SHOWN_CHARS = 40
 _NUMBER = re.compile(r"([0-9]+)")
+_MADE_BY_A_JOB = re.compile(r"_[0-9]+\.png", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +84,7 @@ def find_images(
         raise ConfigurationError(f"order={order!r}: give {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; name the folder that holds the images")
-    found = _Finder(out.resolve() if out else None, known)
+    found = _Finder(out.resolve() if out else None, known, _is_run(folder))
     found.walk(folder, "")
     return FoundImages(tuple(_ordered(found.paths, order, seed)), tuple(found.skipped))
 
@@ -113,6 +115,7 @@ class _Finder:
 
     out: Path | None
     known: Collection[str] = frozenset()
+    is_run: bool = False
     paths: dict[str, int] = field(default_factory=dict[str, int])
     skipped: list[LeftOut] = field(default_factory=list[LeftOut])
 
@@ -126,7 +129,7 @@ class _Finder:
         below = [entry.name for entry in listed if self._take(entry, prefix + entry.name)]
         for name in below:
             path = folder / name
-            if (path / STATE_FOLDER / "run.json").is_file() and not self._is_out(path):
+            if _is_run(path) and not self._is_out(path):
                 self.skipped.append(LeftOut(prefix + name, "the output folder of another run; name it as the input"))
             elif not self._is_out(path):
                 self.walk(path, f"{prefix}{name}/")
@@ -171,8 +174,19 @@ class _Finder:
             self.skipped.append(LeftOut(relative, "a link or no plain file"))
         elif facts.st_size == 0:
             self.skipped.append(LeftOut(relative, "empty"))
+        elif self.is_run and _may_be_grid(entry.name) and is_grid(Path(entry.path)):
+            self.skipped.append(LeftOut(relative, "a grid of the run's images"))
         else:
             self.paths[relative] = facts.st_mtime_ns
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / STATE_FOLDER / "run.json").is_file()
+
+
+def _may_be_grid(name: str) -> bool:
+    # What jobs made is told by its name: a hundred thousand files that are opened on a share take minutes.
+    return name.lower().endswith(".png") and not _MADE_BY_A_JOB.search(name)
 
 
 def _is_no_text(name: str) -> bool:

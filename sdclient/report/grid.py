@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import image_rows
-from sdclient.batch.views import require_ours
+from sdclient.batch.views import GRID_MARK, grid_mark, require_ours
 from sdclient.errors import CodecError, ConfigurationError, ImageLimitError, RunError
 from sdclient.files import resolve_inside, storage_errors, write_durable
 from sdclient.images import decode_image, flatten_rgb, upright
@@ -112,11 +112,8 @@ def grid_html(grid: Grid) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["url"] = place_url
-    return environment.from_string(_HTML).render(grid=grid, cell_px=CELL_PX, mark=_MARK)
+    return environment.from_string(_HTML).render(grid=grid, cell_px=CELL_PX, mark=GRID_MARK)
 
-
-# By which a grid is known for one when it is written anew.
-_MARK = "sdclient grid"
 
 _HTML = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -176,7 +173,7 @@ def grid_png(grid: Grid, out: Path, *, cell_px: int = CELL_PX) -> bytes:
         x += step * across[column]
     file = io.BytesIO()
     told = PngInfo()
-    told.add_text("Software", _MARK)
+    told.add_text("Software", GRID_MARK)
     sheet.save(file, "PNG", pnginfo=told)
     return file.getvalue()
 
@@ -242,7 +239,7 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
         StorageError: If there is something else than a grid already, or it cannot be written.
     """
     with storage_errors("look at", target):
-        require_ours(target, [_MARK.encode()], what="a grid of sdclient's")
+        require_ours(target, [grid_mark(target.suffix)], what="a grid of sdclient's")
     if target.suffix.lower() == ".png":
         write_durable(target, grid_png(grid, folder.out))
     elif target.suffix.lower() in (".html", ".htm"):

@@ -21,6 +21,7 @@ from sdclient.planning import (
     summarise,
 )
 from sdclient.prompts import read_prompts
+from sdclient.report.grid import Grid, grid_png
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import GenerateSpec
@@ -61,6 +62,18 @@ class TestFindImages:
         make(tmp_path, "a.png", "out/a_upscaled_1.png")
 
         assert find_images(tmp_path, out=tmp_path / "out").paths == ("a.png",)
+
+    def test_a_grid_of_a_runs_images_is_left_out_and_said(self, tmp_path: Path) -> None:
+        make(tmp_path, ".sdclient/run.json", "fox_1.png", "a.png", "sub/b.PNG", "grid of a fox.png")
+        cells = {("r", "c"): ("a.png",)}
+        for name in ("grid.png", "sub/mine.PNG"):
+            (tmp_path / name).write_bytes(grid_png(Grid("x", "y", ("r",), ("c",), cells), tmp_path, cell_px=64))
+        (tmp_path / "a.png").write_bytes(b"\x89PNG tEXtparameters\0a sdclient grid")
+
+        found = find_images(tmp_path)
+
+        assert found.paths == ("a.png", "fox_1.png", "grid of a fox.png", "sub/b.PNG")
+        assert summarise(found.skipped) == ["grid.png and sub/mine.PNG: a grid of the run's images"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="names are bytes only on POSIX")
     def test_what_cannot_be_used_is_listed_with_its_reason(self, tmp_path: Path) -> None:

@@ -130,14 +130,14 @@ def test_a_grid_is_written_over_a_grid_and_over_nothing_else(studied: RunBuilder
     target = studied.out / f"mine.{ending}"
     write_grid(studied.folder, grid, target)
     write_grid(studied.folder, grid, target)
-    target.write_bytes(b"an image of somebody's")
+    target.write_bytes(b"an image of somebody's, called sdclient grid")
 
     with pytest.raises(
         StorageError, match=rf"mine\.{ending}: is not a grid of sdclient's, and is left as it is; name another file"
     ):
         write_grid(studied.folder, grid, target)
 
-    assert target.read_bytes() == b"an image of somebody's"
+    assert target.read_bytes() == b"an image of somebody's, called sdclient grid"
 
 
 @pytest.mark.parametrize("name", ["OUT/grid.gif", "grid.html"])

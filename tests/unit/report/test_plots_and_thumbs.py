@@ -52,10 +52,11 @@ def test_what_nothing_measured_has_no_plot() -> None:
 
 
 def test_the_most_that_is_told_is_the_most_that_is_drawn() -> None:
+    cpu = (("20", ""), ("30", "50"))
     rows = [
-        row(10 * number, **MEASURED | {"client_cpu_percent_mean": mean}) for number, mean in enumerate(("20", "30"))
+        row(10 * number, 8, **MEASURED | {"client_cpu_percent_mean": mean, "client_cpu_percent_max": most})
+        for number, (mean, most) in enumerate(cpu)
     ]
-    rows[0]["client_cpu_percent_max"] = ""
 
     summaries = {plot.title: plot.summary for plot in make_plots(rows)}
 
