@@ -18,10 +18,11 @@ from sdclient.dialects.base import Compiled, Dialect, ServerFacts
 from sdclient.dialects.importing import FORMATS, Imported, import_image, import_payload, snapshot
 from sdclient.dialects.importing.door import Format
 from sdclient.dialects.keysets import KEY_SETS, key_set, newest_key_set
+from sdclient.dialects.losses import add_losses
 from sdclient.dialects.showing import calls_of, compile_for_show, with_stand_in_prompt
 from sdclient.dialects.tables import Kind
 from sdclient.errors import ConfigurationError, PayloadError
-from sdclient.schemas import Txt2Img, apply_sets, load_request
+from sdclient.schemas import Img2Img, Txt2Img, apply_sets, load_request
 from sdclient.schemas.jsontext import parse_json_object
 from sdclient.schemas.payload import payload_text
 
@@ -87,7 +88,7 @@ def check(
     chosen = _chosen(names, keys)
     refused: list[str] = []
     for dialect, name, facts in chosen:
-        compiled = compile_for_show(with_stand_in_prompt(request), dialect, facts)
+        compiled = _compiled(with_stand_in_prompt(request), dialect, facts)
         is_no = is_refused(compiled.losses, strict=strict)
         refused += [dialect.name] if is_no else []
         if as_json:
@@ -129,10 +130,10 @@ def show(
             raise click.UsageError("txt2img takes no image; leave --image out")
         request = request.replace(init_image=image)
     dialect, facts, where = _target(name, keys, urls)
-    compiled = compile_for_show(request, dialect, facts)
+    compiled = _compiled(request, dialect, facts)
     if not request.prompt and any(loss.field == "prompt" for loss in compiled.losses):
         # The body is shown as it is wherever the prompt may be empty.
-        compiled = compile_for_show(with_stand_in_prompt(request), dialect, facts)
+        compiled = _compiled(with_stand_in_prompt(request), dialect, facts)
     calls = calls_of(compiled, dialect, whole=whole)
     if as_json:
         click.echo(json.dumps(calls, ensure_ascii=False))
@@ -242,6 +243,16 @@ def _target(name: str | None, keys: str | None, urls: Sequence[str]) -> tuple[Di
         raise click.UsageError(f"say for which program: --dialect {'|'.join(DIALECTS)}, or --url")
     [(dialect, found, facts)] = _chosen((name,) if name else (), keys)
     return dialect, facts, found
+
+
+def _compiled(request: Txt2Img | Img2Img, dialect: Dialect, facts: ServerFacts) -> Compiled:
+    """Compile a request as it would be sent, the init image brought to size as `img2img` does it by itself."""
+    if isinstance(request, Txt2Img):
+        return compile_for_show(request, dialect, facts)
+    from sdclient.client.fitting import fit_for
+
+    fitted = fit_for(dialect, request.for_dialect(*dialect.overlay_names))
+    return add_losses(compile_for_show(fitted.request, dialect, facts), fitted.losses)
 
 
 def _verdict(dialect: Dialect, where: str, compiled: Compiled, *, is_refused: bool) -> str:

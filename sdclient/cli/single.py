@@ -64,7 +64,7 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
     request = apply_sets(one.request, one.sets)
     _check_outputs(one, request.image_count)
     client = Client(urls[0] if urls else None, dialect=dialect)
-    if not _accepts(client, request, one):
+    if not _accepts(client, request, one, source):
         return
     began = time.monotonic()
     try:
@@ -123,9 +123,9 @@ def _save(images: Sequence[GeneratedImage], paths: Sequence[Path]) -> list[Path]
         raise
 
 
-def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
+def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage, source: Source | None) -> bool:
     """Say what would be lost; False where that was all that was asked."""
-    losses = client.check(request)
+    losses = client.check(request) if source is None else _check_img2img(client, request, source)
     if one.dry_run and one.as_json:
         emit({"server": losses.server, "losses": [asdict(loss) for loss in losses.items]})
         return False
@@ -136,6 +136,11 @@ def _accepts(client: Client, request: Txt2Img | Img2Img, one: OneImage) -> bool:
     if one.dry_run:
         _say_what_nobody_knows(client, request, losses)
     return not one.dry_run
+
+
+def _check_img2img(client: Client, request: Txt2Img | Img2Img, source: Source) -> Losses:
+    with_image = request.replace(init_image=source.image)
+    return client.check(with_image, size=source.size, fit=source.fit)
 
 
 def _say_what_nobody_knows(client: Client, request: Txt2Img | Img2Img, losses: Losses) -> None:

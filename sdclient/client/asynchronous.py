@@ -16,7 +16,7 @@ from sdclient.client.generation import PreparedGeneration
 from sdclient.client.progress import OnProgress, StepProgress
 from sdclient.client.result import Losses, Result
 from sdclient.client.sizes import Fit
-from sdclient.dialects.base import Compiled, ServerFacts
+from sdclient.dialects.base import Compiled, Loss, ServerFacts
 from sdclient.images import FitBox, GeneratedImage, ImageInput
 from sdclient.infotext import Infotext
 from sdclient.schemas import Img2Img, Txt2Img
@@ -138,19 +138,24 @@ class AsyncClient:
             lambda token: self.client.extra_single_image(image, upscaler=upscaler, scale=scale, cancel=token)
         )
 
-    async def check(self, request: Txt2Img | Img2Img) -> Losses:
+    async def check(self, request: Txt2Img | Img2Img, *, size: str | None = None, fit: Fit = "pad") -> Losses:
         """Return what this server would not do as asked; see `Client.check`."""
-        return await self._ask(lambda: self.client.check(request))
+        return await self._ask(lambda: self.client.check(request, size=size, fit=fit))
 
-    async def compile(self, request: Txt2Img | Img2Img) -> Compiled:
+    async def compile(self, request: Txt2Img | Img2Img, *, size: str | None = None, fit: Fit = "pad") -> Compiled:
         """Return the calls that a request becomes on this server; see `Client.compile`."""
-        return await self._ask(lambda: self.client.compile(request))
+        return await self._ask(lambda: self.client.compile(request, size=size, fit=fit))
 
     async def prepare(
-        self, request: Txt2Img | Img2Img, *, task_id: str | None = None, box: FitBox | None = None
+        self,
+        request: Txt2Img | Img2Img,
+        *,
+        task_id: str | None = None,
+        box: FitBox | None = None,
+        losses: tuple[Loss, ...] = (),
     ) -> PreparedGeneration:
         """Compile and encode a request, for `execute` and `finish` in threads; see `Client.prepare`."""
-        return await self._ask(lambda: self.client.prepare(request, task_id=task_id, box=box))
+        return await self._ask(lambda: self.client.prepare(request, task_id=task_id, box=box, losses=losses))
 
     # Asking
 

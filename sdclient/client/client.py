@@ -11,7 +11,7 @@ from sdclient.client.connection import QUICK, Connection
 from sdclient.client.finding import find_address
 from sdclient.client.seeds import with_seed
 from sdclient.client.sizes import Fit, parse_size
-from sdclient.dialects.base import Compiled, Operation, ServerFacts
+from sdclient.dialects.base import Compiled, Loss, Operation, ServerFacts
 from sdclient.errors import BadReplyError, CodecError, ConfigurationError
 from sdclient.images import FitBox, GeneratedImage, ImageInput, decode_base64, encode_base64, read_image_input
 from sdclient.infotext import Infotext, parse_infotext
@@ -161,7 +161,8 @@ class Client:
         """Draw over an image.
 
         The image is brought to the size by one factor, so it is never stretched. What is padded to reach the
-        server's steps is taken off the result again.
+        server's steps is taken off the result again. A request with a size and ``resize_mode`` leaves that to servers
+        that resize, unless size or fit say otherwise.
 
         Args:
             image: A path, bytes, a Pillow image or an earlier result's image.
@@ -179,7 +180,7 @@ class Client:
             TransportError: If no whole answer came.
             ServerError: If the answer is not what was asked for.
         """
-        from sdclient.client.fitting import fit_request, name_of
+        from sdclient.client.fitting import fit_for, name_of
         from sdclient.schemas import Img2Img
 
         given = _with(Img2Img.given(request), fields)
@@ -188,10 +189,8 @@ class Client:
         with ended_by(cancel):
             dialect = self._connection.dialect
             merged = given.for_dialect(*dialect.overlay_names)
-            fitted, box = fit_request(
-                merged, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=name_of(image)
-            )
-            prepared = self.prepare(fitted, box=box)
+            fitted = fit_for(dialect, merged, source, rule=rule, fit=fit, name=name_of(image))
+            prepared = self.prepare(fitted.request, box=fitted.box, losses=fitted.losses)
         return self._generate(prepared, cancel, on_progress)
 
     def _generate(
@@ -204,10 +203,10 @@ class Client:
         watch = None if on_progress is None else WatchPolicy(on_progress)
         return finish(execute(prepared, cancel, watch=watch))
 
-    def check(self, request: Txt2Img | Img2Img) -> Losses:
+    def check(self, request: Txt2Img | Img2Img, *, size: str | None = None, fit: Fit = "pad") -> Losses:
         """Return what this server would not do as asked; nothing is sent but questions.
 
-        An img2img request without its image is checked with a blank one.
+        An img2img request without its image is checked with a blank one; size and fit are those of `img2img`.
 
         Raises:
             PayloadError: If the request is not valid for this dialect.
@@ -215,27 +214,26 @@ class Client:
         """
         from sdclient.client.result import Losses
 
-        return Losses(self.title, self.compile(request).losses)
+        return Losses(self.title, self.compile(request, size=size, fit=fit).losses)
 
-    def compile(self, request: Txt2Img | Img2Img) -> Compiled:
+    def compile(self, request: Txt2Img | Img2Img, *, size: str | None = None, fit: Fit = "pad") -> Compiled:
         """Return the calls that a request becomes on this server, overlays merged; nothing is refused here.
 
         Raises:
             PayloadError: If the request is not valid for this dialect.
             TransportError: If the server cannot be asked.
         """
-        from sdclient.client.fitting import with_stand_in
-        from sdclient.client.installed import compile_for
-        from sdclient.schemas import Img2Img
+        from sdclient.client.fitting import compile_fitted
 
-        dialect = self._connection.dialect
-        merged = with_seed(request.for_dialect(*dialect.overlay_names))
-        if isinstance(merged, Img2Img):
-            merged = with_stand_in(merged, dialect.granularity_px)
-        return compile_for(self._connection, merged)
+        return compile_fitted(self._connection, request, None if size is None else parse_size(size), fit)
 
     def prepare(
-        self, request: Txt2Img | Img2Img, *, task_id: str | None = None, box: FitBox | None = None
+        self,
+        request: Txt2Img | Img2Img,
+        *,
+        task_id: str | None = None,
+        box: FitBox | None = None,
+        losses: tuple[Loss, ...] = (),
     ) -> PreparedGeneration:
         """Compile and encode a request, for `execute` and `finish` on other threads.
 
@@ -243,6 +241,7 @@ class Client:
             request: The request; an init image must have the size it asks for.
             task_id: What to call this try towards a server that tells progress by it; None draws a name.
             box: How to take padding off the result; None where nothing was added to the init image.
+            losses: What was lost before, by fitting the init image.
 
         Raises:
             LossError: If this server cannot do what is asked.
@@ -258,6 +257,7 @@ class Client:
             deadline_s=self._deadline_s,
             task_id=task_id,
             box=box,
+            losses=losses,
             strict=self._strict,
         )
 

@@ -18,8 +18,8 @@ from pydantic import JsonValue
 from sdclient.client.connection import Connection, encode_body, start_of
 from sdclient.client.installed import compile_for
 from sdclient.client.progress import Watcher, WatchPolicy, look_after
-from sdclient.dialects.base import TASK_KEY, Compiled, FollowUp, ReadReply, names_tasks
-from sdclient.dialects.losses import is_refused, refuse
+from sdclient.dialects.base import TASK_KEY, Compiled, FollowUp, Loss, ReadReply, names_tasks
+from sdclient.dialects.losses import add_losses, is_refused, refuse
 from sdclient.errors import AnswerLostError, BadReplyError, CancelledError, DeadlineError, SDClientError, ServerError
 from sdclient.images import FitBox
 from sdclient.schemas import Img2Img, Txt2Img
@@ -85,6 +85,7 @@ def prepare(
     deadline_s: float | None = None,
     task_id: str | None = None,
     box: FitBox | None = None,
+    losses: tuple[Loss, ...] = (),
     strict: bool = False,
 ) -> PreparedGeneration:
     """Compile and encode a request whose seed is drawn.
@@ -95,6 +96,7 @@ def prepare(
         deadline_s: Longest time it may take in all, in seconds.
         task_id: What to call this try towards the server; None draws a name.
         box: How to take padding off the result.
+        losses: What was lost before, by fitting the init image.
         strict: Take every loss for one that refuses.
 
     Raises:
@@ -107,6 +109,7 @@ def prepare(
     if is_refused(compiled.losses, strict=strict) and connection.forget_older(_STALE_S):
         # What is missing may have been installed since the server was asked.
         compiled = compile_for(connection, request)
+    compiled = add_losses(compiled, losses)
     refuse(compiled.losses, where=f"{dialect.title} at {connection.address.base_url}", strict=strict)
     task = (task_id or f"sdclient-{secrets.token_hex(8)}") if names_tasks(dialect) else ""
     body = encode_body({**compiled.call.body, TASK_KEY: task} if task else compiled.call.body)

@@ -13,7 +13,7 @@ from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
 from sdclient.dialects.lora_tags import lora_stem, lora_tags
-from sdclient.dialects.losses import sort_losses
+from sdclient.dialects.losses import add_losses
 from sdclient.errors import ServerError
 from sdclient.schemas import Img2Img, Txt2Img
 
@@ -51,7 +51,7 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *_missing_vaes(connection, request, compiled),
         *_missing_modules(connection, request, compiled),
     ]
-    return replace(compiled, losses=sort_losses((*compiled.losses, *losses))) if losses else compiled
+    return add_losses(compiled, losses)
 
 
 def _other_arguments(connection: Connection, compiled: Compiled) -> Iterable[Loss]:

@@ -132,6 +132,7 @@ class A1111:
     """Name in messages."""
     overlay_names: tuple[str, ...] = ("a1111",)
     granularity_px = 8
+    resizes_inits = True
     loras_by_path = False
     routes: Mapping[Operation, Route] = _ROUTES
     same: frozenset[str] = _SAME

@@ -210,6 +210,8 @@ class Dialect(Protocol):
     """Overlays of a payload that apply, in order (Forge takes A1111's, then its own)."""
     granularity_px: int
     """Sizes are multiples of this."""
+    resizes_inits: bool
+    """Whether the server brings an init image to the request's size as ``resize_mode`` says."""
     loras_by_path: bool
     """Whether a request names a LoRA by its path in the server's list."""
 

@@ -91,6 +91,7 @@ class DrawThings:
     title = "Draw Things"
     overlay_names: tuple[str, ...] = ("drawthings",)
     granularity_px = SIZE_STEP_PX
+    resizes_inits = False
     loras_by_path = False
 
     def route(self, operation: Operation) -> Route | None:

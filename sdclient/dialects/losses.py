@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from sdclient.dialects.base import Loss, Severity
+from sdclient.dialects.base import Compiled, Loss, Severity
 from sdclient.errors import LossError
 
-__all__ = ["LOSS_COLUMNS", "is_lost", "is_refused", "loss_rows", "refuse", "sort_losses"]
+__all__ = ["LOSS_COLUMNS", "add_losses", "is_lost", "is_refused", "loss_rows", "refuse", "sort_losses"]
 
 LOSS_COLUMNS = ("field", "kind", "severity", "message")
 """The columns of ``loss_rows``."""
@@ -19,6 +20,12 @@ _ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 def sort_losses(losses: Iterable[Loss]) -> tuple[Loss, ...]:
     """Return losses worst first, each once; those of one severity stay in their order."""
     return tuple(sorted(dict.fromkeys(losses), key=lambda loss: _ORDER[loss.severity]))
+
+
+def add_losses(compiled: Compiled, losses: Iterable[Loss]) -> Compiled:
+    """Return what was compiled with losses from elsewhere, worst first."""
+    more = tuple(losses)
+    return replace(compiled, losses=sort_losses((*compiled.losses, *more))) if more else compiled
 
 
 def loss_rows(losses: Iterable[Loss]) -> list[tuple[str, str, str, str]]:

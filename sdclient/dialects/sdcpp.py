@@ -92,6 +92,7 @@ class SdCpp:
     overlay_names: tuple[str, ...] = ("sdcpp",)
     # What it rounds sizes to is not told; multiples of 64 suit every model.
     granularity_px = 64
+    resizes_inits = False
     loras_by_path = True
     routes: Mapping[Operation, Route] = _ROUTES
     table: str = "sdcpp"

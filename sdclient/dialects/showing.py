@@ -7,13 +7,12 @@ import functools
 import io
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pydantic import JsonValue
 
 from sdclient.dialects.base import TASK_KEY, Compiled, Dialect, ServerFacts, names_tasks
 from sdclient.dialects.elsewhere import missing_overlays
-from sdclient.dialects.losses import sort_losses
+from sdclient.dialects.losses import add_losses
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
@@ -40,8 +39,7 @@ def compile_for_show(request: Txt2Img | Img2Img, dialect: Dialect, facts: Server
     request = request.for_dialect(*dialect.overlay_names)
     if request.seed is None or request.seed < 0:
         request = request.replace(seed=secrets.randbelow(2**32))
-    compiled = dialect.compile(_with_image(request), facts)
-    return replace(compiled, losses=sort_losses((*compiled.losses, *missing_overlays(request, dialect))))
+    return add_losses(dialect.compile(_with_image(request), facts), missing_overlays(request, dialect))
 
 
 def with_stand_in_prompt(request: Txt2Img | Img2Img) -> Txt2Img | Img2Img:

@@ -19,7 +19,7 @@ from sdclient import client as sd
 from sdclient.batch.lane import Task
 from sdclient.batch.metrics import LocalServerMemory
 from sdclient.batch.record import Outcome, OutFile
-from sdclient.client.fitting import fit_request
+from sdclient.client.fitting import fit_for
 from sdclient.client.sizes import Fit, SizeRule, parse_size
 from sdclient.dialects.base import Route
 from sdclient.energy import EnergyMeter, open_meter
@@ -175,10 +175,10 @@ class ServerLane:
             )
         with storage_errors("read the input", task.input_path):
             source = task.input_path.read_bytes()
-        step_px = self.client.connection.dialect.granularity_px
-        name = task.input_path.name
-        fitted, box = fit_request(request, source, rule=spec.size, fit=spec.fit, step_px=step_px, name=name)
-        prepared = self.client.prepare(fitted, task_id=task.attempt_id, box=box)
+        name, dialect = task.input_path.name, self.client.connection.dialect
+        fitted = fit_for(dialect, request, source, rule=spec.size, fit=spec.fit, name=name)
+        box = fitted.box
+        prepared = self.client.prepare(fitted.request, task_id=task.attempt_id, box=box, losses=fitted.losses)
         facts: dict[str, JsonValue] = {"input": name, "input_sha256": hashlib.sha256(source).hexdigest()}
         if box is not None:
             facts["padded_from"] = f"{box.content_size[0]}x{box.content_size[1]}"

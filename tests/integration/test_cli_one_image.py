@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import sys
 
 import pytest
+from PIL import Image
 
+from sdclient.images import read_size
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.integration.terminal import Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 SMALL = ("txt2img", "a fox", "--inherit", "--set", "width=128", "--set", "height=128", "--steps", "20")
+WIDE = {"prompt": "a fox", "width": 256, "height": 128, "inherit": True}
 
 
 def test_the_steps_are_shown_where_the_server_tells_them(cli: CommandLine) -> None:
@@ -56,3 +62,30 @@ def test_strict_turns_a_loss_into_a_refusal_before_anything_is_drawn(cli: Comman
     assert (ended.code, posts) == (2, [])
     assert "nothing was sent:\n  refiner: SD.Next chooses its refiner" in ended.stderr
     assert not list(cli.folder.glob("*.png"))
+
+
+def test_an_image_is_resized_by_the_server_where_the_payload_says_how(cli: CommandLine) -> None:
+    (cli.folder / "mine.json").write_text(json.dumps({"kind": "img2img", "request": {**WIDE, "resize_mode": 1}}))
+    Image.new("RGB", (96, 96)).save(cli.folder / "square.png")
+    with Simulator("a1111") as server:
+        ended = cli("img2img", "square.png", "--payload", "mine.json", "--url", server.url, "-o", "out.png")
+        body = server.log[-1].body
+
+    assert ended.code == 0, ended.stderr
+    assert (body["width"], body["height"], body["resize_mode"]) == (256, 128, 1)
+    assert Image.open(io.BytesIO(base64.b64decode(body["init_images"][0]))).size == (96, 96)
+    assert read_size(cli.folder / "out.png") == (256, 128)
+
+
+def test_a_size_that_gives_way_to_the_shape_of_the_image_is_said_and_refused_under_strict(cli: CommandLine) -> None:
+    (cli.folder / "mine.json").write_text(json.dumps({"kind": "img2img", "request": WIDE}))
+    Image.new("RGB", (96, 96)).save(cli.folder / "square.png")
+    args = ("img2img", "square.png", "--payload", "mine.json", "-o", "out.png")
+    with Simulator("a1111") as server:
+        refused = cli(*args, "--strict", "--url", server.url)
+        drawn = cli(*args, "--url", server.url)
+
+    assert (refused.code, drawn.code) == (2, 0)
+    assert "width: 256 is asked for and 128 drawn" in refused.stderr
+    assert "256 is asked for and 128 drawn" in drawn.stderr
+    assert read_size(cli.folder / "out.png") == (128, 128)

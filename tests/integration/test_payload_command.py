@@ -93,6 +93,22 @@ def test_what_is_shown_is_byte_for_byte_what_is_sent(
         assert {**json.loads(body), "image": ""} == {**call["body"], "image": ""}
 
 
+@pytest.mark.parametrize("dialect", ALL)
+@pytest.mark.parametrize("more", [{}, {"resize_mode": 1}, {"resize_mode": 2}])
+def test_an_image_is_shown_brought_to_size_as_it_is_sent(
+    servers: dict[str, Simulator], picture: Path, tmp_path: Path, dialect: str, more: dict[str, int]
+) -> None:
+    server = servers[dialect]
+    request = Img2Img(prompt="x", seed=1, width=384, height=200, inherit=True, **more)
+    mine = save_payload(request, tmp_path / "mine.json")
+    shown = run("show", str(mine), "--image", str(picture), "--url", server.url, "--whole", "--json")
+
+    result = Client(server.url).img2img(picture, request)
+
+    assert last_bodies(server)[-1] == encode_body(json.loads(shown.stdout)[0]["body"])
+    assert all(loss.message in shown.stderr for loss in result.losses)
+
+
 def _draw(server: Simulator, name: str, picture: Path) -> None:
     from sdclient.schemas import apply_sets
 

@@ -224,6 +224,21 @@ def test_an_input_that_went_away_is_trouble_with_the_disk(lane: ServerLane, tmp_
         lane.prepare(make_task(tmp_path, GenerateSpec(OVER), source=tmp_path / "gone.png"))
 
 
+def test_a_size_that_the_shape_of_an_input_keeps_from_is_on_the_record(lane: ServerLane, tmp_path: Path) -> None:
+    source = write_image(tmp_path / "square.png", (128, 128))
+    asked = OVER.replace(width=256, height=128)
+
+    kept, cropped = (
+        run(lane, make_task(tmp_path, GenerateSpec(request), place=f"generated/{name}", source=source), tmp_path / name)
+        for name, request in (("kept", asked), ("cropped", asked.replace(resize_mode=1)))
+    )
+
+    sizes = [(one.files[0].facts["width_px"], one.files[0].facts["height_px"]) for one in (kept, cropped)]
+    assert sizes == [(128, 128), (256, 128)]
+    assert "256 is asked for and 128 drawn" in str(kept.record["losses"])
+    assert "256 is asked for" not in str(cropped.record["losses"])
+
+
 def test_an_img2img_job_without_an_input_is_a_wrong_plan(lane: ServerLane, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="img2img job without an input"):
         lane.prepare(make_task(tmp_path, GenerateSpec(OVER)))

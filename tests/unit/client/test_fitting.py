@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sdclient.client.fitting import fit_input, fit_request, unfit, with_stand_in
+from sdclient.client.fitting import fit_for, fit_input, fit_request, unfit
 from sdclient.client.sizes import Fit, SizeRule, parse_size
+from sdclient.dialects import DIALECTS
 from sdclient.errors import CodecError, ConfigurationError
 from sdclient.images import GeneratedImage
 from sdclient.infotext import read_infotext
@@ -206,7 +207,86 @@ def test_a_stand_in_has_a_size_the_server_takes(
 ) -> None:
     size = {} if request_size is None else {"width": request_size[0], "height": request_size[1]}
 
-    assert with_stand_in(Img2Img(**size), 64).size == expected
+    assert fit_for(DIALECTS["drawthings"], Img2Img(**size)).request.size == expected
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+@pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
+def test_a_server_that_resizes_gets_the_source_and_the_size_asked_for(dialect: str, mode: int) -> None:
+    source = encoded(picture(128, 128))
+
+    fitted = fit_for(DIALECTS[dialect], Img2Img(width=512, height=256, resize_mode=mode), source)
+
+    assert fitted.request.init_image == source
+    assert (fitted.request.size, fitted.request.resize_mode) == ((512, 256), mode)
+    assert (fitted.box, fitted.losses) == (None, ())
+
+
+def test_what_a_server_resizes_is_upright_and_opaque_and_so_is_its_mask() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    source, mask = (encoded(picture(300, 40), "JPEG", exif=turned), encoded(Image.new("LA", (300, 40)), exif=turned))
+
+    fitted = fit_for(DIALECTS["a1111"], Img2Img(width=512, height=256, resize_mode=0, mask=mask), source).request
+
+    assert [pixels(data or b"").shape for data in (fitted.init_image, fitted.mask)] == [(300, 40, 3)] * 2
+    assert fitted.size == (512, 256)
+
+
+@pytest.mark.parametrize("dialect", ["drawthings", "sdcpp", "koboldcpp"])
+def test_a_crop_is_made_for_a_server_that_does_not(dialect: str) -> None:
+    request = Img2Img(width=512, height=256, resize_mode=1)
+
+    fitted = fit_for(DIALECTS[dialect], request, encoded(picture(128, 128)))
+
+    assert pixels(fitted.request.init_image or b"").shape == (256, 512, 3)
+    assert (fitted.request.size, fitted.request.resize_mode) == ((512, 256), None)
+    assert (fitted.box, fitted.losses) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "mode", "lost"),
+    [
+        ("256x256", "pad", 0, ["resize_mode"]),
+        (None, "crop", 2, ["resize_mode"]),
+        (None, "crop", 1, []),
+        ("256x256", "crop", 1, []),
+    ],
+)
+def test_a_size_or_fit_given_beside_decides_and_the_mode_is_told_as_lost(
+    size: str | None, fit: Fit, mode: int, lost: list[str]
+) -> None:
+    request = Img2Img(width=512, height=256, resize_mode=mode)
+    rule = parse_size(size) if size else None
+
+    fitted = fit_for(DIALECTS["a1111"], request, encoded(picture(128, 128)), rule=rule, fit=fit)
+
+    assert fitted.request.size == ((256, 256) if size else (512, 256))
+    assert fitted.request.resize_mode is None
+    assert [loss.field for loss in fitted.losses] == lost
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"width": 512, "height": 256}, "512 is asked for and 256 drawn: the init image keeps its shape"),
+        ({"width": 512}, "512 is asked for and 128 drawn: with one side only"),
+        ({"width": 512, "height": 512}, None),
+        ({}, None),
+    ],
+)
+def test_a_side_of_the_request_that_gives_way_is_told(asked: dict[str, int], told: str | None) -> None:
+    fitted = fit_for(DIALECTS["a1111"], Img2Img(**asked), encoded(picture(128, 128)))
+
+    assert [loss.field for loss in fitted.losses] == (["width"] if told else [])
+    assert all(loss.message.startswith(told or "") for loss in fitted.losses)
+
+
+def test_padding_to_a_servers_steps_is_no_loss_since_it_comes_off_again() -> None:
+    fitted = fit_for(DIALECTS["drawthings"], Img2Img(width=300, height=200), encoded(picture(300, 200)))
+
+    assert (fitted.request.size, fitted.losses) == ((320, 256), ())
+    assert fitted.box is not None
 
 
 def test_taking_padding_off_keeps_seed_and_text() -> None:
