@@ -18,6 +18,7 @@ from sdclient.schemas.parts import ControlNet, HiresFix, Lora
 
 __all__ = [
     "CONTROL_TITLE",
+    "PIXEL_UPSCALER",
     "check_controls",
     "control_unit",
     "follow_ups",

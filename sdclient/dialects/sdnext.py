@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from sdclient.dialects.a1111 import A1111
 from sdclient.dialects.a1111_names import close_hint, doubt_sampler, listed
+from sdclient.dialects.a1111_parts import PIXEL_UPSCALER
 from sdclient.dialects.a1111_scripts import put_ultimate_upscale
 from sdclient.dialects.base import Operation, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
@@ -23,7 +24,12 @@ _ABSENT: tuple[Operation, ...] = ("latent_upscale_modes", "controlnet_models", "
 # Its own names of samplers that A1111 calls otherwise.
 _SAMPLERS: Mapping[str, str] = {"dpm2": "KDPM2", "dpm2 a": "KDPM2 a", "lms": "LMSD", "plms": "PNDM"}
 _NEAREST: Mapping[str, str] = {"dpm++ 2s a": "DPM++ 1S", "dpm++ 2m sde heun": "DPM++ 2M SDE"}
+# What enlarges by a plain resize, by the names of newer and older versions.
+_PLAIN = ("Resize Lanczos", "Lanczos")
 _FIXED = 1
+# How a hires fix with both sides given is fitted elsewhere, too.
+_CROP = 2
+_BY_CONTEXT = 5
 _LATENT = 3
 
 
@@ -144,6 +150,23 @@ class SdNext(A1111):
             draft.put("hr_denoising_strength", hires.strength, "hires.strength")
             # Else a plain resize would do without the second pass.
             draft.values["hr_force"] = True
+            if hires.upscaler is None:
+                known = facts.upscalers or ()
+                draft.values["hr_upscaler"] = next((name for name in _PLAIN if name in known), PIXEL_UPSCALER)
+
+    def complete(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
+        """Complete a hires fix: with resize mode 0, its default here, the image stays as large as the first pass."""
+        super().complete(request, draft)
+        values = draft.values
+        if not values.get("enable_hr"):
+            return
+        mode = values.setdefault("hr_resize_mode", _CROP)
+        if mode == 0 or (values.get("hr_upscaler") == "None" and mode != _BY_CONTEXT):
+            key = "hr_resize_mode" if mode == 0 else "hr_upscaler"
+            field = draft.asked.get(key, "hires")
+            draft.refuse(
+                field, f"SD.Next enlarges nothing where {key} is {values[key]}; leave it out for a plain resize"
+            )
 
 
 def _put_schedule(label: str, field: str, draft: Draft) -> None:

@@ -30,6 +30,7 @@ from sdclient.simulator.workshop import Workshop
 __all__ = ["SdNext"]
 
 _VAE_FACTOR = 8
+_BY_CONTEXT = 5
 _WINDOW_S = 60.0
 _COSTLY = frozenset({f"{API}txt2img", f"{API}img2img", f"{API}control"})
 _COST = 5
@@ -186,6 +187,8 @@ class SdNext(WebUI):
         for side in ("width", "height"):
             if values[side] is not None:
                 values[side] = integer(values[side]) // _VAE_FACTOR * _VAE_FACTOR
+        if values.get("enable_hr") is True and not _enlarges(values):
+            values |= {"firstphase_width": values["width"], "firstphase_height": values["height"]}
         return values
 
     def _script(self, asked: str, kind: str) -> JsonValue:
@@ -290,6 +293,12 @@ class SdNext(WebUI):
         return json_reply(
             {"images": made["images"], "processed": processed, "params": made["parameters"], "info": made["info"]}
         )
+
+
+def _enlarges(values: JsonObject) -> bool:
+    """Tell whether anything is enlarged between the passes of a hires fix; by default, nothing is."""
+    mode = integer(values["hr_resize_mode"])
+    return mode == _BY_CONTEXT or (mode > 0 and values["hr_upscaler"] != "None")
 
 
 def _nothing() -> None:

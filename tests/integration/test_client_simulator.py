@@ -428,6 +428,16 @@ def test_a_hires_fix_that_came_out_otherwise_is_recorded_where_no_loss_tells_its
     assert "132" in next(loss.message for loss in result.losses if loss.field == "hires.first_width")
 
 
+@pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
+def test_a_hires_fix_comes_in_the_size_of_its_second_pass(dialect: str) -> None:
+    with Simulator(dialect) as server:
+        client = Client(server.url)
+        hires = {"first_width": 128, "first_height": 64, "strength": 0.4}
+        result = client.txt2img(small(client, width=256, height=128, hires=hires))
+
+    assert (result.image.size, result.changed) == ((256, 128), ())
+
+
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 def test_a_size_that_was_fitted_to_the_servers_steps_is_no_change(fit: str) -> None:
     with Simulator("koboldcpp") as server:

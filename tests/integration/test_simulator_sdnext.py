@@ -288,6 +288,23 @@ def test_script_info_gives_its_own_order_of_arguments(server: Simulator) -> None
     assert (labels[0], labels[7], len(labels)) == ("tile_width", "upscaler_index", 15)
 
 
+@pytest.mark.parametrize(
+    ("keys", "size"),
+    [
+        ({}, (64, 64)),
+        ({"hr_resize_mode": 2}, (128, 128)),
+        ({"hr_resize_mode": 2, "hr_upscaler": "None"}, (64, 64)),
+        ({"hr_resize_mode": 5, "hr_upscaler": "None"}, (128, 128)),
+    ],
+)
+def test_a_hires_fix_enlarges_only_in_a_resize_mode_and_with_an_upscaler(
+    server: Simulator, keys: dict, size: tuple[int, int]
+) -> None:
+    heard = generate(server, enable_hr=True, denoising_strength=0.4, hr_resize_x=128, hr_resize_y=128, **keys)
+
+    assert [image.size for image in heard.images] == [size]
+
+
 # --- the table behind it
 
 

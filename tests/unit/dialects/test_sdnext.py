@@ -105,6 +105,33 @@ def test_a_hires_fix_says_its_strength_twice_and_insists_on_its_second_pass() ->
     assert "hr_force" not in compiled(hires=HiresFix(first_width=64, first_height=64)).call.body
 
 
+def test_a_hires_fix_names_a_way_to_enlarge_since_by_default_nothing_is() -> None:
+    hires = {"first_width": 64, "first_height": 64}
+    newer = ServerFacts("sdnext", upscalers=("None", "Resize Nearest", "Resize Lanczos"))
+    plain = compiled(width=128, height=128, hires=hires).call.body
+    native = {"enable_hr": True, "denoising_strength": 0.5, "hr_scale": 2}
+
+    assert (plain["hr_resize_mode"], plain["hr_upscaler"]) == (2, "Lanczos")
+    assert compiled(newer, width=128, height=128, hires=hires).call.body["hr_upscaler"] == "Resize Lanczos"
+    assert compiled(native={"sdnext": native}).call.body["hr_resize_mode"] == 2
+    assert compiled(native={"sdnext": {**native, "hr_resize_mode": 1}}).call.body["hr_resize_mode"] == 1
+    assert "hr_resize_mode" not in compiled().call.body
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [
+        ({"hr_resize_mode": 0}, "native.sdnext.hr_resize_mode"),
+        ({"hr_upscaler": "None"}, "native.sdnext.hr_upscaler"),
+    ],
+)
+def test_a_hires_fix_that_would_enlarge_nothing_is_refused(keys: dict, field: str) -> None:
+    native = {"enable_hr": True, "denoising_strength": 0.5, **keys}
+
+    assert (field, "refused", "error") in losses(compiled(native={"sdnext": native}))
+    assert (field, "refused", "error") not in losses(compiled(native={"sdnext": {**native, "hr_resize_mode": 5}}))
+
+
 def test_what_lives_elsewhere_is_dropped_or_refused(png) -> None:
     parts = {"refiner": Refiner(model="r"), "tiled": Tiled(diffusion=Tiles(), vae=Tiles()), "restore_faces": True}
 
