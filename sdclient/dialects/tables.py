@@ -29,6 +29,7 @@ __all__ = [
     "adetailer_keys",
     "body_keys",
     "control_keys",
+    "img2img_size_defaults",
     "script",
     "scripts",
     "sdnext_missing",
@@ -100,6 +101,15 @@ def body_keys(dialect: str, kind: Kind) -> KeyTable:
         own_keys = map(read_key, entries_of(own, "fields"))
         return KeyTable([*kept, *_bounded(own_keys, dialect)], tuple(object_of(own, "families")))
     return KeyTable(shared)
+
+
+@functools.cache
+def img2img_size_defaults() -> Mapping[str, JsonValue]:
+    """Return what A1111 and Forge take for the size of img2img, and the way to resize to it, where a body does not say."""
+    requests = object_of(fact_table("a1111"), "requests")
+    blocks = ("common_fields", "img2img_request")
+    rows = (row for block in blocks for row in entries_of(object_of(requests, block), "fields"))
+    return {str(row["name"]): row["default"] for row in rows if row["name"] in ("width", "height", "resize_mode")}
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from sdclient.schemas import Img2Img, Txt2Img, load_request, payload_names, save
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.integration.scripted_server import A1111_OPTIONS, OPTIONS, as_json, base_url, scripted
+from tests.integration.simulator_talk import ask
 
 ALL = list(DIALECTS)
 
@@ -219,6 +221,21 @@ def test_a_foreign_payload_is_imported_from_stdin_and_drawn(servers: dict[str, S
         name: value for name, value in native.items() if name != "color_calibration"
     }
     assert json.loads(out.read_text(encoding="utf-8"))["about"] == "Imported from stdin"
+
+
+def test_an_imported_img2img_body_draws_what_the_body_itself_does(a1111: Simulator, tmp_path: Path) -> None:
+    picture, source = tmp_path / "wide.png", tmp_path / "body.json"
+    Image.radial_gradient("L").resize((256, 128)).convert("RGB").save(picture)
+    image = base64.b64encode(picture.read_bytes()).decode()
+    body = {"prompt": "a fox", "init_images": [image], "seed": 3, "steps": 2, "denoising_strength": 0.4}
+    source.write_text(json.dumps(body), encoding="utf-8")
+    run("import", str(source), "--format", "a1111", "-o", str(tmp_path / "mine.json"))
+
+    [raw] = ask(a1111, "img2img", body).images
+    [ours] = Client(a1111.url).img2img(picture, load_request(tmp_path / "mine.json")).images
+
+    assert raw.size == (512, 512)
+    assert ours.pil.tobytes() == raw.tobytes()
 
 
 def test_an_import_is_printed_where_no_file_is_named(tmp_path: Path) -> None:

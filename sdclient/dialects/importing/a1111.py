@@ -18,7 +18,7 @@ from sdclient.dialects.forge import Forge
 from sdclient.dialects.importing.drawthings import blank_image, checked_image
 from sdclient.dialects.importing.result import Imported
 from sdclient.dialects.initsize import init_size
-from sdclient.dialects.tables import Kind, adetailer_keys, body_keys
+from sdclient.dialects.tables import Kind, adetailer_keys, body_keys, img2img_size_defaults
 from sdclient.errors import PayloadError
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
@@ -63,7 +63,8 @@ _IMAGES: Mapping[str, str] = {"init_images": "init_image", "mask": "mask"}
 def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tuple[Body, dict[str, str]]:
     """Return what of a body the server would look at, and what it would not, or must not be told by us.
 
-    null stands for what is left out, ``sampler_index`` for ``sampler_name`` where that is missing.
+    null stands for what is left out, ``sampler_index`` for ``sampler_name`` where that is missing. Of img2img the size,
+    and the way to resize to it, are the server's own defaults where the body says none: with us they would be the image's.
     """
     keys = body_keys(name, kind)
     clean: Body = {}
@@ -83,6 +84,8 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
         # Drawn by the server there, by us here.
         del clean["seed"]
     _clean_scripts(clean, left, NativeTables.of(name, kind))
+    if kind == "img2img":
+        clean = {**img2img_size_defaults(), **clean}
     index = clean.pop("sampler_index", None)
     if index is not None and not clean.get("sampler_name"):
         clean["sampler_name"] = index

@@ -349,6 +349,19 @@ def test_img2img_of_a1111_is_known_by_its_keys(png) -> None:
         import_payload({"init_images": [], "resize_mode": 1})
 
 
+@pytest.mark.parametrize("form", ["a1111", "forge"])
+def test_a_size_that_an_img2img_body_leaves_to_the_server_is_the_servers_own(form: str) -> None:
+    open_ = import_payload({"prompt": "x", "denoising_strength": 0.4}, form=form, kind="img2img").request
+    named = import_payload({"prompt": "x", "width": 640, "resize_mode": 2}, form=form, kind="img2img").request
+    drawn = import_payload({"prompt": "x", "steps": 5}, form=form, kind="txt2img").request
+
+    assert isinstance(open_, Img2Img)
+    assert isinstance(named, Img2Img)
+    assert (open_.size, open_.resize_mode) == ((512, 512), 0)
+    assert (named.size, named.resize_mode) == ((640, 512), 2)
+    assert drawn.size is None
+
+
 @pytest.mark.parametrize(
     ("payload", "form"),
     [
