@@ -170,6 +170,51 @@ def test_marks_are_there_again_when_the_page_is_opened_again(page: Page, written
     assert page.locator(".card .mark").all_text_contents() == ["kept", "", "", ""]
 
 
+def test_two_tabs_of_one_page_share_their_marks(page: Page, written: Path) -> None:
+    other = page.context.new_page()
+    for one in (page, other):
+        one.goto(written.as_uri())
+
+    page.locator(".card a").nth(0).focus()
+    page.keyboard.press("k")
+    expect(other.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+    other.locator(".card a").nth(1).focus()
+    other.keyboard.press("r")
+
+    for one in (page, other):
+        expect(one.locator(".card .mark")).to_have_text(["kept", "rejected", "", ""])
+    page.reload()
+    expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 1 rejected")
+
+
+def test_a_mark_that_a_tab_has_not_heard_of_outlives_its_next_one(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".card a").nth(0).focus()
+    page.keyboard.press("k")
+    # What this tab stores itself is no event to it, as if another's had been lost.
+    page.evaluate("""() => {
+        const key = Object.keys(localStorage)[0], marks = JSON.parse(localStorage[key]);
+        localStorage[key] = JSON.stringify({ ...marks, [JSON.parse(document.getElementById("data").textContent).cards[1].key]: "reject" });
+    }""")
+
+    page.locator(".card a").nth(2).focus()
+    page.keyboard.press("r")
+
+    expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 2 rejected")
+    assert page.locator(".card .mark").all_text_contents() == ["kept", "rejected", "rejected", ""]
+
+
+def test_marks_last_as_long_as_the_page_where_nothing_can_be_stored(page: Page, written: Path) -> None:
+    page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); };")
+    page.goto(written.as_uri())
+
+    for number, key in enumerate("kr"):
+        page.locator(".card a").nth(number).focus()
+        page.keyboard.press(key)
+
+    assert page.locator(".card .mark").all_text_contents() == ["kept", "rejected", "", ""]
+
+
 def test_finding_by_words_leaves_what_has_all_of_them(page: Page, written: Path) -> None:
     page.goto(written.as_uri())
 

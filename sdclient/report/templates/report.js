@@ -3,7 +3,7 @@
   const $ = (id) => document.getElementById(id);
   let data = JSON.parse($("data").textContent);
   const storeKey = "sdclient-marks-" + data.run;
-  const marks = (() => { try { return JSON.parse(localStorage.getItem(storeKey)) || {}; } catch { return {}; } })();
+  let marks = {}, keeps = true;
   let open = -1, opener = null;
 
   const text = (index) => data.texts[index] || "";
@@ -24,14 +24,34 @@
     if (mark) card.dataset.mark = mark; else delete card.dataset.mark;
     card.querySelector(".mark").textContent = mark === "keep" ? "kept" : mark === "reject" ? "rejected" : "";
   }
-  function setMark(n, mark) {
-    const key = data.cards[n].key;
-    if (marks[key] === mark) delete marks[key]; else marks[key] = mark;
-    try { localStorage.setItem(storeKey, JSON.stringify(marks)); } catch { /* private windows keep nothing */ }
-    showMark(n);
+  // Read anew before each mark: another tab of this page may have set others since.
+  function recall() {
+    if (!keeps) return;
+    try {
+      const found = JSON.parse(localStorage.getItem(storeKey));
+      marks = found && typeof found === "object" ? found : {};
+    } catch { /* nothing can be read, or it is none of ours: what this page knows stays */ }
+  }
+  function follow(before) {
+    data.cards.forEach((card, n) => { if (before[card.key] !== marks[card.key]) showMark(n); });
     pressed();
     count();
   }
+  function setMark(n, mark) {
+    const key = data.cards[n].key, before = marks, isTakenBack = marks[key] === mark;
+    recall();
+    if (isTakenBack) delete marks[key]; else marks[key] = mark;
+    // Private windows keep nothing.
+    try { localStorage.setItem(storeKey, JSON.stringify(marks)); } catch { keeps = false; }
+    showMark(n);
+    follow(before);
+  }
+  addEventListener("storage", (event) => {
+    if (event.key !== storeKey && event.key !== null) return;
+    const before = marks;
+    recall();
+    follow(before);
+  });
   function pressed() {
     if (open < 0) return;
     const mark = marks[data.cards[open].key];
@@ -249,7 +269,7 @@
     } catch { if ($("live")) $("live").textContent = "not connected; the page shows what was known last"; }
     setTimeout(look, 3000, next);
   }
-  data.cards.forEach((card, n) => { if (marks[card.key]) showMark(n); });
-  count();
+  recall();
+  follow({});
   if (document.body.dataset.live) look(data.version);
 })();
