@@ -215,6 +215,25 @@ def test_marks_last_as_long_as_the_page_where_nothing_can_be_stored(page: Page, 
     assert page.locator(".card .mark").all_text_contents() == ["kept", "rejected", "", ""]
 
 
+def test_marks_of_images_that_are_no_longer_there_do_not_count(page: Page, tmp_path: Path) -> None:
+    run = RunBuilder.at(tmp_path / "OUT")
+    fox, owl = run.plan("fox"), run.plan("owl")
+    run.commit(fox)
+    run.commit(owl)
+    page.goto(write_report(run.fresh()).page.as_uri())
+    for number in range(2):
+        page.locator(".card a").nth(number).focus()
+        page.keyboard.press("r")
+    shutil.rmtree(run.folder.done_folder(fox.id))
+    run.commit(run.plan("fox again"))
+    write_report(run.fresh())
+
+    page.reload()
+
+    expect(page.locator("#shown")).to_have_text("2 of 2 shown · 0 kept · 1 rejected")
+    assert sorted(page.locator(".card .mark").all_text_contents()) == ["", "rejected"]
+
+
 def test_finding_by_words_leaves_what_has_all_of_them(page: Page, written: Path) -> None:
     page.goto(written.as_uri())
 

@@ -87,9 +87,9 @@
   }
   function count() {
     const shown = document.querySelectorAll(".card:not([hidden])").length;
-    const all = Object.values(marks);
-    const kept = all.filter((mark) => mark === "keep").length;
-    $("shown").textContent = `${shown} of ${data.cards.length} shown · ${kept} kept · ${all.length - kept} rejected`;
+    // Marks of images that are no longer here stay, in case they come back, and do not count.
+    const kept = marked("keep").length, rejected = marked("reject").length;
+    $("shown").textContent = `${shown} of ${data.cards.length} shown · ${kept} kept · ${rejected} rejected`;
   }
   let waiting = 0;
   $("find").oninput = () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); };
