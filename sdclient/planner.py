@@ -89,6 +89,11 @@ class Planner:
         """The output folder."""
         return self.folder.out
 
+    @property
+    def variant(self) -> str:
+        """The name of the variant that is planned, given or chosen when asked; empty where none is."""
+        return self._variant
+
     def add(
         self,
         prompts: Iterable[str | Mapping[str, JsonValue] | PromptRow],

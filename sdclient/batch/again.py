@@ -47,7 +47,9 @@ class Wish:
         has_made: Asked where a name or pattern ends with a number from 2; the first image every job is taken to make.
     """
 
-    def __init__(self, patterns: Sequence[str], names: Sequence[str], has_made: HasMade = lambda *_: True) -> None:
+    def __init__(
+        self, patterns: Sequence[str], names: Sequence[str], has_made: HasMade = lambda _job, _number: True
+    ) -> None:
         self._all = [*patterns, *names]
         self._has_made = has_made
         self._named: dict[str, set[str]] = {}

@@ -102,7 +102,8 @@ def command(
 ) -> None:
     """Cut small squares out of pixel art and draw over each, without words, each pass over the one before.
 
-    Without --seed every run takes new slices, after finishing what an earlier one left.
+    Without --seed every run takes new slices, after finishing what an earlier one left. What was drawn is never drawn
+    otherwise: with another payload or other strengths the same place becomes a slice of its own, beside the one there.
     """
     if documents_only:
         _build(Run.open(out), anew=True, as_json=running["as_json"])

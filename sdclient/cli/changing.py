@@ -28,14 +28,17 @@ class ChangingOptions(TypedDict):
     redo_changed: bool
 
 
+REDO_CHANGED = click.option(
+    "--redo-changed",
+    is_flag=True,
+    help="Where OUT was planned with other settings: make those images anew; the old ones are kept in "
+    ".sdclient/replaced.",
+)
+
+
 def changing(function: F) -> F:
     """``--variant`` and ``--redo-changed``, of commands that plan."""
-    function = click.option(
-        "--redo-changed",
-        is_flag=True,
-        help="Where OUT was planned with other settings: make those images anew; the old ones are kept in "
-        ".sdclient/replaced.",
-    )(function)
+    function = REDO_CHANGED(function)
     return click.option(
         "--variant",
         metavar="NAME",
@@ -67,6 +70,25 @@ def open_run(out: Path, run_seed: int | None = None, *, given: ChangingOptions |
     return run
 
 
+def reopen_run(out: Path, given: ChangingOptions) -> Run:
+    """Open a run that exists, to look at what it made, or at one of its variants.
+
+    Raises:
+        RunFolderError: If there is none.
+    """
+    Run.open(out)
+    return Run(out, variant=given["variant"] or "")
+
+
+def refuse_changed(change: PlanChange) -> Choice:
+    """Refuse a change where there are no variants and nobody is asked, with the commands to type.
+
+    Raises:
+        ChangedPlanError: Always.
+    """
+    raise ChangedPlanError(f"{change}\n{_commands(has_variants=False)}")
+
+
 def has_run(out: Path) -> bool:
     """Tell whether a run was begun in a folder.
 
@@ -77,14 +99,25 @@ def has_run(out: Path) -> bool:
         return (out / STATE_FOLDER).is_dir()
 
 
-def _ask(change: PlanChange) -> Choice:
+def ask_to_redo(change: PlanChange) -> Choice:
+    """Ask a person where there are no variants; where there is nobody, refuse with the commands to type.
+
+    Raises:
+        ChangedPlanError: If nothing shall be done.
+    """
+    return _ask(change, has_variants=False)
+
+
+def _ask(change: PlanChange, *, has_variants: bool = True) -> Choice:
     """Ask a person; where there is none, refuse with the commands to type."""
+    commands = _commands(has_variants=has_variants)
     if not (sys.stdin.isatty() and is_watched()):
-        raise ChangedPlanError(f"{change}\n{_commands()}")
+        raise ChangedPlanError(f"{change}\n{commands}")
     say(str(change))
+    variant = " make a [v]ariant beside them," if has_variants else ""
     answer = click.prompt(
-        "  [r]edo them, make a [v]ariant beside them, or do [n]othing?",
-        type=click.Choice(["r", "v", "n"]),
+        f"  [r]edo them,{variant} or do [n]othing?",
+        type=click.Choice(["r", "v", "n"] if has_variants else ["r", "n"]),
         default="n",
         show_choices=False,
         err=True,
@@ -93,16 +126,16 @@ def _ask(change: PlanChange) -> Choice:
         return Choice(redo=True)
     if answer == "v":
         return Choice(variant=click.prompt("  name of the variant, such as cfg6", err=True))
-    raise ChangedPlanError(f"nothing was changed. Later, or in a script:\n{_commands()}")
+    raise ChangedPlanError(f"nothing was changed. Later, or in a script:\n{commands}")
 
 
-def _commands() -> str:
+def _commands(*, has_variants: bool = True) -> str:
     """Return what can be typed instead, without passwords in addresses."""
     typed = shlex.join(["sdclient", *(safe_url(word) if "://" in word else word for word in sys.argv[1:])])
+    variant = f"  keep them, and make a variant beside them:\n    {typed} --variant NAME\n" if has_variants else ""
     return (
         "  make them anew, the old images are kept:\n"
         f"    {typed} --redo-changed\n"
-        "  keep them, and make a variant beside them:\n"
-        f"    {typed} --variant NAME\n"
+        f"{variant}"
         "  or the same command with another output folder"
     )

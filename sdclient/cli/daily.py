@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from sdclient.batch.changed import OnChange, redo_changed
 from sdclient.cli import options
 from sdclient.cli.app import EXIT_INTERRUPTED
+from sdclient.cli.changing import REDO_CHANGED, ask_to_redo, refuse_changed
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import duration, emit, say
 from sdclient.errors import ConfigurationError, ServerError
@@ -81,6 +83,7 @@ class BotOptions(RunningOptions):
     made_on: str
     hashtags: str
     first_number: int
+    redo_changed: bool
 
 
 def _bot_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -101,6 +104,7 @@ def _bot_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--once", is_flag=True, help="Do what the present part of the day needs, and end.")
 @click.option("--at", "moment", metavar="TIME", help="Take this for the present, and end: 06:00 or 2026-11-20T06:00.")
 @_bot_options
+@REDO_CHANGED
 @options.running
 def command(
     *,
@@ -114,12 +118,17 @@ def command(
 ) -> None:
     """Draw and post one image for every part of the day, each at most once.
 
+    Where the payload changed before an image was drawn, --once and --at ask, and a bot that keeps hours refuses; there
+    are no variants, since each part of the day has one post.
+
     Secrets come from the environment, or the system's keyring (service sdclient): SDCLIENT_X_CONSUMER_KEY,
     SDCLIENT_X_CONSUMER_SECRET, SDCLIENT_X_ACCESS_TOKEN, SDCLIENT_X_ACCESS_TOKEN_SECRET; SDCLIENT_MASTODON_TOKEN.
     """
     zone = open_zone(given["zone"])
     now = None if moment is None else parse_moment(moment, zone)
-    daily = _bot(out, apply_sets(Txt2Img.load(payload or PAYLOAD), sets), zone, given)
+    # A bot that keeps hours must not stand at a question all night.
+    ask = redo_changed if given["redo_changed"] else ask_to_redo if once or now is not None else refuse_changed
+    daily = _bot(out, apply_sets(Txt2Img.load(payload or PAYLOAD), sets), zone, ask, given)
     company, as_json = Company(urls), given["as_json"]
     if given["dry_run"] or given["limit"] == 0:
         looking: BotOptions = {**given, "dry_run": True}
@@ -133,7 +142,7 @@ def command(
     keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=as_json, may_raise=False))
 
 
-def _bot(out: Path, request: Txt2Img, zone: ZoneInfo, given: BotOptions) -> Daily:
+def _bot(out: Path, request: Txt2Img, zone: ZoneInfo, ask: OnChange, given: BotOptions) -> Daily:
     words = load_words(given["words"])
     enlarger = None
     if given["enlarge_here"]:
@@ -148,7 +157,9 @@ def _bot(out: Path, request: Txt2Img, zone: ZoneInfo, given: BotOptions) -> Dail
         completer=completer,
         publisher=_publisher(out, given),
         ledger=Ledger(out / "daily", given["first_number"]),
-        settings=DailySettings(zone, grace_s, PostWords(given["title"], given["made_on"], given["hashtags"]), enlarger),
+        settings=DailySettings(
+            zone, grace_s, PostWords(given["title"], given["made_on"], given["hashtags"]), enlarger, on_change=ask
+        ),
     )
 
 

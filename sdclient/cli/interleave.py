@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.cli import options
-from sdclient.cli.changing import open_run
+from sdclient.cli.changing import ChangingOptions, changing, open_run, reopen_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, is_watched, say
 from sdclient.recipes.interleave import (
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+class InterleaveOptions(RunningOptions, ChangingOptions):
+    """The options that other commands have, too."""
+
+
 @click.command(
     epilog="Example:  sdclient interleave series.toml --out SERIES --url http://127.0.0.1:7860\n\n"
     "The configuration holds the blocks prompt_config, generation_config and style_configs; TOML, YAML or JSON."
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     "--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new run; each image's follows from it."
 )
 @click.option("--documents-only", is_flag=True, help="Build the grids again from what is there; no server is asked.")
+@changing
 @options.running
 def command(
     config: Path,
@@ -54,7 +59,7 @@ def command(
     run_seed: int | None,
     *,
     documents_only: bool,
-    **running: Unpack[RunningOptions],
+    **running: Unpack[InterleaveOptions],
 ) -> None:
     """Draw every prompt of a text in every style; each image may grow out of the one before.
 
@@ -68,7 +73,7 @@ def command(
     # What --set says wins over the configuration, and that over the payload.
     request = apply_sets(request_of(Txt2Img.load(payload), generation), sets)
     plan = plan_interleave(wanted, found.chapters, request)
-    run = Run.open(out) if documents_only else open_run(out, run_seed).add_jobs(plan.jobs)
+    run = reopen_run(out, running) if documents_only else open_run(out, run_seed, given=running).add_jobs(plan.jobs)
     code = 0 if documents_only else _work(run, Company(urls), generation, running)
     if not running["dry_run"]:
         _tell(run, plan, generation, as_json=running["as_json"])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from sdclient.batch.plan import latest_jobs
 from sdclient.chat import Api
 from sdclient.cli import options
-from sdclient.cli.changing import open_run
+from sdclient.cli.changing import ChangingOptions, changing, open_run, reopen_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError, SDClientError
+from sdclient.planning import JobList
 from sdclient.recipes.story import (
     FORMATS,
     PAYLOAD,
@@ -52,6 +55,10 @@ _NOTED = {
 """The options that decide what ideas and prompts are made."""
 _MOST_SHOWN = 50
 """Ideas of a section on the screen; --extracts finds thousands in a book."""
+
+
+class StoryOptions(RunningOptions, ChangingOptions):
+    """The options that other commands have, too."""
 
 
 def _model_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -98,6 +105,7 @@ def _model_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--payload", default=PAYLOAD, show_default=True, metavar="FILE", help="How an image is drawn.")
 @click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change a field of that payload; repeatable.")
 @click.option("--seed", "run_seed", type=click.IntRange(0, 2**32 - 1), help="Seed of a new run; each image's follows.")
+@changing
 @options.running
 def command(
     texts: tuple[Path, ...],
@@ -119,7 +127,7 @@ def command(
     new_ideas: bool,
     ideas_only: bool,
     documents_only: bool,
-    **running: Unpack[RunningOptions],
+    **running: Unpack[StoryOptions],
 ) -> None:
     """Illustrate texts: ideas for beginning, middle and end, an image of each, and documents with both.
 
@@ -131,17 +139,16 @@ def command(
         require_docx()
     if documents_only:
         stories = _stories_in(out, texts)
-        end(_documents(Run.open(out), stories, formats, as_json=running["as_json"]))
+        end(_documents(reopen_run(out, running), stories, formats, as_json=running["as_json"]))
         return
     asked = Asked(base_url, model, key_env, api, count, style, extracts, words_by_model, new_ideas, _given())
     request = apply_sets(Txt2Img.load(payload), sets)
     sources = _read_all(texts)
-    run = open_run(out, run_seed)
+    run = open_run(out, run_seed, given=running)
     stories = {one.name: _ideas(one, out / one.name, asked, running) for one in sources}
     if ideas_only:
         return
-    for name, manifest in stories.items():
-        _add(run, name, manifest, request)
+    _add(run, stories, request)
     code = work(run, Company(urls), running)
     if not running["dry_run"]:
         _documents(run, stories, formats, as_json=running["as_json"])
@@ -223,17 +230,25 @@ def _new_ideas(source: SourceText, folder: Path, asked: Asked, *, dry_run: bool)
         raise
 
 
-def _add(run: Run, name: str, manifest: Manifest, request: Txt2Img) -> None:
-    listed = plan_story(name, manifest, request, run.folder.settings.run_seed)
+def _add(run: Run, stories: Mapping[str, Manifest], request: Txt2Img) -> None:
+    listed = JobList()
+    for name, manifest in stories.items():
+        plan_story(name, manifest, request, run.folder.settings.run_seed, into=listed)
+    # All at once: who is asked about a change is asked about all of them.
     run.add_jobs(listed)
-    wanted = {job.id for job in listed.jobs}
-    done = run.folder.read_done()
-    older = [
-        job for job in run.jobs() if job.columns.get("story") == name and job.id not in wanted and job.id not in done
-    ]
+    wanted, done = {job.place for job in listed.jobs}, run.folder.read_done()
+    latest = latest_jobs({job.id: job for job in run.jobs()}).values()
+    older = [job for job in latest if job.columns.get("story") in stories and job.id not in done]
+    older = [job for job in older if not _is_of(job.place, wanted)]
     if older:
         images = plural(len(older), "image")
         say(f"note: {images} of older ideas planned here will be drawn, too; another --out leaves them")
+
+
+def _is_of(place: str, wanted: AbstractSet[str]) -> bool:
+    """Tell whether a place is one of those wanted, or of a variant of them."""
+    ends = [at for at, sign in enumerate(place) if sign == "_"]
+    return any(place[:end] in wanted for end in [*ends, len(place)])
 
 
 def _stories_in(out: Path, texts: Sequence[Path]) -> dict[str, Manifest]:

@@ -1,4 +1,4 @@
-"""Documents that a recipe writes beside a run's images: whole, and never over one that a person has changed.
+"""Documents that a recipe writes beside a run's images, of those that stand there now: never over one that a person has changed.
 
 ``.sdclient/documents/`` notes the hash of every document as written. A file with another hash is the work of a
 person: it keeps its content under a name of its own, and the new document takes the name.
@@ -7,13 +7,36 @@ person: it keeps its content under a name of its own, and the new document takes
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.plan import latest_done
 from sdclient.files import create_whole, resolve_inside, storage_errors, write_durable
+from sdclient.run import Run
 
 _NOTES = "documents"
+
+
+def variant_end(run: Run) -> str:
+    """Return what names of places and documents of the run's variant end with; empty where it is none."""
+    return f"_{run.variant}" if run.variant else ""
+
+
+def made_jobs(run: Run) -> Mapping[tuple[str, str], str]:
+    """Return the done jobs whose images stand at their places, those of the variant where the run is one.
+
+    Returns:
+        Their ids, by kind and by the place that a recipe plans, without a variant's name.
+
+    Raises:
+        StorageError: If the folder cannot be read.
+    """
+    with storage_errors("read the run in", run.out):
+        latest = latest_done(run.folder.read_plan().jobs, run.folder.read_done()).values()
+    end = variant_end(run)
+    return {(job.kind, job.place.removesuffix(end)): job.id for job in latest if job.place.endswith(end)}
 
 
 @dataclass(slots=True)

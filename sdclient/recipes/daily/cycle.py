@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
-from sdclient.batch.plan import Job
+from sdclient.batch.changed import OnChange
 from sdclient.batch.record import Record
 from sdclient.errors import AnswerLostError, ImageLimitError, SDClientError, StorageError
 from sdclient.files import resolve_inside, write_durable
@@ -24,6 +24,7 @@ from sdclient.recipes.daily.ledger import End, Ledger, Posting, SlotPlan
 from sdclient.recipes.daily.slots import Slot, slot_at
 from sdclient.recipes.daily.texts import PostWords, alt_text
 from sdclient.recipes.daily.words import DailyWords, draw_start
+from sdclient.recipes.documents import made_jobs
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.steps.generate import GenerateSpec
@@ -53,12 +54,14 @@ class DailySettings:
         grace_s: A slot that began longer ago is missed; None posts it until the next one begins.
         words: What posts have in common.
         enlarger: Enlarges images here, after they were drawn; None leaves that to the server.
+        on_change: Asked where the image of a slot is planned otherwise and not drawn; None refuses.
     """
 
     zone: ZoneInfo
     grace_s: float | None = GRACE_S
     words: PostWords = field(default_factory=PostWords)
     enlarger: Enlarger | None = None
+    on_change: OnChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +177,24 @@ class Daily:
 
     # Drawing
 
-    def _draw(self, plan: SlotPlan, drawing: Drawing) -> Job:
-        """See that a slot's image is drawn, if it can be, and return its job."""
+    def _draw(self, plan: SlotPlan, drawing: Drawing) -> str | None:
+        """See that a slot's image is drawn, if it can be; return the id of the job that did it, None where none has."""
         listed = JobList()
         columns = {"slot": plan.key, "start": plan.start}
-        job = listed.add(self._spec, f"images/{plan.key}", changes={"prompt": plan.prompt}, columns=columns)
-        if not self._run.folder.is_done(job.id):
-            # A plan that never begins is forgotten with the run it was added to: no server may take the request.
-            drawing(Run(self._run.out, run_seed=self._run.folder.settings.run_seed).add_jobs(listed))
-        return job
+        job = listed.add(self._spec, _place(plan), changes={"prompt": plan.prompt}, columns=columns)
+        key = (job.kind, job.place)
+        if (made := made_jobs(self._run).get(key)) is not None:
+            return made
+        # A plan that never begins is forgotten with the run it was added to: no server may take the request.
+        run_seed, ask = self._run.folder.settings.run_seed, self._settings.on_change
+        drawing(Run(self._run.out, run_seed=run_seed, on_change=ask or "refuse").add_jobs(listed))
+        return made_jobs(self._run).get(key)
 
     def _draw_and_post(self, slot: Slot, drawing: Drawing, now: dt.datetime) -> Outcome:
         plan = self._ledger.plan(slot, lambda: self._plan(slot))
         job = self._draw(plan, drawing)
-        if not self._run.folder.is_done(job.id):
-            reason = self._run.status().set_aside.get(job.place, "its server did not do it")
+        if job is None:
+            reason = self._run.status().set_aside.get(_place(plan), "its server did not do it")
             return Outcome("failed", slot, f"{slot.key}: no image: {reason}")
         posting = self._ledger.begin_posting(slot, now)
         if posting is None:
@@ -205,9 +211,9 @@ class Daily:
 
     # Posting
 
-    def _post(self, slot: Slot, posting: Posting, plan: SlotPlan, job: Job) -> Outcome:
+    def _post(self, slot: Slot, posting: Posting, plan: SlotPlan, job: str) -> Outcome:
         try:
-            record = self._run.folder.record(job.id)
+            record = self._run.folder.record(job)
             published = self._publish(posting, plan, record)
         except AnswerLostError as exc:
             return self._look(slot, posting, exc)
@@ -216,7 +222,7 @@ class Daily:
             # and the next look at the clock finds out.
             self._ledger.release(posting)
             raise
-        return self._confirm(slot, posting, published, {**asdict(plan), "job": job.id, **_drawn(record)})
+        return self._confirm(slot, posting, published, {**asdict(plan), "job": job, **_drawn(record)})
 
     def _publish(self, posting: Posting, plan: SlotPlan, record: Record) -> Published:
         data = self._image(record)
@@ -306,6 +312,10 @@ class Daily:
 
 
 _PAST: Mapping[End, str] = {"posted": "posted before", "aside": "set aside: nobody knows whether its post is out"}
+
+
+def _place(plan: SlotPlan) -> str:
+    return f"images/{plan.key}"
 
 
 def _drawn(record: Record) -> dict[str, object]:

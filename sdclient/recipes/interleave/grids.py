@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ from sdclient.batch.publish import locate
 from sdclient.errors import RunFolderError
 from sdclient.files import safe_name
 from sdclient.images import open_rgb
-from sdclient.recipes.documents import Shelf
+from sdclient.recipes.documents import Shelf, made_jobs, variant_end
 from sdclient.recipes.interleave.config import GenerationConfig
 from sdclient.recipes.interleave.plan import Frame, InterleavePlan
 from sdclient.run import Run
@@ -51,19 +51,19 @@ def build_grids(run: Run, plan: InterleavePlan, generation: GenerationConfig) ->
         StorageError: If the folder cannot be written.
     """
     shelf = Shelf(run.folder)
-    done = run.folder.read_done()
+    made, end = _made(run, plan), variant_end(run)
     if generation.save_individual:
-        _put_copies(run, plan, shelf, done)
+        _put_copies(run, plan, shelf, made)
     grids: list[Path] = []
     missing: list[str] = []
     for (chapter, tag), frames in _sheets(plan.frames, all_chapters=generation.grid_all_chapters).items():
-        absent = sum(frame.job not in done for frame in frames)
+        absent = sum(frame.job not in made for frame in frames)
         if absent:
             missing.append(f"{tag} grid-{chapter}: {absent} of {len(frames)} images are still missing")
             continue
-        place = f"{plan.folder}/{safe_name(f'{tag} grid-{chapter}')}.png"
+        place = f"{plan.folder}/{safe_name(f'{tag} grid-{chapter}')}{end}.png"
         try:
-            grids.append(_put_grid(run, shelf, place, frames))
+            grids.append(_put_grid(run, shelf, place, [made[frame.job] for frame in frames]))
         except RunFolderError as exc:
             missing.append(f"{tag} grid-{chapter}: {exc}")
     return BuiltGrids(tuple(grids), tuple(missing), tuple(shelf.remarks))
@@ -81,18 +81,25 @@ def _sheets(frames: Sequence[Frame], *, all_chapters: bool) -> dict[tuple[int, s
     return sheets
 
 
-def _put_copies(run: Run, plan: InterleavePlan, shelf: Shelf, done: set[str]) -> None:
+def _made(run: Run, plan: InterleavePlan) -> dict[str, str]:
+    """Return by the jobs of the plan those whose images stand at their places: later revisions, or a variant's."""
+    made = made_jobs(run)
+    return {job.id: made[job.kind, job.place] for job in plan.jobs.jobs if (job.kind, job.place) in made}
+
+
+def _put_copies(run: Run, plan: InterleavePlan, shelf: Shelf, made: Mapping[str, str]) -> None:
+    end = variant_end(run)
     for frame in plan.frames:
-        if not (frame.is_copy and frame.job in done):
+        if not (frame.is_copy and frame.job in made):
             continue
         # One that is gone is missing in its grid, too, which says so.
         with suppress(RunFolderError):
-            path = locate(run.folder, run.folder.record(frame.job), 0)
-            shelf.put(str(PurePosixPath(plan.images) / f"{frame.name}_1{path.suffix}"), path.read_bytes())
+            path = locate(run.folder, run.folder.record(made[frame.job]), 0)
+            shelf.put(str(PurePosixPath(plan.images) / f"{frame.name}{end}_1{path.suffix}"), path.read_bytes())
 
 
-def _put_grid(run: Run, shelf: Shelf, place: str, frames: Sequence[Frame]) -> Path:
-    records = [run.folder.record(frame.job) for frame in frames]
+def _put_grid(run: Run, shelf: Shelf, place: str, jobs: Sequence[str]) -> Path:
+    records = [run.folder.record(job) for job in jobs]
     sources = hashlib.sha256(" ".join(record.files[0].sha256 for record in records).encode()).hexdigest()
     path = run.folder.out / place
     if _sources_of(path) == sources:

@@ -10,7 +10,7 @@ from typing import Literal
 from sdclient.batch.publish import locate
 from sdclient.errors import MissingExtraError, RunFolderError
 from sdclient.files import safe_name
-from sdclient.recipes.documents import Shelf
+from sdclient.recipes.documents import Shelf, made_jobs, variant_end
 from sdclient.recipes.story.headings import heading_of, manifest_language
 from sdclient.recipes.story.manifest import Manifest
 from sdclient.recipes.story.pages import Chapter, Illustration, html_page, markdown_page
@@ -56,7 +56,7 @@ def build_documents(run: Run, name: str, manifest: Manifest, formats: Sequence[F
     shelf = Shelf(run.folder)
     chapters, missing, remarks = _chapters(run, name, manifest)
     images = sum(len(chapter.illustrations) for chapter in chapters)
-    stem = f"{name}/{safe_name(f'{manifest.title} - Illustrations')}"
+    stem = f"{name}/{safe_name(f'{manifest.title} - Illustrations')}{variant_end(run)}"
     if not images:
         return BuiltDocuments((), 0, missing, tuple(remarks))
     folder = run.folder.out / name
@@ -76,17 +76,18 @@ def _document(form: Format, manifest: Manifest, chapters: Sequence[Chapter], fol
 
 
 def _chapters(run: Run, name: str, manifest: Manifest) -> tuple[list[Chapter], int, list[str]]:
-    done = run.folder.read_done()
+    made = made_jobs(run)
     found: dict[str, list[Illustration]] = {}
     missing = 0
     remarks: list[str] = []
     for slot in slots(name, manifest):
         listed = found.setdefault(slot.section, [])
-        if slot.job not in done:
+        job = made.get(slot.key)
+        if job is None:
             missing += 1
             continue
         try:
-            listed += _illustrations(run, name, slot)
+            listed += _illustrations(run, name, slot, job)
         except RunFolderError as exc:
             missing += 1
             remarks.append(str(exc))
@@ -95,8 +96,8 @@ def _chapters(run: Run, name: str, manifest: Manifest) -> tuple[list[Chapter], i
     return [Chapter(headings[section], tuple(listed)) for section, listed in found.items()], missing, remarks
 
 
-def _illustrations(run: Run, name: str, slot: Slot) -> list[Illustration]:
-    record = run.folder.record(slot.job)
+def _illustrations(run: Run, name: str, slot: Slot, job: str) -> list[Illustration]:
+    record = run.folder.record(job)
     made: list[Illustration] = []
     drawn_s = started_s({"started": str(record.facts.get("started", ""))})
     for index, one in enumerate(record.files):

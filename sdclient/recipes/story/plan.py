@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sdclient.batch.plan import job_id, job_seed
+from sdclient.batch.plan import job_seed
 from sdclient.files import safe_name
 from sdclient.planning import JobList
 from sdclient.recipes.story.manifest import Idea, Manifest
@@ -33,9 +33,9 @@ class Slot:
     place: str
 
     @property
-    def job(self) -> str:
-        """Id of the job that draws it."""
-        return job_id("txt2img", self.place)
+    def key(self) -> tuple[str, str]:
+        """Kind and place of the job that draws it."""
+        return "txt2img", self.place
 
 
 def slots(name: str, manifest: Manifest) -> Iterator[Slot]:
@@ -53,7 +53,9 @@ def slots(name: str, manifest: Manifest) -> Iterator[Slot]:
             yield Slot(section.section, number, idea, place)
 
 
-def plan_story(name: str, manifest: Manifest, request: Txt2Img, run_seed: int) -> JobList:
+def plan_story(
+    name: str, manifest: Manifest, request: Txt2Img, run_seed: int, *, into: JobList | None = None
+) -> JobList:
     """Plan one image for every idea; ideas that are planned already keep their images.
 
     Args:
@@ -62,8 +64,9 @@ def plan_story(name: str, manifest: Manifest, request: Txt2Img, run_seed: int) -
         request: How an image is drawn.
         run_seed: The run's seed. Each image's follows from it, its section and number, so that a better prompt
             is tried with the same seed.
+        into: A list of other stories' jobs that these are added to.
     """
-    listed = JobList()
+    listed = JobList() if into is None else into
     spec = GenerateSpec(request)
     for slot in slots(name, manifest):
         key = f"{name}/{slot.section}-{slot.number:02d}"

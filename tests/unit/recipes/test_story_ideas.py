@@ -254,8 +254,8 @@ def test_seeds_follow_from_run_section_and_number_and_not_from_the_prompt() -> N
 def test_slots_know_their_jobs() -> None:
     _, manifest = collected([["a", "b"], ["c", "d"], ["e", "f"]])
 
-    assert [slot.job for slot in slots("pigs", manifest)] == [
-        job.id for job in plan_story("pigs", manifest, Txt2Img(), 7).jobs
+    assert [slot.key for slot in slots("pigs", manifest)] == [
+        (job.kind, job.place) for job in plan_story("pigs", manifest, Txt2Img(), 7).jobs
     ]
 
 
