@@ -184,7 +184,7 @@ def _labels(settled: Settled) -> JsonObject:
         "VAE": _vae(settled),
         "Variation seed strength": strength or None,
         "Denoising strength": values["denoising_strength"] if hires or settled.inits else None,
-        "Clip skip": _unless(settled.options["CLIP_stop_at_last_layers"], 1),
+        "Clip skip": _unless(settled.clip_skip, 1),
         "Refiner": f"{settled.refiner.stem} [{settled.refiner.hash}]" if settled.refiner else None,
         "Refiner switch at": values["refiner_switch_at"] if settled.refiner else None,
     }
@@ -231,7 +231,7 @@ def _info(series: _Series, texts: Sequence[str | None], first: int) -> JsonObjec
         "infotexts": [told for told in texts if told is not None],
         "styles": values["styles"] or [],
         "job_timestamp": series.started,
-        "clip_skip": settled.options["CLIP_stop_at_last_layers"],
+        "clip_skip": settled.clip_skip,
         "is_using_inpainting_conditioning": False,
         "version": VERSION,
     }

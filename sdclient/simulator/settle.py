@@ -124,6 +124,12 @@ class Settled:
             details=self._digest(),
         )
 
+    @property
+    def clip_skip(self) -> int | float:
+        """Layers left out of the text model: a key of the request on SD.Next, an option elsewhere."""
+        layers = number(self.values.get("clip_skip", self.options["CLIP_stop_at_last_layers"]))
+        return int(layers) if layers.is_integer() else layers
+
     def _digest(self) -> str:
         dropped = _NOT_IN_DIGEST if self.hires else _NOT_IN_DIGEST | _HIRES_FIELDS
         kept = {key: self.values[key] for key in sorted(self.values) if key not in dropped}

@@ -33,13 +33,16 @@ def test_an_image_becomes_a_payload_that_its_own_server_takes(name: str, fields:
     request = Txt2Img.from_mapping({**BARE, **fields, "model": MODELS.get(name, "sd_xl_base_1.0")})
     with Simulator(name) as server:
         client = Client(server.url)
-        image = client.txt2img(request).image
+        result = client.txt2img(request)
+        image = result.image
         found = import_image(image.data)
         there = client.check(found.request)
     offline = compile_for_show(found.request, DIALECTS[name], newest_key_set(name).facts())
     parsed = ParserManager().parse(Image.open(io.BytesIO(image.data)))
 
     assert not found.left_out
+    assert not [change for change in result.changed if change.field == "clip_skip"]
+    assert found.request.for_dialect(name).clip_skip == fields.get("clip_skip")
     assert not [loss for loss in (*there.items, *offline.losses) if loss.severity == "error"]
     assert {field: getattr(found.request, field) for field in ("prompt", "seed", "width", "height")} == BARE
     if "sampler_name" in fields:

@@ -140,6 +140,17 @@ def test_info_lacks_keys_that_the_original_has(server: Simulator) -> None:
     assert set(info) == set(array_at(load("others"), "sdnext", "info_keys"))
 
 
+@pytest.mark.parametrize(("change", "used", "text"), [({"clip_skip": 2}, 2, "Clip skip: 2"), ({}, 1, "")])
+def test_clip_skip_is_a_key_of_the_request_and_told_as_one(
+    server: Simulator, change: dict[str, int], used: int, text: str
+) -> None:
+    heard = generate(server, **change)
+
+    assert heard.info["clip_skip"] == used
+    assert text in str(heard.info["infotexts"])
+    assert ("Clip skip" in (read_parameters(heard.images[0]) or "")) is bool(text)
+
+
 @pytest.mark.parametrize(
     ("asked", "used"),
     [("euler A", "Euler a"), ("k_euler", "Euler"), ("DPM++ 2M", "DPM++ 2M"), ("1", "Euler"), (None, "Default")],
