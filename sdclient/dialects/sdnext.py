@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from sdclient.dialects.a1111 import A1111
 from sdclient.dialects.a1111_names import close_hint, doubt_sampler, listed
-from sdclient.dialects.a1111_parts import PIXEL_UPSCALER
+from sdclient.dialects.a1111_parts import PIXEL_UPSCALER, put_hires
 from sdclient.dialects.a1111_scripts import put_ultimate_upscale
 from sdclient.dialects.base import Operation, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
@@ -145,7 +145,8 @@ class SdNext(A1111):
 
     def put_hires(self, hires: HiresFix, request: Txt2Img, draft: Draft, facts: ServerFacts) -> None:
         """Write the hires fix, with a second pass for every upscaler and its strength under both names."""
-        super().put_hires(hires, request, draft, facts)
+        # Its own latent modes are in its list of upscalers; for a name that is not it takes a plain resize.
+        put_hires(hires, request, draft, facts, latent=())
         if "enable_hr" in draft.values:
             draft.put("hr_denoising_strength", hires.strength, "hires.strength")
             # Else a plain resize would do without the second pass.

@@ -118,6 +118,17 @@ def test_a_hires_fix_names_a_way_to_enlarge_since_by_default_nothing_is() -> Non
     assert "hr_resize_mode" not in compiled().call.body
 
 
+def test_a_latent_mode_is_one_of_its_own_upscalers_and_a1111s_are_refused() -> None:
+    server = ServerFacts("sdnext", upscalers=("None", "Resize Lanczos", "Latent Nearest"))
+    fields = {"width": 128, "height": 128}
+    hires = HiresFix(first_width=64, first_height=64, upscaler="Latent Nearest")
+
+    assert "hires.upscaler" not in {loss.field for loss in compiled(server, hires=hires, **fields).losses}
+    other = compiled(server, hires=hires.replace(upscaler="Latent (nearest)"), **fields)
+    (loss,) = [loss for loss in other.losses if loss.field == "hires.upscaler"]
+    assert (loss.kind, "did you mean Latent Nearest" in loss.message) == ("refused", True)
+
+
 @pytest.mark.parametrize(
     ("keys", "field"),
     [
