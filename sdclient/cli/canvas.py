@@ -35,6 +35,7 @@ from sdclient.recipes.canvas import (
     read_slice,
     recorded_request,
     spec_of,
+    strange_records,
     strengths_of,
 )
 from sdclient.run import Run
@@ -209,7 +210,13 @@ def _unfinished(out: Path) -> Run | None:
 
 
 def _build(run: Run, *, anew: bool, as_json: bool) -> None:
-    paths = [str(path) for one in build_documents(run, anew=anew) for path in one.paths]
+    built = build_documents(run, anew=anew)
+    for text in (*strange_records(run.out), *(text for one in built for text in one.remarks)):
+        if as_json:
+            emit({"event": "remark", "message": text})
+        else:
+            say(f"note: {text}")
+    paths = [str(path) for one in built for path in one.paths]
     if as_json:
         emit({"event": "documents", "files": paths})
         return

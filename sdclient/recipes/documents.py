@@ -66,25 +66,32 @@ class Shelf:
             StorageError: If it cannot be written; what was there is unchanged then.
         """
         path = resolve_inside(self.folder.out, place)
-        notes = self.folder.state / _NOTES / hashlib.sha256(place.encode()).hexdigest()[:20]
+        notes = self._notes(place)
         with storage_errors("make the folder of", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            notes.mkdir(parents=True, exist_ok=True)
             before = path.read_bytes() if path.is_file() else None
         if before == data:
             return path
         if before is not None and not (notes / _digest(before)).exists():
-            self._keep(path, before)
+            self._keep(path, before, was_ours=any(notes.iterdir()))
         # Noted before it is written: a program killed in between must not take its own document for a person's.
         create_whole(notes / _digest(data), b"")
         write_durable(path, data)
         return path
 
-    def _keep(self, path: Path, data: bytes) -> None:
+    def _notes(self, place: str) -> Path:
+        """Return the folder of a document's hashes; made where it is missing."""
+        notes = self.folder.state / _NOTES / hashlib.sha256(place.encode()).hexdigest()[:20]
+        with storage_errors("make the folder", notes):
+            notes.mkdir(parents=True, exist_ok=True)
+        return notes
+
+    def _keep(self, path: Path, data: bytes, *, was_ours: bool) -> None:
         number = 1
         while not create_whole(kept := path.with_stem(f"{path.stem}~{number}"), data):
             number += 1
-        self.remarks.append(f"{path.name} was changed by hand since it was made; that one is kept as {kept.name}")
+        how = "was changed by hand since it was made" if was_ours else "was there already"
+        self.remarks.append(f"{path.name} {how}; that one is kept as {kept.name}")
 
 
 def _digest(data: bytes) -> str:

@@ -381,6 +381,58 @@ def test_a_cluster_that_refuses_leaves_no_slice_behind(cli: CommandLine) -> None
     assert files(cli) == []
 
 
+# ---- what else lies in the folder ----
+
+
+@pytest.mark.usefixtures("place")
+def test_files_that_were_there_are_never_written_over_or_drawn_over(cli: CommandLine, draw_things: Simulator) -> None:
+    out = cli.folder / "OUT"
+    out.mkdir()
+    mine = {f"0001{kind}": b"precious" for kind in ("_generated.png", "_strip.png", ".gif")}
+    mine |= {"0002_original.png": b"red", "0003.json": b"mine"}
+    for name, data in mine.items():
+        (out / name).write_bytes(data)
+
+    ended = draw(cli, draw_things.url, "--passes", "1")
+    again = draw(cli, draw_things.url, "--passes", "1")
+
+    assert (ended.code, again.code) == (0, 0)
+    assert {name: (out / name).read_bytes() for name in mine} == mine
+    assert files(cli, "000[45].json") == ["0004.json", "0005.json"]
+    assert ended.stderr.count("note: OUT/0003.json: describes no slice (") == 1
+
+
+@pytest.mark.usefixtures("place")
+def test_a_document_changed_by_hand_is_kept_aside_and_told(cli: CommandLine, draw_things: Simulator) -> None:
+    draw(cli, draw_things.url, "--passes", "1")
+    strip = cli.folder / "OUT/0001_strip.png"
+    strip.write_bytes(b"mine")
+
+    ended = cli("canvas", "--out", "OUT", "--documents-only")
+
+    assert ended.code == 0
+    assert strip.with_name("0001_strip~1.png").read_bytes() == b"mine"
+    assert opened(strip).size == (2 * 128, 128)
+    words = "was changed by hand since it was made; that one is kept as 0001_strip~1.png"
+    assert f"note: 0001_strip.png {words}\n" in ended.stderr
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("gone", ["0002*", "0002.json"])
+def test_the_number_of_a_deleted_slice_is_not_given_again(cli: CommandLine, draw_things: Simulator, gone: str) -> None:
+    """Its jobs are in the plan: another slice under its number was refused, run after run."""
+    draw(cli, draw_things.url, "--passes", "1", "--count", "2", "--seed", "5")
+    for name in (*files(cli, gone), *files(cli, f"passes/{gone}")):
+        (cli.folder / "OUT" / name).unlink()
+
+    anywhere = draw(cli, draw_things.url, "--passes", "1")
+    same = draw(cli, draw_things.url, "--passes", "1", "--count", "2", "--seed", "5")
+
+    assert (anywhere.code, same.code) == (0, 0)
+    assert files(cli, "*.json") == ["0001.json", "0003.json", "0004.json"]
+    assert len(bodies(draw_things)) == 4
+
+
 # ---- a person ----
 
 

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from sdclient.recipes.canvas.documents import SliceDocuments, build_documents, gif_of, slice_frames, strip_of
 from sdclient.recipes.canvas.passes import PAYLOAD, pass_place, plan_slice, spec_of
-from sdclient.recipes.canvas.records import keep_slice, number_slices, read_slice, read_slices, slice_name
+from sdclient.recipes.canvas.records import (
+    keep_slice,
+    number_slices,
+    read_slice,
+    read_slices,
+    slice_name,
+    strange_records,
+)
 from sdclient.recipes.canvas.slices import (
     MIN_COLOURS,
     SLICE_PX,
@@ -65,6 +72,7 @@ __all__ = [
     "slice_frames",
     "slice_name",
     "spec_of",
+    "strange_records",
     "strengths_of",
     "strip_of",
 ]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.errors import RunFolderError
-from sdclient.files import resolve_inside, write_durable
+from sdclient.files import resolve_inside
 from sdclient.images import open_rgb, read_image_input
 from sdclient.recipes.canvas.passes import pass_place
-from sdclient.recipes.canvas.records import read_slices, slice_name
+from sdclient.recipes.canvas.records import original_name, read_slices, slice_name
 from sdclient.recipes.canvas.slices import Slice
+from sdclient.recipes.documents import Shelf
 from sdclient.run import Run
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ class SliceDocuments:
     Attributes:
         number: The slice.
         paths: The last image, the strip and the GIF.
+        remarks: A sentence for every file of somebody else's, or changed by hand, that was kept aside.
     """
 
     number: int
     paths: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def build_documents(run: Run, *, anew: bool = False) -> list[SliceDocuments]:
@@ -59,7 +62,7 @@ def build_documents(run: Run, *, anew: bool = False) -> list[SliceDocuments]:
     for number, chosen in read_slices(run.out):
         frames = slice_frames(run.out, number, chosen, made)
         if frames and (anew or not _is_built(run.out, number, frames)):
-            built.append(SliceDocuments(number, _build(run.out, number, frames)))
+            built.append(_build(run, number, frames))
     return built
 
 
@@ -72,7 +75,7 @@ def slice_frames(out: Path, number: int, chosen: Slice, made: Mapping[str, Path]
         chosen: What it is.
         made: The images of done passes, by their places.
     """
-    original = out / f"{slice_name(number)}_original.png"
+    original = out / original_name(number)
     frames = [original] if original.is_file() else []
     for step, strength in enumerate(chosen.strengths, start=1):
         # A strength of 0 changes nothing, and nothing was sent.
@@ -102,7 +105,7 @@ def _is_built(out: Path, number: int, frames: Sequence[Path]) -> bool:
     return min(path.stat().st_mtime_ns for path in documents) >= newest_ns
 
 
-def _build(out: Path, number: int, frames: Sequence[Path]) -> tuple[Path, ...]:
+def _build(run: Run, number: int, frames: Sequence[Path]) -> SliceDocuments:
     try:
         data = [path.read_bytes() for path in frames]
     except OSError as exc:
@@ -110,10 +113,11 @@ def _build(out: Path, number: int, frames: Sequence[Path]) -> tuple[Path, ...]:
             f"{exc.filename}: an image of slice {number} cannot be read ({exc.strerror}); bring it back, or `sdclient redo` it"
         ) from exc
     images = [open_rgb(one, what=path.name) for one, path in zip(data, frames, strict=True)]
-    documents = _documents(out, number, frames[-1])
-    for path, content in zip(documents, (data[-1], strip_of(images), gif_of(images)), strict=True):
-        write_durable(path, content)
-    return documents
+    shelf = Shelf(run.folder)
+    contents = data[-1], strip_of(images), gif_of(images)
+    documents = zip(_documents(run.out, number, frames[-1]), contents, strict=True)
+    paths = tuple(shelf.put(path.name, content) for path, content in documents)
+    return SliceDocuments(number, paths, tuple(shelf.remarks))
 
 
 def strip_of(images: Sequence[Image.Image]) -> bytes:

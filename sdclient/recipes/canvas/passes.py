@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from sdclient.batch.plan import FileInput, Job, OutputInput
 from sdclient.errors import ConfigurationError
 from sdclient.planning import JobList
-from sdclient.recipes.canvas.records import slice_name
+from sdclient.recipes.canvas.records import PASSES_FOLDER, original_name, slice_name
 from sdclient.recipes.canvas.slices import Slice, SliceRules
 from sdclient.schemas import Img2Img
 from sdclient.steps.generate import GenerateSpec
@@ -29,7 +29,7 @@ def spec_of(request: Img2Img) -> GenerateSpec:
 
 def plan_slice(listed: JobList, rules: SliceRules, number: int, chosen: Slice) -> list[Job]:
     """Plan the passes over a slice, each over the result of the one before; a strength of 0 needs none."""
-    source: FileInput | OutputInput = FileInput(".", f"{slice_name(number)}_original.png")
+    source: FileInput | OutputInput = FileInput(".", original_name(number))
     planned: list[Job] = []
     columns = {"slice": slice_name(number), "canvas": chosen.canvas, "x_px": str(chosen.x_px), "y_px": str(chosen.y_px)}
     for step, (strength, seed) in enumerate(zip(chosen.strengths, chosen.seeds, strict=True), start=1):
@@ -45,4 +45,4 @@ def plan_slice(listed: JobList, rules: SliceRules, number: int, chosen: Slice) -
 
 def pass_place(number: int, step: int) -> str:
     """Return the place of a pass's image."""
-    return f"passes/{slice_name(number)}_pass_{step}"
+    return f"{PASSES_FOLDER}/{slice_name(number)}_pass_{step}"

@@ -31,6 +31,7 @@ from sdclient.recipes.canvas import (
     read_slice,
     read_slices,
     spec_of,
+    strange_records,
     strengths_of,
 )
 from sdclient.schemas import Img2Img
@@ -263,6 +264,50 @@ def test_numbers_are_known_before_they_are_given(tmp_path: Path, canvas: Canvas)
 
     assert numbers == [2, 4, 1, 5, 4]
     assert not (tmp_path / "0004.json").exists()
+
+
+@pytest.mark.parametrize("name", ["0001_original.png", "0001_strip.png", "0001.gif", "passes/0001_pass_1_1.png"])
+def test_a_number_that_any_file_begins_with_is_not_free(tmp_path: Path, canvas: Canvas, name: str) -> None:
+    (tmp_path / "passes").mkdir()
+    (tmp_path / name).write_bytes(b"mine")
+
+    numbers = number_slices(tmp_path, [choose_slice([canvas], RULES, 5)])
+
+    assert numbers == [2]
+
+
+def test_an_image_that_was_there_is_never_taken_for_a_slice(tmp_path: Path, canvas: Canvas) -> None:
+    """The passes were drawn over it, and the record named a place of the canvas."""
+    (tmp_path / "0001_original.png").write_bytes(b"mine")
+
+    number = keep_slice(tmp_path, canvas, choose_slice([canvas], RULES, 5), RULES)
+
+    assert number == 2
+    assert not (tmp_path / "0001.json").exists()
+    assert (tmp_path / "0001_original.png").read_bytes() == b"mine"
+
+
+def test_a_slice_whose_image_is_missing_gets_it_again_under_its_number(tmp_path: Path, canvas: Canvas) -> None:
+    chosen = choose_slice([canvas], RULES, 5)
+    keep_slice(tmp_path, canvas, chosen, RULES)
+    (tmp_path / "0001_original.png").unlink()
+
+    numbers = [*number_slices(tmp_path, [chosen]), keep_slice(tmp_path, canvas, chosen, RULES)]
+
+    assert numbers == [1, 1]
+    assert (tmp_path / "0001_original.png").read_bytes() == enlarge_slice(canvas, chosen, 512)
+
+
+def test_records_of_somebody_else_are_passed_over_and_told(tmp_path: Path, canvas: Canvas) -> None:
+    chosen = choose_slice([canvas], RULES, 5)
+    (tmp_path / "0001.json").write_bytes(b"mine")
+
+    number = keep_slice(tmp_path, canvas, chosen, RULES)
+
+    assert list(read_slices(tmp_path)) == [(number, chosen)] == [(2, chosen)]
+    (told,) = strange_records(tmp_path)
+    assert told.startswith(f"{tmp_path / '0001.json'}: describes no slice (")
+    assert told.endswith("; it is left as it is, and its number is not given to a slice")
 
 
 def test_many_at_once_never_get_one_number(tmp_path: Path, canvas: Canvas) -> None:

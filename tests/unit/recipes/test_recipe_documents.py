@@ -55,6 +55,7 @@ def test_a_file_that_was_there_before_the_first_document_is_kept(shelf: Shelf) -
     shelf.put("story.md", b"one")
 
     assert path.with_name("story~1.md").read_bytes() == b"mine"
+    assert shelf.remarks == ["story.md was there already; that one is kept as story~1.md"]
 
 
 def test_a_program_killed_before_it_wrote_does_not_take_its_own_document_for_a_persons(shelf: Shelf) -> None:
