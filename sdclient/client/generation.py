@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -32,6 +32,10 @@ _FOLLOW_UP_TRIES = 3
 _FOLLOW_UP_WAIT_S = 1.0
 _MAX_WAIT_S = 30.0
 _STALE_S = 5.0
+# A1111 and its forks say a prompt in `info`, where it is JSON inside of JSON (up to four bytes for one), and again for
+# each image: in a list of prompts, in a list of infotexts, and in the image itself.
+_ECHOES = 4
+_ECHOES_PER_IMAGE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,25 @@ def prepare(
 def _reply_limit(compiled: Compiled, sent_bytes: int) -> int:
     """Return the most bytes a sane reply can have: raw pixels as base64, one and a half times, and what is echoed."""
     expected = compiled.expected
-    if expected.size is None or expected.images is None:
-        return CallLimits().max_reply_bytes
     units = compiled.call.body.get("alwayson_scripts")
-    images = expected.images + 2 + (4 if units else 0)
+    images = (expected.images or 1) + 2 + (4 if units else 0)
+    echoed = 2 * sent_bytes + _prompt_bytes(compiled.call.body) * (_ECHOES + _ECHOES_PER_IMAGE * images)
+    if expected.size is None or expected.images is None:
+        return CallLimits().max_reply_bytes + echoed
     raw = images * expected.size[0] * expected.size[1] * 4
-    return int(raw * 4 / 3 * 1.5) + 2 * sent_bytes + 16 * _MIB
+    return int(raw * 4 / 3 * 1.5) + echoed + 16 * _MIB
+
+
+def _prompt_bytes(value: JsonValue | Mapping[str, JsonValue]) -> int:
+    """Return the bytes of all prompts of a body, those of hires fixes and of extensions with them."""
+    if isinstance(value, list):
+        return sum(_prompt_bytes(one) for one in value)
+    if not isinstance(value, Mapping):
+        return 0
+    return sum(
+        len(one.encode("utf-8", "replace")) if isinstance(one, str) and name.endswith("prompt") else _prompt_bytes(one)
+        for name, one in value.items()
+    )
 
 
 def execute(

@@ -199,7 +199,8 @@ def _reply_fault(exc: WireFaultError, call: Call) -> SDClientError:
             limit_mib = call.limits.max_reply_bytes / _MIB
             seen = f" ({exc.detail})" if exc.detail else ""
             return BadReplyError(
-                f"{call.label}: answer larger than {limit_mib:g} MiB{seen}; if it is right, raise max_reply_bytes",
+                f"{call.label}: answer larger than {limit_mib:g} MiB{seen}, too much for what was asked; "
+                "look at what answers there, or ask for less at once",
                 call.status,
             )
         case Fault.BAD_ENCODING:

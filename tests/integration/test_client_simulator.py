@@ -94,6 +94,19 @@ def test_every_image_of_a_batch_comes_back_with_its_own_seed(a1111: Simulator) -
     assert len({image.facts.pixels_sha256 for image in result.images}) == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [("fox " * 1_500_000, 1), ('"' * 1_500_000, 3), ("\N{FOX FACE}" * 400_000, 3)],
+    ids=["six megabytes", "quotation marks", "emoji"],
+)
+def test_a_prompt_of_megabytes_comes_back_as_often_as_it_is_told(a1111: Simulator, words: str, count: int) -> None:
+    result = Client(a1111.url).txt2img(
+        prompt=words, negative_prompt=words[:1000], width=64, height=64, steps=1, batch_size=count, inherit=True
+    )
+
+    assert len(result.images) == count
+
+
 def test_a_grid_and_a_detected_map_are_no_images(a1111: Simulator) -> None:
     unit = {"enabled": True, "model": "control_v11p_sd15_canny", "module": "canny", "save_detected_map": True}
     unit["image"] = _b64(png())
