@@ -13,7 +13,7 @@ from sdclient.dialects.base import Loss
 from sdclient.dialects.losses import is_lost
 from sdclient.dialects.showing import with_stand_in_prompt
 from sdclient.doctor.finding import Finding
-from sdclient.errors import SDClientError
+from sdclient.errors import PayloadError, SDClientError
 from sdclient.schemas import HiresFix, Img2Img, Txt2Img
 from sdclient.schemas.payload import load_request
 from sdclient.schemas.sets import apply_sets
@@ -51,10 +51,11 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str], *, dialect:
     client = Client(url, dialect=dialect)
     subject = payload or client.url
     try:
-        given = (
-            Txt2Img(prompt="a red fox", inherit=True) if payload is None else apply_sets(load_request(payload), sets)
-        )
-        given = with_stand_in_prompt(given)
+        given = _given(payload, sets)
+    except PayloadError:
+        # What is wrong is told where the payload is looked at.
+        return [Finding("note", subject, "not probed, for the payload is wrong", "probe")]
+    try:
         request = small_request(given.for_dialect(*client.connection.dialect.overlay_names))
         losses = client.check(request)
         if losses.is_refused:
@@ -75,6 +76,12 @@ def probe_server(url: str, payload: str | None, sets: Sequence[str], *, dialect:
         return [*findings, Finding("note", subject, text, "probe")]
     parts = [variant for variant in variants(request) if not _is_left_out(variant, losses.items)]
     return findings + [_compared(client, whole, variant, subject) for variant in parts]
+
+
+def _given(payload: str | None, sets: Sequence[str]) -> Txt2Img | Img2Img:
+    if payload is None:
+        return Txt2Img(prompt="a red fox", inherit=True)
+    return with_stand_in_prompt(apply_sets(load_request(payload), sets))
 
 
 def _is_left_out(variant: Variant, losses: Sequence[Loss]) -> bool:

@@ -211,6 +211,11 @@ def _check_position(items: list[object], position: int, where: str) -> None:
 
 
 def _check_overlays(cls: type[Request], overlays: Mapping[str, Mapping[str, JsonValue]], where: str) -> None:
-    lines = [line for name, overlay in overlays.items() for line in check_overlay(cls, overlay, f"{where}: {name}")]
+    # One change may go into several overlays, and is one mistake then.
+    names: dict[str, list[str]] = {}
+    for name, overlay in overlays.items():
+        for line in check_overlay(cls, overlay, name):
+            names.setdefault(line.removeprefix(f"{name}."), []).append(line)
+    lines = [lines[0] if len(lines) == 1 else problem for problem, lines in names.items()]
     if lines:
-        raise PayloadError("\n".join(lines))
+        raise PayloadError("\n".join(f"{where}: {line}" for line in lines))

@@ -158,3 +158,9 @@ def test_what_the_server_refuses_is_not_drawn(tmp_path: Path) -> None:
 
     assert (finding.level, finding.text) == ("note", "not probed, for the server would refuse it: model")
     assert posts == []
+
+
+def test_a_payload_that_is_wrong_is_not_probed_and_its_mistake_not_told_again(a1111: Simulator) -> None:
+    [found] = probe_server(a1111.url, "bake", ['loras=[{"name":"x"}]'])
+
+    assert (found.level, found.text) == ("note", "not probed, for the payload is wrong")

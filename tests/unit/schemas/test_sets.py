@@ -62,6 +62,15 @@ def test_a_part_that_only_an_overlay_has_is_changed_there() -> None:
     assert changed.for_dialect("drawthings").refiner.switch_at == 0.6
 
 
+def test_one_mistake_in_a_part_that_several_overlays_have_is_told_once() -> None:
+    request = Txt2Img(prompt="x", overlays={name: {"loras": []} for name in ("drawthings", "a1111", "sdnext")})
+
+    with pytest.raises(PayloadError) as told:
+        apply_sets(request, ['loras=[{"name": "x"}]'])
+
+    assert str(told.value) == '--set loras=[{"name": "x"}]: loras[0].name: unknown field; here it is called model'
+
+
 def test_a_set_may_name_one_overlay() -> None:
     changed = apply_sets(REQUEST, ["drawthings.steps=8", "drawthings.native.sharpness=2", "sdnext.steps=4"])
 
