@@ -93,7 +93,7 @@ def load_as(cls: type[RequestT], source: Source) -> RequestT:
     if payload.kind is not None and payload.kind != cls.kind:
         raise PayloadError(
             f"{payload.where}: this is a payload for {payload.kind}, not for {cls.kind}; "
-            f"load it with {KINDS[payload.kind].__name__}.load"
+            f"draw it with `sdclient {payload.kind}`, or in Python load it with {KINDS[payload.kind].__name__}.load"
         )
     return _build(cls, payload)
 

@@ -122,7 +122,7 @@ def test_all_problems_of_a_file_are_said_at_once(write) -> None:
 
 
 def test_a_payload_of_the_other_kind_is_refused() -> None:
-    with pytest.raises(PayloadError, match=r"for img2img, not for txt2img; load it with Img2Img\.load"):
+    with pytest.raises(PayloadError, match=r"`sdclient img2img`, or in Python load it with Img2Img\.load"):
         Txt2Img.load("bake")
 
 
