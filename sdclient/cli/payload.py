@@ -24,7 +24,7 @@ from sdclient.dialects.tables import Kind
 from sdclient.errors import ConfigurationError, PayloadError
 from sdclient.schemas import Img2Img, Txt2Img, apply_sets, load_request
 from sdclient.schemas.jsontext import parse_json_object
-from sdclient.schemas.payload import payload_text
+from sdclient.schemas.payload import parse_request, payload_text
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
@@ -36,7 +36,7 @@ _KINDS = click.Choice(["txt2img", "img2img"])
 def command() -> None:
     """Look at payload files, and make them out of what other programs know.
 
-    FILE is a payload file, or the name of one that comes with sdclient.
+    FILE is a payload file, or the name of one that comes with sdclient; "-" reads stdin.
     """
 
 
@@ -84,7 +84,7 @@ def check(
 
     Exit code 2: it is wrong, or a program named by --dialect (with --strict: any) refuses it.
     """
-    request = apply_sets(load_request(file), sets)
+    request = apply_sets(_request(file), sets)
     chosen = _chosen(names, keys)
     refused: list[str] = []
     for dialect, name, facts in chosen:
@@ -124,7 +124,7 @@ def show(
     as_json: bool,
 ) -> int:
     """Show the calls that would be sent, and send nothing."""
-    request = apply_sets(load_request(file), sets)
+    request = apply_sets(_request(file), sets)
     if image is not None:
         if isinstance(request, Txt2Img):
             raise click.UsageError("txt2img takes no image; leave --image out")
@@ -133,7 +133,9 @@ def show(
     compiled = _compiled(request, dialect, facts)
     if not request.prompt and any(loss.field == "prompt" for loss in compiled.losses):
         # The body is shown as it is wherever the prompt may be empty.
-        compiled = _compiled(with_stand_in_prompt(request), dialect, facts)
+        request = with_stand_in_prompt(request)
+        compiled = _compiled(request, dialect, facts)
+        say(f"the payload names no prompt, which this server must have; {request.prompt!r} stands for it here")
     calls = calls_of(compiled, dialect, whole=whole)
     if as_json:
         click.echo(json.dumps(calls, ensure_ascii=False))
@@ -219,6 +221,10 @@ def losses(output: Path | None, *, force: bool) -> int:
     from sdclient.dialects.matrix import matrix_markdown
 
     return _put(matrix_markdown(), output, force=force)
+
+
+def _request(file: str) -> Txt2Img | Img2Img:
+    return parse_request(_text(file), "stdin") if file == "-" else load_request(file)
 
 
 def _chosen(names: Sequence[str], keys: str | None) -> list[tuple[Dialect, str, ServerFacts]]:

@@ -74,7 +74,23 @@ def load_request(source: Source) -> Txt2Img | Img2Img:
     Raises:
         PayloadError: If there is no such payload, or something in it is wrong.
     """
-    payload = read_payload_file(source)
+    return _as_it_is(read_payload_file(source))
+
+
+def parse_request(text: str, where: str) -> Txt2Img | Img2Img:
+    """Read the text of a payload file as whatever it is; its paths go from the current folder.
+
+    Args:
+        text: The JSON.
+        where: What to call it in errors.
+
+    Raises:
+        PayloadError: If something in it is wrong.
+    """
+    return _as_it_is(_parsed(text, where, Path.cwd()))
+
+
+def _as_it_is(payload: PayloadFile) -> Txt2Img | Img2Img:
     kind = payload.kind
     if kind is None:
         only_img2img = Img2Img.model_fields.keys() - Txt2Img.model_fields.keys()
@@ -105,6 +121,10 @@ def read_payload_file(source: Source) -> PayloadFile:
         PayloadError: If it cannot be read, is no JSON object, or has keys that are none of a payload file's.
     """
     where, text, folder = _read(source)
+    return _parsed(text, where, folder)
+
+
+def _parsed(text: str, where: str, folder: Path | None) -> PayloadFile:
     values = parse_json_object(text, where)
     unknown = [key for key in values if key not in (*_OWN_KEYS, *DIALECT_NAMES)]
     if unknown:

@@ -354,6 +354,18 @@ def test_a_template_is_shown_with_a_word_where_a_server_wants_one_and_as_it_is_e
 
     assert {name: one.return_value for name, one in shown.items()} == {"sdcpp": 0, "a1111": 0}
     assert [json.loads(one.stdout)[0]["body"].get("prompt") for one in shown.values()] == ["a fox", None]
+    assert ["'a fox' stands for it" in one.stderr for one in shown.values()] == [True, False]
+
+
+@pytest.mark.parametrize("args", [("check", "-"), ("show", "-", "--dialect", "a1111")])
+def test_what_an_import_printed_is_looked_at_from_stdin(args: tuple[str, ...]) -> None:
+    printed = run("import", "-", "--format", "a1111", text='{"prompt": "a fox", "steps": 5}').stdout
+
+    told = run(*args, text=printed)
+
+    assert told.return_value == 0
+    with pytest.raises(PayloadError, match=r"stdin: request\.stepz|stdin: stepz"):
+        run(*args, text='{"request": {"prompt": "a fox", "stepz": 5}}')
 
 
 def test_a_snapshot_of_names_that_nothing_can_write_is_written(tmp_path: Path) -> None:
