@@ -6,11 +6,14 @@ import importlib
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from sdclient._version import __version__
+
+if TYPE_CHECKING:
+    from sdclient.errors import SDClientError
 
 COMMANDS = {
     "Everyday": {
@@ -126,25 +129,25 @@ def run_app() -> NoReturn:
 
 def report(exc: Exception) -> int:
     """Say what went wrong and return the exit code that stands for it."""
-    from sdclient.errors import (
-        BadReplyError,
-        SDClientError,
-        ServerBusyError,
-        ServerFaultError,
-        TransportError,
-        WrongServerError,
-    )
+    from sdclient.errors import SDClientError
 
     click.echo(f"sdclient: {exc}", err=True)
-    if isinstance(exc, TransportError | WrongServerError):
-        return EXIT_NO_SERVER
-    if isinstance(exc, ServerFaultError | BadReplyError | ServerBusyError):
-        return EXIT_FAILED
     if isinstance(exc, SDClientError):
-        return EXIT_REFUSED
+        return exit_code(exc)
     logging.getLogger("sdclient").debug("unexpected", exc_info=exc)
     click.echo(
         f"This is a fault in sdclient itself ({type(exc).__name__}); run again with -vv and report what it says.",
         err=True,
     )
     return EXIT_FAILED
+
+
+def exit_code(exc: SDClientError) -> int:
+    """Return the exit code that stands for an error."""
+    from sdclient.errors import BadReplyError, ServerBusyError, ServerFaultError, TransportError, WrongServerError
+
+    if isinstance(exc, TransportError | WrongServerError):
+        return EXIT_NO_SERVER
+    if isinstance(exc, ServerFaultError | BadReplyError | ServerBusyError):
+        return EXIT_FAILED
+    return EXIT_REFUSED

@@ -15,7 +15,7 @@ import click
 
 from sdclient.batch.changed import OnChange, redo_changed
 from sdclient.cli import options
-from sdclient.cli.app import EXIT_INTERRUPTED
+from sdclient.cli.app import EXIT_INTERRUPTED, exit_code
 from sdclient.cli.changing import REDO_CHANGED, ask_to_redo, refuse_changed
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import duration, emit, say
@@ -139,7 +139,7 @@ def command(
     if once or now is not None:
         end(_told(daily.tick(now or _now(), drawing), as_json=as_json))
         return
-    keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=as_json, may_raise=False))
+    keep_hours(daily, drawing, lambda outcome: _told(outcome, as_json=as_json))
 
 
 def _bot(out: Path, request: Txt2Img, zone: ZoneInfo, ask: OnChange, given: BotOptions) -> Daily:
@@ -257,19 +257,17 @@ def _publisher(out: Path, given: BotOptions) -> Publisher:
     return MastodonPublisher(address, read_secrets(TOKEN)[TOKEN[0]], reply_to=reply_to)
 
 
-def _told(outcome: Outcome, *, as_json: bool, may_raise: bool = True) -> int:
+def _told(outcome: Outcome, *, as_json: bool) -> int:
     """Say what came of a look at the clock, and return the exit code that stands for it."""
-    fails = may_raise and outcome.status == "failed"
     if as_json:
         emit({"event": "slot", "slot": outcome.slot.key, "status": outcome.status, "message": outcome.message})
     elif outcome.status == "nothing":
         left_s = (outcome.slot.end - _now()).total_seconds()
         next_text = f"; the next part of the day begins in {duration(left_s)}" if left_s > 0 else ""
         say(f"{outcome.message}{next_text}")
-    elif not (fails and outcome.error):
+    else:
         say(outcome.message)
     sys.stdout.flush()
-    if fails and outcome.error is not None:
-        # Its class decides the exit code, and its words are said with it.
-        raise outcome.error
+    if outcome.status == "failed" and outcome.error is not None:
+        return exit_code(outcome.error)
     return 1 if outcome.status in ("aside", "failed") else 0

@@ -679,3 +679,31 @@ def test_a_wrong_token_is_told_without_showing_it(cli: CommandLine, painter: Sim
     assert "check the token and its right to write" in ended.stderr
     assert "wr0ng-token" not in ended.stderr
     assert [path.name for path in (cli.folder / "BOT/daily").iterdir()] == [f"{KEY}.json"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_command_tells_that_a_post_may_be_out(cli: CommandLine, painter: Simulator, status: int) -> None:
+    """It told only what the service had answered to the look at the thread."""
+    cli.env.update(SECRETS)
+    command = ("daily", "--out", "BOT", "--at", "2026-11-20T06:10", "--url", painter.url, "--set", "enlarge=null")
+    faults = [Fault("/api/v1/statuses", drop=True, after=True), Fault("/api/v1/accounts", status=status)]
+
+    with Social(faults) as social:
+        ended = cli(*command, "--publish", "mastodon", "--mastodon", social.url)
+
+    assert ended.code == 1
+    assert f"{KEY}: it may be out as No.1, and cannot be looked for: " in ended.stderr
+    assert f"{Path('BOT/daily/posting')} stays until that is known; nothing else is posted" in ended.stderr
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_command_names_the_slot_that_was_not_posted(cli: CommandLine, painter: Simulator, status: int) -> None:
+    cli.env.update(SECRETS)
+    command = ("daily", "--out", "BOT", "--at", "2026-11-20T06:10", "--url", painter.url, "--set", "enlarge=null")
+
+    with Social([Fault("/api/v2/media", status=status)]) as social:
+        ended = cli(*command, "--publish", "mastodon", "--mastodon", social.url)
+
+    assert ended.code == 1
+    assert f"{KEY}: not posted: " in ended.stderr
+    assert ended.stderr.count(str(status)) == 1

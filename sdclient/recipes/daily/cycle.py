@@ -301,7 +301,8 @@ class Daily:
         except SDClientError as doubt:
             reason = f"it may be out as No.{posting.number}, and cannot be looked for: {doubt}"
             if doubt.retryable and posting.key == slot.key:
-                return Outcome("failed", slot, f"{posting.key}: {reason}", doubt)
+                waits = f"{self._ledger.mark} stays until that is known; nothing else is posted, and the next look tries again"
+                return Outcome("failed", slot, f"{posting.key}: {reason}. {waits}", doubt)
             path = self._ledger.end(posting, "aside", {"number": posting.number, "reason": reason})
             self._ledger.release(posting)
             return Outcome("aside", slot, f"{posting.key}: set aside: {reason}. If it is not out, remove {path}", doubt)

@@ -151,7 +151,7 @@ class Ledger:
         began, taken = slot.start.isoformat(), moment.astimezone(dt.timezone.utc).isoformat()
         posting = Posting(slot.key, self.next_number(), now, own_identity(), slot.zone, began, taken)
         self._make_folder()
-        if not create_exclusive(self._mark, to_json(asdict(posting)), durable=True):
+        if not create_exclusive(self.mark, to_json(asdict(posting)), durable=True):
             return None
         # Between looking and marking, another machine may have posted this slot, or taken this number.
         is_ours = False
@@ -170,17 +170,17 @@ class Ledger:
             StorageError: If it cannot be read.
         """
         try:
-            data = self._mark.read_bytes()
+            data = self.mark.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as exc:
             # Not damaged: a share that is away for a moment must not have anybody remove the mark.
-            raise storage_error("read", self._mark, exc) from exc
+            raise storage_error("read", self.mark, exc) from exc
         try:
             return _posting_form().validate_json(data)
         except ValidationError as exc:
             raise RunFolderError(
-                f"{self._mark}: damaged; look at the thread whether its post is out, and remove the file"
+                f"{self.mark}: damaged; look at the thread whether its post is out, and remove the file"
             ) from exc
 
     def is_abandoned(self, posting: Posting, *, now_s: Callable[[], float] = time.time) -> bool:
@@ -191,7 +191,7 @@ class Ledger:
             # One process posts one thing at a time, so this one is a leftover of its own.
             return True
         with suppress(OSError):
-            return abs(now_s() - self._mark.stat().st_mtime) > ABANDONED_S
+            return abs(now_s() - self.mark.stat().st_mtime) > ABANDONED_S
         return False
 
     def end(self, posting: Posting, end: End, facts: Mapping[str, object]) -> Path:
@@ -212,12 +212,13 @@ class Ledger:
 
     def release(self, posting: Posting) -> None:
         """Take the mark of a posting off; somebody else's stays."""
-        with storage_errors("remove", self._mark), suppress(RunFolderError):
+        with storage_errors("remove", self.mark), suppress(RunFolderError):
             if self.posting() == posting:
-                self._mark.unlink(missing_ok=True)
+                self.mark.unlink(missing_ok=True)
 
     @property
-    def _mark(self) -> Path:
+    def mark(self) -> Path:
+        """Where the post that is under way is noted."""
         return self.folder / "posting"
 
     def next_number(self) -> int:
