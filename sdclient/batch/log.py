@@ -149,11 +149,20 @@ def read_logs(folder: RunFolder) -> tuple[list[dict[str, str]], list[str]]:
     """
     rows: list[dict[str, str]] = []
     problems: list[str] = []
-    for path in sorted((folder.state / "log").glob("*.csv")):
+    for path in log_paths(folder, problems):
         found, trouble = read_rows(path)
         rows += found
         problems += trouble
     return rows, problems
+
+
+def log_paths(folder: RunFolder, problems: list[str]) -> Iterable[Path]:
+    """Give the workers' logs by name; a folder of such a name becomes a sentence in ``problems``."""
+    for path in sorted((folder.state / "log").glob("*.csv")):
+        if path.is_dir():
+            problems.append(f"{path}: a folder, and no log; left out")
+        else:
+            yield path
 
 
 def _missing_rows(folder: RunFolder, logged: AbstractSet[str], problems: list[str]) -> Iterable[dict[str, str]]:

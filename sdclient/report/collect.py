@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.log import ATTEMPT_COLUMNS, done_cells
+from sdclient.batch.log import ATTEMPT_COLUMNS, done_cells, log_paths
 from sdclient.batch.plan import Plan, latest_done
 from sdclient.batch.record import Record
 from sdclient.batch.status import read_status
@@ -148,7 +148,7 @@ def _read_attempts(
 ) -> tuple[Mapping[str, str], ...]:
     rows: list[Mapping[str, str]] = []
     logged: set[tuple[str, str]] = set()
-    for path in sorted((folder.state / "log").glob("*.csv")):
+    for path in log_paths(folder, notes):
         try:
             found, problems = read_rows(path)
         except StorageError as exc:

@@ -218,6 +218,18 @@ def test_a_log_that_cannot_be_read_is_noted(builder: RunBuilder) -> None:
     assert len(report.notes) == 1
 
 
+def test_a_folder_among_the_logs_keeps_no_table_from_being_written_and_is_noted_once(builder: RunBuilder) -> None:
+    builder.commit(builder.plan("fox"))
+    (builder.folder.state / "log" / "mine.csv").mkdir()
+
+    notes = write_report(builder.fresh()).notes
+
+    assert [note for note in notes if "mine.csv" in note] == [
+        f"{builder.folder.state / 'log' / 'mine.csv'}: a folder, and no log; left out"
+    ]
+    assert "fox" in (builder.out / "attempts.csv").read_text(encoding="utf-8")
+
+
 def test_the_row_of_a_worker_killed_after_its_commit_is_rebuilt(builder: RunBuilder) -> None:
     builder.commit(builder.plan("fox"), logged=False)
 
