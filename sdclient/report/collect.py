@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.log import ATTEMPT_COLUMNS, done_cells, log_paths
@@ -73,8 +74,9 @@ def read_run(folder: RunFolder) -> RunContent:
     notes: list[str] = []
     done = folder.read_done()
     records = _read_records(folder, plan, done, notes)
-    attempts = _read_attempts(folder, plan, records, notes)
     status = read_status(folder)
+    attempts = _read_attempts(folder, plan, records, notes)
+    notes += _cut_logs(folder, [one.worker for one in status.workers if not one.is_gone])
     workers = tuple(
         f"worker {one.worker}{f' ({one.label})' if one.label else ''}{': gone' if one.is_gone else ''}"
         for one in status.workers
@@ -141,6 +143,32 @@ def _read_records(folder: RunFolder, plan: Plan, done: set[str], notes: list[str
         except RunFolderError as exc:
             notes.append(str(exc))
     return records
+
+
+def _cut_logs(folder: RunFolder, at_work: Sequence[str]) -> list[str]:
+    """Return a sentence for every log that ends inside a row, unless its worker may still be writing it.
+
+    Args:
+        folder: The run.
+        at_work: First digits of the tokens of workers that are not known to be gone.
+    """
+    return [
+        f"log/{path.name}: cut inside its last row, which is left out"
+        for path in log_paths(folder, [])
+        if not path.name.startswith(tuple(at_work)) and _is_cut(path)
+    ]
+
+
+def _is_cut(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, 2) == 0:
+                return False
+            file.seek(-1, 2)
+            return file.read() != b"\n"
+    except OSError:
+        # Reading its rows has said so.
+        return False
 
 
 def _read_attempts(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.beats import BeatWriter
 from sdclient.batch.plan import FileInput, job_id
 from sdclient.errors import RunFolderError
 from sdclient.files import format_row
@@ -175,6 +176,24 @@ def test_a_torn_log_gives_all_that_can_be_read(studied: RunBuilder) -> None:
 
     assert len(report.attempts) == 6
     assert [note for note in report.notes if "line 3" in note]
+
+
+def test_a_log_cut_inside_its_last_row_is_noted(studied: RunBuilder) -> None:
+    path = studied.folder.state / "log" / f"{TOKEN}.csv"
+    path.write_bytes(path.read_bytes()[:-20])
+
+    report = report_of(studied)
+
+    assert f"log/{TOKEN}.csv: cut inside its last row, which is left out" in report.notes
+
+
+def test_a_log_whose_row_is_still_being_written_is_not_called_cut(builder: RunBuilder) -> None:
+    builder.commit(builder.plan("fox"))
+    BeatWriter(builder.folder.state / "beats" / TOKEN, beat_s=10, lease_s=90).beat()
+    path = builder.folder.state / "log" / f"{TOKEN}.csv"
+    path.write_bytes(path.read_bytes() + b"half a row")
+
+    assert report_of(builder).notes == ()
 
 
 def test_a_line_of_a_log_that_cannot_be_read_is_noted_once(studied: RunBuilder) -> None:
