@@ -23,6 +23,7 @@ _CLASSES = {"done": "done", "failed": "failed", "set_aside": "failed"}
 _SHOWN_GAPS = 12
 _SHOWN_CUTS = 8
 _SECONDS_BELOW_S = 600.0
+_WHOLE_DAYS_FROM = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _own_times(lanes: Sequence[LaneHistory], trouble: Sequence[ClockTrouble]) ->
     shifted = [shift_to_zero(lane) for lane in lanes]
     axis = make_axis(shifted)
     rows = tuple(_row(lane, axis) for lane in shifted)
-    return Timeline(rows, _ticks(axis, own=True), (), (), 0, tuple(str(one) for one in trouble))
+    return Timeline(rows, _ticks(axis, own=True), _cuts(axis), (), 0, tuple(str(one) for one in trouble))
 
 
 def _row(lane: LaneHistory, axis: Axis) -> TimelineRow:
@@ -155,4 +156,6 @@ def span(seconds: float) -> str:
     for limit, unit, size in ((100, "s", 1), (6000, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 86400:.3g} days"
+    days = seconds / 86400
+    # Three digits would write years as 1.83e+03.
+    return f"{days:.3g} days" if days < _WHOLE_DAYS_FROM else f"{days:,.0f} days"

@@ -62,6 +62,17 @@ def test_clocks_that_disagree_are_said_and_every_row_has_its_own_time() -> None:
     assert timeline.gaps == timeline.cuts == ()
 
 
+def test_a_cut_is_told_also_where_clocks_disagree() -> None:
+    years = 5 * 365 * 86_400
+    rows = [row(0, job="a"), row(years, job="c"), row(-3600, job="b", worker="w2")]
+
+    timeline = make_timeline(rows, {"b": "a"}, NOW + years)
+
+    assert len(timeline.trouble) == 1
+    assert [(round(at), text) for at, text in timeline.cuts] == [(50, "1,825 days")]
+    assert [text for _, text in timeline.ticks] == ["0 s", "4 s", "8 s", "1,825 days", "1,825 days"]
+
+
 def test_a_short_run_has_ticks_with_seconds() -> None:
     timeline = make_timeline([row(0), row(10)], {}, NOW)
 
@@ -76,7 +87,13 @@ def test_nothing_tried_is_an_empty_timeline() -> None:
 
 
 def test_lengths_of_time_are_said_in_fitting_units() -> None:
-    assert [span(seconds) for seconds in (8, 600, 7200, 500_000)] == ["8 s", "10 min", "2 h", "5.79 days"]
+    assert [span(seconds) for seconds in (8, 600, 7200, 500_000, 157_766_400)] == [
+        "8 s",
+        "10 min",
+        "2 h",
+        "5.79 days",
+        "1,826 days",
+    ]
 
 
 def test_a_moment_outside_every_calendar_is_left_blank() -> None:
