@@ -68,11 +68,12 @@ def test_one_job_that_took_an_hour_does_not_move_the_finish_time_by_much() -> No
     assert left < 71 * 10 * 3
 
 
-def test_before_three_jobs_the_finish_is_unknown() -> None:
-    pace = steady(1)
+def test_before_two_jobs_the_finish_is_unknown() -> None:
+    one, two = steady(1), steady(2)
 
-    assert pace.left_s() is None
-    assert "finish unknown yet" in progress_line(pace, 20, NOON, 80)
+    assert one.left_s() is None
+    assert "finish unknown yet" in progress_line(one, 20, NOON, 80)
+    assert two.left_s() == pytest.approx(980)
 
 
 def test_jobs_done_by_other_machines_count_for_the_finish() -> None:

@@ -41,12 +41,13 @@ def test_a_failure_is_a_sign_of_life() -> None:
     assert "STALLED" not in outlook(rows, HALF, at(1800), is_at_work=True)
 
 
-def test_before_three_jobs_and_without_workers_nothing_is_promised() -> None:
+def test_before_two_jobs_and_without_workers_nothing_is_promised() -> None:
     counts = Counts(jobs=20, done=1, waiting=19)
 
     assert outlook([row(0, 60)], counts, at(70), is_at_work=True) == "finish unknown yet"
     assert outlook([], Counts(jobs=1, waiting=1), at(0), is_at_work=True) == "finish unknown yet"
     assert outlook([row(0, 60)], counts, at(70), is_at_work=False) == "nobody is at work on it"
+    assert outlook(steady(2), Counts(jobs=20, done=2, waiting=18), at(130), is_at_work=True).startswith("done about ")
 
 
 def test_a_run_that_is_over_has_no_outlook() -> None:
