@@ -131,8 +131,9 @@ def _as_it_is(request: Img2Img, source: bytes, name: str) -> Img2Img:
     """Return the request with image and mask in their own sizes, upright and opaque: the server resizes both alike."""
     data = _upright_opaque(source, name)
     changes: dict[str, object] = {"init_image": CheckedImage(data)}
-    if request.mask is not None and data != source:
-        changes["mask"] = CheckedImage(_upright_opaque(_opaque_mask(request.mask), "mask"))
+    if request.mask is not None:
+        mask = _opaque_mask(request.mask)
+        changes["mask"] = CheckedImage(mask if data == source else _upright_opaque(mask, "mask"))
     return request.replace(**changes)
 
 
@@ -214,10 +215,10 @@ def fit_request(
         "width": fitted.size[0],
         "height": fitted.size[1],
     }
-    if request.mask is not None and fitted.data != source:
-        mask = fit_input(_opaque_mask(request.mask), chosen, fit, step_px, "mask")
-        if mask.size == fitted.size:
-            changes["mask"] = CheckedImage(mask.data)
+    if request.mask is not None:
+        mask = _opaque_mask(request.mask)
+        sized = None if fitted.data == source else fit_input(mask, chosen, fit, step_px, "mask")
+        changes["mask"] = CheckedImage(sized.data if sized is not None and sized.size == fitted.size else mask)
     return request.replace(**changes), fitted.box
 
 

@@ -193,6 +193,17 @@ def test_a_mask_of_an_image_that_fits_already_is_left_alone() -> None:
     assert fitted.mask == mask
 
 
+@pytest.mark.parametrize("more", [{}, {"width": 256, "height": 256, "resize_mode": 0}])
+def test_strokes_on_a_transparent_mask_stay_strokes_where_the_image_fits_already(more: dict[str, int]) -> None:
+    mask = Image.new("RGBA", (128, 128), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (0, 0, 64, 128))
+
+    fitted = fit_for(DIALECTS["a1111"], Img2Img(mask=encoded(mask), **more), encoded(picture(128, 128))).request
+
+    seen = pixels(fitted.mask or b"")
+    assert (seen[64, 20].max(), seen[64, 100].max()) == (255, 0)
+
+
 def test_without_a_rule_the_request_says_the_size() -> None:
     request = Img2Img(width=256, height=256)
 
