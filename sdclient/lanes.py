@@ -179,7 +179,9 @@ def check_losses(
     said: set[tuple[str, str, str]] = set()
     for kind, spec in _requests(jobs, specs):
         for lane in servers:
-            losses = lane.client.check(spec.request)
+            # Whatever the size given beside is: the blank image that is checked has one that is right.
+            size = None if spec.size is None else "source"
+            losses = lane.client.check(spec.request, size=size, fit=spec.fit)
             refuse(losses.items, where=f"{losses.server} at {lane.client.url}", strict=strict)
             key = (lane.name, kind, str(losses))
             if losses.items and key not in said:

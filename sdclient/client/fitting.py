@@ -101,7 +101,7 @@ def fit_for(
     if is_told and mode == _CROP:
         fit = "crop"
     fitted, box = fit_request(request, source, rule=rule, fit=fit, step_px=dialect.granularity_px, name=name)
-    losses = () if rule else _side_losses(request, fitted, box)
+    losses = () if rule else _side_losses(request, fitted, box, fit)
     # Without a size there is nothing to resize; and elsewhere the dialect says what becomes of the mode.
     is_in_vain = mode is not None and dialect.resizes_inits and (rule is not None or request.size is not None)
     is_done = mode == _CROP and fit == "crop"
@@ -143,18 +143,18 @@ def _upright_opaque(data: bytes, name: str) -> bytes:
     return data if image is stored and _is_plain(stored, data) else read_image_input(_flattened(image, name))
 
 
-def _side_losses(asked: Img2Img, fitted: Img2Img, box: FitBox | None) -> tuple[Loss, ...]:
+def _side_losses(asked: Img2Img, fitted: Img2Img, box: FitBox | None, fit: Fit) -> tuple[Loss, ...]:
     """Say which side of the request's own size is not what is drawn."""
     left, top, right, bottom = box.box_xyxy if box else (0, 0, fitted.width or 0, fitted.height or 0)
+    why = "the init image keeps its shape; --fit crop, or resize_mode=1, fills the size asked for"
+    if asked.size is None:
+        why = "with one side only, the init image's own size is kept; give width and height"
+    elif fit == "crop":
+        why = "what is over the server's steps is cropped; choose a size it takes"
     losses: list[Loss] = []
     for field_name, wanted, drawn in (("width", asked.width, right - left), ("height", asked.height, bottom - top)):
         if wanted is None or wanted == drawn:
             continue
-        why = (
-            "the init image keeps its shape; --fit crop, or resize_mode=1, fills the size asked for"
-            if asked.size
-            else "with one side only, the init image's own size is kept; give width and height"
-        )
         losses.append(Loss(field_name, "replaced", "note", f"{wanted} is asked for and {drawn} drawn: {why}"))
     return tuple(losses)
 

@@ -251,6 +251,22 @@ class TestLookahead:
         assert loss.to_json()[0]["job_kind"] == "txt2img"
         assert disk_estimate_bytes(run) > 2_000_000
 
+    @pytest.mark.parametrize(
+        ("how", "lost"),
+        [({"size": "scale=0.1"}, ["resize_mode"]), ({"fit": "crop"}, ["resize_mode"]), ({}, [])],
+    )
+    def test_a_way_to_resize_that_size_or_fit_leave_nothing_is_named_before_work_begins(
+        self, run: Run, tmp_path: Path, how: dict[str, str], lost: list[str]
+    ) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.png").write_bytes(b"image")
+        request = Img2Img(prompt="x", width=512, height=256, resize_mode=2, inherit=True)
+        run.add_folder(tmp_path / "in", request, **how)
+        with Simulator("a1111") as server:
+            found = run.losses(run.lanes(server.url))
+
+        assert [loss.field for one in found for loss in one.losses.items if loss.field != "model"] == lost
+
     def test_a_lora_tag_of_any_prompt_is_looked_at_before_work_begins(self, run: Run) -> None:
         run.add(["a", "b", "c <lora:nobody_has_this:1>"], Txt2Img(steps=2, inherit=True))
         with Simulator("a1111") as server:

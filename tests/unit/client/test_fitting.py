@@ -293,6 +293,17 @@ def test_a_side_of_the_request_that_gives_way_is_told(asked: dict[str, int], tol
     assert all(loss.message.startswith(told or "") for loss in fitted.losses)
 
 
+def test_a_side_cropped_to_a_servers_steps_is_told_as_that() -> None:
+    fitted = fit_for(DIALECTS["drawthings"], Img2Img(width=300, height=256), encoded(picture(300, 256)), fit="crop")
+
+    assert fitted.request.size == (256, 256)
+    [loss] = fitted.losses
+    assert (
+        loss.message
+        == "300 is asked for and 256 drawn: what is over the server's steps is cropped; choose a size it takes"
+    )
+
+
 def test_padding_to_a_servers_steps_is_no_loss_since_it_comes_off_again() -> None:
     fitted = fit_for(DIALECTS["drawthings"], Img2Img(width=300, height=200), encoded(picture(300, 200)))
 
