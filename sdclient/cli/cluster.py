@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import click
 
 from sdclient.batch.events import Listener
 from sdclient.batch.worker import WorkerResult, WorkerSettings
+from sdclient.client.finding import find_server, is_word
 from sdclient.engines.cluster import ClusterEngine
 from sdclient.nodes import ClusterSettings, SharedRun, cluster_engine, share_run
 from sdclient.run import Run
@@ -23,7 +24,7 @@ def prepare_cluster(
     inputs: dict[str, Path],
     cluster: ClusterSettings,
     *,
-    limit: int | None,
+    dialect: str | None,
     allow_mixed: bool,
     strict: bool,
     listener: Listener,
@@ -31,27 +32,35 @@ def prepare_cluster(
     """Return the engine that will work on a run, once the run is saved; nodes read it from its folder.
 
     Raises:
-        click.UsageError: If an option makes no sense here.
-        ConfigurationError: If no server is named.
+        ConfigurationError: If no server is named, or one by a name that nobody has.
         MissingExtraError: If Ray is not installed.
     """
-    if limit is not None:
-        raise click.UsageError("--limit counts the jobs of one machine; leave it out with --engine ray")
     shared: SharedRun = share_run(run, WorkerSettings(inputs=inputs), allow_mixed=allow_mixed, strict=strict)
-    return cluster_engine(run, _servers(urls), shared, cluster, listener=listener)
+    return cluster_engine(run, named_servers(urls, dialect), shared, cluster, listener=listener)
 
 
-def _servers(urls: Sequence[str]) -> list[ServerConfig]:
-    """Return the servers that are named, or all of ``sdclient.toml``."""
-    config = load_config()
-    if not urls:
-        return list(config.servers.values())
-    return [config.servers[url] if url in config.servers else _by_address(url) for url in urls]
+def named_servers(urls: Sequence[str], dialect: str | None) -> list[ServerConfig]:
+    """Return the servers that are named, else that of ``SDCLIENT_URL``, else all of ``sdclient.toml``.
+
+    Args:
+        urls: Addresses or names.
+        dialect: What all of them speak; None: what the file says, or what is found out.
+
+    Raises:
+        ConfigurationError: If one is named by a name that is not in the file, or its address is wrong.
+    """
+    named = urls or [url for url in (os.environ.get("SDCLIENT_URL"),) if url]
+    servers = [_server(url) for url in named] if named else list(load_config().servers.values())
+    return [replace(server, dialect=dialect or server.dialect) for server in servers]
 
 
-def _by_address(url: str) -> ServerConfig:
+def _server(url: str) -> ServerConfig:
+    # A bare word is never taken for a host here: no node could offer what is mistyped.
+    server = load_config().server(url) if is_word(url) else find_server(url)
+    if server.name:
+        return server
     address = parse_server_url(url)
-    return ServerConfig(f"{address.host}:{address.port}", url)
+    return replace(server, name=f"{address.host}:{address.port}")
 
 
 def run_cluster(engine: ClusterEngine) -> WorkerResult:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
+from sdclient.cli.engine import refuse_unheeded
 from sdclient.errors import ConfigurationError
 from sdclient.schemas.config import load_config
 from sdclient.schemas.generation import DIALECT_NAMES
@@ -147,7 +148,7 @@ _ENGINE = (
         "--engine",
         type=click.Choice(["threads", "ray"]),
         default="threads",
-        help="What starts the workers: this program, or a Ray cluster with the servers of sdclient.toml.",
+        help="What starts the workers: this program, or a Ray cluster with the servers of sdclient.toml, or those named.",
     ),
     click.option(
         "--address", metavar="ADDRESS", help="With --engine ray: the cluster; auto is the one this machine is part of."
@@ -155,14 +156,12 @@ _ENGINE = (
     click.option(
         "--segmenters",
         type=click.IntRange(min=1),
-        default=1,
         metavar="N",
-        help="With --engine ray: so many workers cut out.",
+        help="With --engine ray: so many workers cut out. [default: 1]",
     ),
     click.option(
         "--gpu-share",
         type=click.FloatRange(0, 1),
-        default=0.0,
         metavar="SHARE",
         help="With --engine ray: the share of a GPU for each worker that cuts out; left out, they take CPUs.",
     ),
@@ -203,9 +202,20 @@ _TELLING = (
 )
 
 
-def running(function: F) -> F:
+def _heeding(function: Callable[..., None]) -> Callable[..., None]:
+    """Have a command refuse options that its engine would not heed, before it does anything."""
+
+    @functools.wraps(function)
+    def checked(**given: object) -> None:
+        refuse_unheeded(given)
+        function(**given)
+
+    return checked
+
+
+def running(function: Callable[..., None]) -> Callable[..., None]:
     """What every command that works on a run takes."""
-    return added((*_WORKING, *_SERVERS, *_TELLING), function)
+    return added((*_WORKING, *_SERVERS, *_TELLING), _heeding(function))
 
 
 def running_without_servers(function: Callable[..., None]) -> Callable[..., None]:
@@ -215,7 +225,7 @@ def running_without_servers(function: Callable[..., None]) -> Callable[..., None
     def with_defaults(**given: object) -> None:
         function(**given, strict=False, dialect=None, allow_mixed=False)
 
-    return added((*_WORKING, *_TELLING), with_defaults)
+    return added((*_WORKING, *_TELLING), _heeding(with_defaults))
 
 
 def told(on_trouble: str | None, notify: str | None) -> tuple[tuple[str, ...], str]:
@@ -252,7 +262,7 @@ def watching(function: F) -> F:
             "--watch",
             "is_watching",
             is_flag=True,
-            help="Go on taking in images that appear in IN, each once it is complete.",
+            help="Go on taking in images that appear in IN, each once it is complete; not with --engine ray.",
         ),
         click.option(
             "--idle-exit",

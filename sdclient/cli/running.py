@@ -50,8 +50,8 @@ class RunningOptions(TypedDict):
     as_json: bool
     engine: Literal["threads", "ray"]
     address: str | None
-    segmenters: int
-    gpu_share: float
+    segmenters: int | None
+    gpu_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def _work_on_cluster(
             run,
             company.urls,
             company.inputs,
-            ClusterSettings(options["address"], options["segmenters"], options["gpu_share"]),
-            limit=options["limit"],
+            ClusterSettings(options["address"], options["segmenters"] or 1, options["gpu_share"] or 0.0),
+            dialect=options["dialect"],
             allow_mixed=options["allow_mixed"],
             strict=options["strict"],
             listener=listener,

@@ -43,17 +43,18 @@ def find_address(url: str | None, auth: tuple[str, str] | None) -> FoundServer:
     from sdclient.schemas.config import read_credentials
 
     given = url or os.environ.get("SDCLIENT_URL") or None
-    server = _find_server(given)
+    server = find_server(given)
     address = parse_server_url(server.url)
     secret = auth or read_credentials(server)
     if secret is not None:
         address = address.with_credentials(Credentials(*secret))
-    doubt = "" if server.name or given is None or not _is_word(given) or address.is_loopback else _doubt(given)
+    doubt = "" if server.name or given is None or not is_word(given) or address.is_loopback else _doubt(given)
     return FoundServer(address, server.name or f"{address.host}:{address.port}", server.dialect, doubt)
 
 
-def _is_word(given: str) -> bool:
-    return not any(mark in given for mark in ":/.")
+def is_word(given: str) -> bool:
+    """Tell whether a server is named by a bare word, which is a name in ``sdclient.toml`` before it is a host."""
+    return given != "localhost" and not any(mark in given for mark in ":/.")
 
 
 def _doubt(word: str) -> str:
@@ -65,7 +66,18 @@ def _doubt(word: str) -> str:
     )
 
 
-def _find_server(given: str | None) -> ServerConfig:
+def find_server(given: str | None) -> ServerConfig:
+    """Find a server in ``sdclient.toml``, or take what is given for its address.
+
+    Args:
+        given: Address or name; None means the default server of the file.
+
+    Returns:
+        The server; its name is empty where the file does not name it.
+
+    Raises:
+        ConfigurationError: If no server is named, or one by a name that is not in the file.
+    """
     from sdclient.schemas.config import ServerConfig, load_config
 
     if given is not None and any(mark in given for mark in ":/"):
@@ -73,7 +85,7 @@ def _find_server(given: str | None) -> ServerConfig:
     config = load_config()
     if given is not None:
         # A bare word is a name in the file; where it is none there, it may still be a host, as may one with dots.
-        is_name = given in config.servers or (config.servers and _is_word(given))
+        is_name = given in config.servers or (config.servers and is_word(given))
         return config.server(given) if is_name else ServerConfig("", given)
     if config.default_server is None:
         raise ConfigurationError(
