@@ -30,7 +30,7 @@ from sdclient.recipes.nations import (
     parse_count,
     plan_nations,
 )
-from sdclient.recipes.nations_emif import export_emif
+from sdclient.recipes.nations_emif import export_emif, require_own_tables
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.sets import apply_sets
@@ -128,6 +128,9 @@ def command(
     _print_queue(queue)
     segmenter = _segmenter(cutouts, cutouts_sets, may_ask=plan is None, dry_run=running["dry_run"])
     run = open_run(out, run_seed, given=running)
+    if export_emif:
+        # Not after hours of drawing.
+        require_own_tables(run)
     before = len(run.jobs())
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import latest_done
+from sdclient.batch.publish import sha256_of
+from sdclient.errors import StorageError
 from sdclient.files import create_whole, resolve_inside, storage_errors, write_durable
 from sdclient.run import Run
 
@@ -73,18 +75,41 @@ class Shelf:
         if before == data:
             return path
         if before is not None and not (notes / _digest(before)).exists():
-            self._keep(path, before, was_ours=any(notes.iterdir()))
+            self._keep(path, before, was_ours=notes.is_dir())
         # Noted before it is written: a program killed in between must not take its own document for a person's.
-        create_whole(notes / _digest(data), b"")
+        self.note(place, _digest(data))
         write_durable(path, data)
         return path
 
-    def _notes(self, place: str) -> Path:
-        """Return the folder of a document's hashes; made where it is missing."""
-        notes = self.folder.state / _NOTES / hashlib.sha256(place.encode()).hexdigest()[:20]
+    def note(self, place: str, sha256: str) -> None:
+        """Note the hash of a document that is about to be written without `put`, such as one too large for memory.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        notes = self._notes(place)
         with storage_errors("make the folder", notes):
             notes.mkdir(parents=True, exist_ok=True)
-        return notes
+        create_whole(notes / sha256, b"")
+
+    def require_ours(self, place: str) -> None:
+        """Refuse to write over a document that is not as it was noted; one that is missing or empty is nobody's.
+
+        Raises:
+            StorageError: If somebody else's file stands there, or it cannot be read.
+        """
+        path = resolve_inside(self.folder.out, place)
+        with storage_errors("read", path):
+            if not path.exists() or not path.stat().st_size or (self._notes(place) / sha256_of(path)).exists():
+                return
+        raise StorageError(
+            f"{path}: was not written by this run, or was changed since, and is left as it is; rename it, and the same "
+            "command writes the run's own"
+        )
+
+    def _notes(self, place: str) -> Path:
+        """Return the folder of a document's hashes."""
+        return self.folder.state / _NOTES / hashlib.sha256(place.encode()).hexdigest()[:20]
 
     def _keep(self, path: Path, data: bytes, *, was_ours: bool) -> None:
         number = 1

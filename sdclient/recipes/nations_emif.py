@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sdclient.batch.log import image_rows, read_attempts
+from sdclient.batch.publish import sha256_of
 from sdclient.errors import RunFolderError
 from sdclient.files import format_row, fsync_dir, fsync_file, resolve_inside, storage_errors
 from sdclient.images import encode_base64
+from sdclient.recipes.documents import Shelf
 from sdclient.run import Run
 
 IMAGE_DATA = "image_data.csv"
@@ -41,6 +43,17 @@ METRICS_COLUMNS = ("Filename", "RAM Usage (MB)", "CPU Usage (%)", "Time (s)", "P
 Row = Mapping[str, str]
 
 
+def require_own_tables(run: Run) -> None:
+    """Refuse to write over tables that this run did not write: an older program's look the same, to the last column.
+
+    Raises:
+        StorageError: If one of the two is such a file.
+    """
+    shelf = Shelf(run.folder)
+    for name in (IMAGE_DATA, METRICS):
+        shelf.require_ours(name)
+
+
 def export_emif(run: Run, *, with_base64: bool = False) -> tuple[Path, Path]:
     """Write EMIF's two tables from what is done so far.
 
@@ -53,18 +66,17 @@ def export_emif(run: Run, *, with_base64: bool = False) -> tuple[Path, Path]:
         The paths of ``image_data.csv`` (generated images) and ``metrics.csv`` (baked images).
 
     Raises:
-        StorageError: If they cannot be written; files that were there are unchanged then.
+        StorageError: If they cannot be written, or are somebody else's; files that were there are unchanged then.
         RunFolderError: If a record is damaged, or an image that is wanted in the table is gone.
     """
+    require_own_tables(run)
     figures = {row["job"]: row for row in read_attempts(run.folder)[0] if row.get("status") == "done"}
     specs = {job.id: job.spec for job in run.jobs()}
     rows = [row for row in image_rows(run.folder)[1] if "nation" in row]
     generated = [_image_data(row, figures, specs) for row in rows if row["kind"] == "txt2img"]
     baked = [_metrics(row, figures) for row in rows if row["kind"] == "img2img"]
-    data, metrics = run.out / IMAGE_DATA, run.out / METRICS
-    _write(data, _image_data_lines(run.out, generated, with_base64=with_base64))
-    _write(metrics, [format_row(METRICS_COLUMNS), *(_line(row, METRICS_COLUMNS) for row in baked)])
-    return data, metrics
+    data = _write(run, IMAGE_DATA, _image_data_lines(run.out, generated, with_base64=with_base64))
+    return data, _write(run, METRICS, [format_row(METRICS_COLUMNS), *(_line(row, METRICS_COLUMNS) for row in baked)])
 
 
 def _image_data(row: Row, figures: Mapping[str, Row], specs: Mapping[str, str]) -> Row:
@@ -122,8 +134,9 @@ def _line(row: Row, columns: Iterable[str]) -> bytes:
     return format_row(row[name] for name in columns)
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> None:
-    """Write a file whole or not at all, a line at a time: with images in it, it may not fit into memory."""
+def _write(run: Run, name: str, lines: Iterable[bytes]) -> Path:
+    """Write a table whole or not at all, a line at a time: with images in it, it may not fit into memory."""
+    path = run.out / name
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     with storage_errors("write", path):
         try:
@@ -131,7 +144,10 @@ def _write(path: Path, lines: Iterable[bytes]) -> None:
                 file.writelines(lines)
                 file.flush()
                 fsync_file(file.fileno())
+            # Noted first: a program killed in between must not take its own table for somebody else's.
+            Shelf(run.folder).note(name, sha256_of(temporary))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     fsync_dir(path.parent)
+    return path

@@ -438,6 +438,37 @@ def test_the_tables_are_made_again_alone_without_questions_or_a_server(
     assert [(out / name).read_bytes() for name in ("image_data.csv", "metrics.csv")] == before
 
 
+@pytest.mark.parametrize("name", ["image_data.csv", "metrics.csv"])
+def test_an_older_table_of_emifs_is_left_as_it_is_and_told_before_anything_is_drawn(
+    cli: CommandLine, draw_things: Simulator, name: str
+) -> None:
+    """Its columns are the same, and it may hold years of measurements."""
+    (cli.folder / "STUDY").mkdir()
+    (cli.folder / "STUDY" / name).write_bytes(b"Nation,Category,Base64 Code,Filename\nItalian,family,aGk=,old.png\n")
+
+    ended = study(cli, draw_things.url, "--export-emif", "--no-bake")
+
+    assert ended.code == 2
+    assert f"{Path('STUDY') / name}: was not written by this run, or was changed since, and is left" in ended.stderr
+    assert [path.name for path in (cli.folder / "STUDY").iterdir()] == [name]
+    assert b"old.png" in (cli.folder / "STUDY" / name).read_bytes()
+    assert posts(draw_things) == []
+
+
+def test_a_table_that_was_changed_since_is_left_as_it_is(cli: CommandLine, draw_things: Simulator) -> None:
+    study(cli, draw_things.url, "--export-emif", "--no-bake")
+    metrics = cli.folder / "STUDY" / "metrics.csv"
+    metrics.write_bytes(metrics.read_bytes() + b"mine\n")
+    data = (cli.folder / "STUDY" / "image_data.csv").stat().st_mtime_ns
+
+    ended = cli("nations", "--out", "STUDY", "--export-emif")
+
+    assert ended.code == 2
+    assert "rename it, and the same command writes the run's own" in ended.stderr
+    assert metrics.read_bytes().endswith(b"mine\n")
+    assert (cli.folder / "STUDY" / "image_data.csv").stat().st_mtime_ns == data
+
+
 def test_the_images_themselves_are_in_the_table_only_when_asked_for(cli: CommandLine, draw_things: Simulator) -> None:
     import base64
 
