@@ -12,6 +12,7 @@ from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, open_run, reopen_run
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, is_watched, say
+from sdclient.errors import StorageError
 from sdclient.recipes.interleave import (
     InterleavePlan,
     build_grids,
@@ -83,7 +84,12 @@ def command(
 def _work(run: Run, company: Company, generation: GenerationConfig, running: RunningOptions) -> int:
     if not generation.shows_preview or running["dry_run"]:
         return work(run, company, running)
-    preview = PreviewPage(run.out, generation.preview_max_windows)
+    try:
+        preview = PreviewPage(run.out, generation.preview_max_windows)
+    except StorageError as exc:
+        # A preview is not worth an image.
+        say(f"note: no preview: {exc}")
+        return work(run, company, running)
     say(f"preview: {preview.path}")
     if is_watched() and not running["as_json"]:
         webbrowser.open(preview.path.resolve().as_uri())

@@ -219,6 +219,19 @@ def test_no_command_of_a_configuration_is_ever_run(cli: CommandLine, draw_things
     assert "http-equiv" not in page
 
 
+def test_a_page_that_has_the_previews_name_is_left_as_it_is(cli: CommandLine, draw_things: Simulator) -> None:
+    write(cli, "preview = true")
+    (cli.folder / "OUT").mkdir()
+    (cli.folder / "OUT/preview.html").write_bytes(b"<title>mine</title>")
+
+    ended = cli("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, "--limit", "1", *SMALL)
+
+    assert ended.code == 0
+    assert "note: no preview: " in ended.stderr
+    assert "preview.html: was not written by sdclient, and is left as it is; rename it" in ended.stderr
+    assert (cli.folder / "OUT/preview.html").read_bytes() == b"<title>mine</title>"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_the_preview_is_opened_where_a_person_looks_on(
     cli: CommandLine, draw_things: Simulator, tmp_path: Path

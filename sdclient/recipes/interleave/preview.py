@@ -9,12 +9,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sdclient.batch.events import Event
+from sdclient.batch.views import require_ours
 from sdclient.errors import StorageError
-from sdclient.files import write_durable
+from sdclient.files import storage_errors, write_durable
 
 log = logging.getLogger(__name__)
 
 PAGE = "preview.html"
+_MARK = b"<title>Newest images</title>"
 _STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.4 system-ui,sans-serif;margin:1rem}"
     "main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr))}"
@@ -28,12 +30,17 @@ class PreviewPage:
     Args:
         out: The output folder.
         most: Images on the page at most, the newest first.
+
+    Raises:
+        StorageError: If another page has its name.
     """
 
     def __init__(self, out: Path, most: int) -> None:
         self.path = out / PAGE
         self._out = out
         self._newest: deque[str] = deque(maxlen=most)
+        with storage_errors("look at", self.path):
+            require_ours(self.path, [_MARK])
         self._write(is_over=False)
 
     def __call__(self, event: Event) -> None:
