@@ -17,6 +17,7 @@ from sdclient.errors import CodecError, ConfigurationError, ImageLimitError, Run
 from sdclient.files import resolve_inside, storage_errors, write_durable
 from sdclient.images import decode_image, flatten_rgb, upright
 from sdclient.report.page import place_url
+from sdclient.report.write import REPORT_FILE
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -235,7 +236,8 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
     """Write a grid, as PNG or HTML by the ending of ``target``.
 
     Raises:
-        ConfigurationError: If the ending is another, or an HTML grid would lie outside the output folder.
+        ConfigurationError: If the ending is another, or an HTML grid would lie outside the output folder, or where the
+            page of the run goes.
         StorageError: If there is something else than a grid already, or it cannot be written.
     """
     with storage_errors("look at", target):
@@ -245,6 +247,8 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
     elif target.suffix.lower() in (".html", ".htm"):
         if target.parent.resolve() != folder.out.resolve():
             raise ConfigurationError(f"{target}: an HTML grid reads the images beside it; name a file in {folder.out}")
+        if target.name.casefold() == REPORT_FILE:
+            raise ConfigurationError(f"{target}: that is where the page of the run goes; name another file")
         write_durable(target, grid_html(grid).encode("utf-8", "replace"))
     else:
         raise ConfigurationError(f"{target}: name a file that ends in .png or .html")

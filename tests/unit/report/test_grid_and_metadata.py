@@ -140,7 +140,7 @@ def test_a_grid_is_written_over_a_grid_and_over_nothing_else(studied: RunBuilder
     assert target.read_bytes() == b"an image of somebody's, called sdclient grid"
 
 
-@pytest.mark.parametrize("name", ["OUT/grid.gif", "grid.html"])
+@pytest.mark.parametrize("name", ["OUT/grid.gif", "grid.html", "OUT/report.html", "OUT/Report.HTML"])
 def test_a_grid_file_that_cannot_be_is_refused(studied: RunBuilder, name: str) -> None:
     grid = make_grid(studied.fresh(), "nation", "category")
 
