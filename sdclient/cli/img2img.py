@@ -38,7 +38,8 @@ def command(
 ) -> None:
     """Draw over an image and save the result.
 
-    The image is brought to the size the server draws at, never stretched; padding is taken off again.
+    The image is brought to the size the server draws at, never stretched; padding is taken off again. A payload that names
+    width, height and resize_mode has the server resize it, unless --size or --fit crop is given.
     """
     request = Img2Img.load(payload) if payload else Img2Img()
     own = {"prompt": prompt, "denoising_strength": strength}

@@ -80,6 +80,7 @@ def find_changes(
     found += _surplus(compiled, read)
     known = {change.field for change in found}
     found += [change for change in _size_changes(compiled, size) if change.field not in known]
+    found += _untold_size(compiled, applied, size)
     wanted = _wanted_format(compiled)
     if file_format and wanted and file_format != wanted:
         found.append(Change("format", wanted, file_format))
@@ -100,6 +101,22 @@ def _size_changes(compiled: Compiled, size: tuple[int, int] | None) -> list[Chan
         for name, key, asked, got in sides
         if isinstance(asked, int) and asked not in (0, got) and (key in compiled.asked or asked % _STEP_PX == 0)
     ]
+
+
+def _untold_size(compiled: Compiled, applied: Mapping[str, JsonValue], size: tuple[int, int] | None) -> list[Change]:
+    """Hold an image that was left to be of the server's size against the size that the reply itself tells."""
+    body = compiled.call.body
+    # A pass or script that enlarges is told of by the size before it, or by the one behind.
+    others = ("width", "height", "enable_hr", "script_name", "alwayson_scripts", "upscaler")
+    if size is None or compiled.then or any(body.get(key) for key in others):
+        return []
+    told = applied.get("width"), applied.get("height")
+    sides = [side for side in told if type(side) is int]
+    if len(sides) < len(told) or all(
+        side // _STEP_PX == got // _STEP_PX for side, got in zip(sides, size, strict=True)
+    ):
+        return []
+    return [Change("size", f"{sides[0]}x{sides[1]}", f"{size[0]}x{size[1]}")]
 
 
 def _wanted_format(compiled: Compiled) -> str | None:

@@ -20,7 +20,7 @@ class Change:
 
     Attributes:
         field: The setting.
-        asked: What the request says.
+        asked: What the request says; of ``size``, which it leaves open, what the reply says.
         applied: What the reply says; None where it says nothing of something it always names when it does it.
     """
 
@@ -34,6 +34,8 @@ class Change:
             return f"images: {self.applied} came, {self.asked} {were} asked for; the others are not saved (in Python: result.maps)"
         if self.field == "format":
             return f"format: {self.applied} came, not {self.asked}; the server's own settings choose it"
+        if self.field == "size":
+            return f"size: the reply says {self.asked}, and the image is {self.applied}; the server's own settings choose it"
         if self.applied is None:
             return f"{self.field}: {self.asked} was asked for, and the server does not say that it did it"
         return f"{self.field}: {self.asked} was asked for, {self.applied} was used"

@@ -422,6 +422,19 @@ def test_an_image_of_another_size_than_asked_is_recorded(size: tuple[int, int], 
     assert [result.image.size[name == "height"] for name, _, _ in changed] == [applied for _, _, applied in changed]
 
 
+@pytest.mark.parametrize("fault", [[], ["wrong-size"]])
+@pytest.mark.parametrize(("dialect", "told"), [("a1111", "512x512"), ("forge", "512x512"), ("sdnext", "1024x1024")])
+def test_an_image_of_another_size_than_its_reply_says_is_recorded_where_none_was_asked(
+    dialect: str, told: str, fault: list[str]
+) -> None:
+    with Simulator(dialect, faults=fault) as server:
+        result = Client(server.url).txt2img("a fox", steps=2, seed=7, inherit=True)
+
+    got = "x".join(map(str, result.image.size))
+    changed = [str(change).partition(";")[0] for change in result.changed]
+    assert changed == ([f"size: the reply says {told}, and the image is {got}"] if fault else [])
+
+
 @pytest.mark.parametrize(
     ("dialect", "changed"),
     [("sdcpp", [("width", 260, 256), ("height", 196, 192)]), ("a1111", []), ("forge", []), ("sdnext", [])],
