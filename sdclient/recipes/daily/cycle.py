@@ -238,7 +238,8 @@ class Daily:
     def _image(self, record: Record) -> bytes:
         """Return the image that is posted: as it was drawn, or enlarged here."""
         image = resolve_inside(self._run.out, record.files[0].place)
-        enlarged = image.with_name(f"{image.stem}_enlarged.png")
+        # With the image's hash: what is posted was made of this image, not of one before it, and is nobody else's file.
+        enlarged = image.with_name(f"{image.stem}_enlarged-{record.files[0].sha256[:12]}.png")
         try:
             data = (enlarged if self._enlarger is not None and enlarged.exists() else image).read_bytes()
         except OSError as exc:
