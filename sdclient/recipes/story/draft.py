@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sdclient.files import storage_errors, write_durable
 from sdclient.recipes.story.manifest import SectionIdeas
 
+_DIGEST_CHARACTERS = 8
 _SECTIONS = TypeAdapter(tuple[SectionIdeas, ...])
 
 
@@ -24,7 +25,7 @@ class Draft:
 
     def __init__(self, folder: Path, about: Sequence[str]) -> None:
         self._folder = folder
-        digest = hashlib.sha256("\0".join(about).encode()).hexdigest()[:8]
+        digest = hashlib.sha256("\0".join(about).encode()).hexdigest()[:_DIGEST_CHARACTERS]
         self._path = folder / f"ideas-{digest}.part.json"
 
     def read(self) -> list[SectionIdeas]:
@@ -46,6 +47,6 @@ class Draft:
 
     def drop(self) -> None:
         """Remove the drafts of this story, once its list of ideas is written."""
-        for path in self._folder.glob("ideas-*.part.json"):
+        for path in self._folder.glob(f"ideas-{'[0-9a-f]' * _DIGEST_CHARACTERS}.part.json"):
             with storage_errors("remove", path):
                 path.unlink(missing_ok=True)

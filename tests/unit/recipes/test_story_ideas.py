@@ -145,6 +145,17 @@ def test_sections_of_a_draft_are_not_asked_for_again_and_a_damaged_one_is_none(t
     assert draft.read() == []
 
 
+def test_only_drafts_are_removed_with_the_drafts(tmp_path: Path) -> None:
+    _, whole = collected([["a", "b"], ["c", "d"], ["e", "f"]])
+    (tmp_path / "ideas-mine.part.json").write_text("mine")
+    draft = Draft(tmp_path, ["one"])
+    draft.keep(whole.sections)
+
+    draft.drop()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["ideas-mine.part.json"]
+
+
 def test_words_of_a_model_come_between_and_none_leave_the_idea_as_it_is() -> None:
     giver = Giver([["a fox", "b"], ["c", "d"], ["e", "f"]])
 
