@@ -134,17 +134,30 @@ def choose_slice(canvases: Sequence[Canvas], rules: SliceRules, seed: int) -> Sl
     for canvas in canvases:
         _check_place(canvas, rules, 0, 0)
     rng = random.Random(seed)
-    weights = [canvas.size[0] * canvas.size[1] if rules.by_area else 1 for canvas in canvases]
+    left = list(canvases)
+    while left:
+        weights = [canvas.size[0] * canvas.size[1] if rules.by_area else 1 for canvas in left]
+        (canvas,) = rng.choices(left, weights)
+        if (place := _place_on(canvas, rules, rng)) is not None:
+            return _slice(canvas, rules, place, seed)
+        left.remove(canvas)
+    raise ConfigurationError(
+        f"canvas: {_TRIES} random slices of {' and as many of '.join(one.name for one in canvases)} all have fewer "
+        f"than {rules.min_colours} colours; lower --min-colours, or name a place with --slice X,Y"
+    )
+
+
+def _place_on(canvas: Canvas, rules: SliceRules, rng: random.Random) -> tuple[int, int] | None:
+    """Return a place that is not blank; None where none was found.
+
+    The canvas stays: were it chosen anew for every blank place, one that is mostly blank would hardly ever come.
+    """
     for _ in range(_TRIES):
-        (canvas,) = rng.choices(canvases, weights)
         x_px = rng.randint(0, canvas.size[0] - rules.slice_px)
         y_px = rng.randint(0, canvas.size[1] - rules.slice_px)
         if count_colours(canvas, rules, x_px, y_px) >= rules.min_colours:
-            return _slice(canvas, rules, (x_px, y_px), seed)
-    raise ConfigurationError(
-        f"canvas: {_TRIES} random slices of {', '.join(one.name for one in canvases)} all have fewer than "
-        f"{rules.min_colours} colours; lower --min-colours, or name a place with --slice X,Y"
-    )
+            return x_px, y_px
+    return None
 
 
 def given_slice(canvas: Canvas, rules: SliceRules, place_xy: tuple[int, int], seed: int) -> Slice:

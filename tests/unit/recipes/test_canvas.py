@@ -114,6 +114,21 @@ def test_canvases_are_taken_equally_often_or_by_area(
     assert low <= names.count("small.png") / 300 <= high
 
 
+def test_a_canvas_that_is_mostly_blank_is_taken_as_often_as_another(tmp_path: Path, canvas: Canvas) -> None:
+    """For every blank place a canvas was chosen anew, so that the other one came nearly always."""
+    image = Image.new("RGB", (200, 100), "white")
+    image.paste(checkers((10, 10)), (100, 50))
+    white, blank = (
+        open_canvas(saved(tmp_path / name, one))
+        for name, one in (("white.png", image), ("blank.png", Image.new("RGB", (200, 100), "white")))
+    )
+
+    names = Counter(choose_slice([canvas, white], RULES, seed).canvas for seed in range(100))
+
+    assert 30 <= names["white.png"] <= 70
+    assert {choose_slice([canvas, blank], RULES, seed).canvas for seed in range(8)} == {"place.png"}
+
+
 def test_blank_slices_are_not_taken(tmp_path: Path) -> None:
     image = Image.new("RGB", (200, 200), "white")
     image.paste(checkers((10, 10)), (100, 100))
