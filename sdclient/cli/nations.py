@@ -83,7 +83,9 @@ class NationsOptions(RunningOptions, ChangingOptions):
 )
 @click.option("--paired-seeds", is_flag=True, help="One list of seeds for all nations, so that their sets compare.")
 @click.option(
-    "--export-emif", is_flag=True, help="Write image_data.csv and metrics.csv too; alone, from a study that is there."
+    "--export-emif",
+    is_flag=True,
+    help="Write image_data.csv and metrics.csv, with --plan after the images; alone, of a study that is there.",
 )
 @click.option("--base64", "with_base64", is_flag=True, help="With --export-emif: put the images into image_data.csv.")
 @changing
@@ -115,7 +117,11 @@ def command(
     """
     if with_base64 and not export_emif:
         raise ConfigurationError("--base64 puts images into EMIF's table; say --export-emif, too")
-    if export_emif and plan is None and has_run(out):
+    if export_emif and plan is None:
+        if not has_run(out):
+            raise ConfigurationError(
+                f"{out}: holds no study to write EMIF's tables of; to make one, too, give --plan FILE"
+            )
         _export(Run.open(out), with_base64=with_base64)
         return
     known = load_study(study, suffix=suffix)

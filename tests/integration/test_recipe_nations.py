@@ -438,6 +438,15 @@ def test_the_tables_are_made_again_alone_without_questions_or_a_server(
     assert [(out / name).read_bytes() for name in ("image_data.csv", "metrics.csv")] == before
 
 
+def test_tables_of_a_folder_without_a_study_are_refused_without_questions(cli: CommandLine) -> None:
+    ended = cli("nations", "--out", "TYPO", "--export-emif")
+
+    assert ended.code == 2
+    assert "TYPO: holds no study to write EMIF's tables of; to make one, too, give --plan FILE" in ended.stderr
+    assert "Nations:" not in ended.stderr
+    assert not (cli.folder / "TYPO").exists()
+
+
 @pytest.mark.parametrize("name", ["image_data.csv", "metrics.csv"])
 def test_an_older_table_of_emifs_is_left_as_it_is_and_told_before_anything_is_drawn(
     cli: CommandLine, draw_things: Simulator, name: str
