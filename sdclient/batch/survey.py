@@ -85,20 +85,22 @@ def _spread(jobs: Mapping[str, Job], found: dict[str, Standing]) -> None:
     waiting = dependents(jobs, found)
     if not waiting:
         return
-    lost = [job_id for job_id, one in found.items() if one.state == "set_aside"]
-    lost += [needed for needed in waiting if needed not in jobs]
+    lost = [(job_id, _in_vain(jobs[job_id], one)) for job_id, one in found.items() if one.state == "set_aside"]
+    lost += [(needed, _in_vain(None, None)) for needed in waiting if needed not in jobs]
     while lost:
-        above = lost.pop()
+        above, in_vain = lost.pop()
         for job_id in waiting.pop(above, ()):
-            found[job_id] = _in_vain(jobs.get(above), found.get(above))
-            lost.append(job_id)
+            found[job_id] = in_vain
+            # All along the chain the first cause, once: people see it at a glance, and in a long chain words add up.
+            lost.append((job_id, in_vain))
 
 
-def _in_vain(needed: Job | None, above: Standing | None) -> Standing:
-    if needed is None:
-        text = "the job that makes its input is not in the plan"
+def _in_vain(cause: Job | None, how: Standing | None) -> Standing:
+    """Return the standing of everything that grows out of a job that was set aside, or is not in the plan."""
+    if cause is None:
+        text = "a job that it grows out of is not in the plan"
     else:
-        text = f"its input {needed.place} was set aside: {above.words if above else ''}"
+        text = f"it grows out of {cause.place}, which was set aside: {how.words if how else ''}"
     return Standing("set_aside", None, 0, End("set_aside", "InputSetAside", text))
 
 

@@ -24,6 +24,7 @@ from sdclient.batch.pipeline import Stop
 from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.publish import second_place
 from sdclient.batch.record import Outcome, OutFile
+from sdclient.batch.status import read_status
 from sdclient.batch.worker import Worker
 from sdclient.errors import (
     AuthenticationError,
@@ -318,6 +319,9 @@ class TestDependencies:
 
         assert (result.counts.set_aside, result.counts.left) == (3, 0)
         assert lane.executed == []
+        # The cause once, however long the chain.
+        told = "it grows out of a, which was set aside: steps: too many"
+        assert read_status(folder).set_aside == {"a": "steps: too many", "a_up": told, "a_cut": told}
 
     def test_an_input_that_is_gone_sets_its_job_aside(self, folder: RunFolder, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
