@@ -180,8 +180,12 @@ def _new(out: Path, wish: Wish, choose: Callable[[], list[Numbered]], company: C
         say(str(one))
     if (more := len(slices) - _MOST_SHOWN) > 0:
         say(f"and {plural(more, 'slice')} more")
+    listed = wish.plan(slices)
+    run = Run(out).add_jobs(listed)
+    if wish.recorded is not None and listed.jobs and all(run.folder.is_done(job.id) for job in listed.jobs):
+        say(f"note: {out} has this slice, and nothing is made again; name another --out")
     try:
-        return _work(Run(out).add_jobs(wish.plan(slices)), company, running, partial(wish.keep, out, slices))
+        return _work(run, company, running, partial(wish.keep, out, slices))
     except NumberTakenError:
         # Now they have numbers of their own.
         return _new(out, wish, choose, company, running)

@@ -207,6 +207,7 @@ def test_a_slice_made_again_in_its_own_folder_is_done_already(cli: CommandLine, 
     ended = cli("canvas", "place.png", "--again", "OUT/0001.json", "--out", "OUT", "--url", draw_things.url)
 
     assert ended.code == 0
+    assert "note: OUT has this slice, and nothing is made again; name another --out\n" in ended.stderr
     assert len(bodies(draw_things)) == 1
     assert files(cli, "*.json") == ["0001.json"]
 
