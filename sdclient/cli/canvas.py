@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sdclient.batch.differences import differences
+from sdclient.batch.told import note_told, read_told
 from sdclient.cli import options
 from sdclient.cli.changing import has_run
 from sdclient.cli.running import Company, RunningOptions, end, work
@@ -215,7 +216,11 @@ def _unfinished(out: Path) -> Run | None:
 
 def _build(run: Run, *, anew: bool, as_json: bool) -> None:
     built = build_documents(run, anew=anew)
-    for text in (*strange_records(run.out), *(text for one in built for text in one.remarks)):
+    strange, told = strange_records(run.out), read_told(run.folder.state)
+    # Once a run: they may stay there for as long as slices are taken.
+    note_told(run.folder.state, strange)
+    kept_aside = (text for one in built for text in one.remarks)
+    for text in (*(one for one in strange if one not in told), *kept_aside):
         if as_json:
             emit({"event": "remark", "message": text})
         else:
