@@ -75,7 +75,7 @@ class _Checks:
         expected = self._prepared.compiled.expected.images
         if self._raw.was_interrupted:
             raise ServerFaultError(
-                f"{self._where}: somebody interrupted the server while it drew this; the image is half done",
+                f"{self._where}: somebody interrupted the server or skipped the image while it was drawn; it is half done",
                 self._raw.reply.status,
             )
         if expected is not None and len(texts) != expected:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import cast
 
 from pydantic import JsonValue
 
 from sdclient.client.connection import Connection, encode_body, start_of
 from sdclient.client.installed import compile_for
-from sdclient.client.progress import Watcher, WatchPolicy, look_after
+from sdclient.client.progress import Watcher, WatchPolicy, look_after, was_cut_short
 from sdclient.dialects.base import TASK_KEY, Compiled, FollowUp, Loss, ReadReply, names_tasks
 from sdclient.dialects.losses import add_losses, is_refused, refuse
 from sdclient.errors import AnswerLostError, BadReplyError, CancelledError, DeadlineError, SDClientError, ServerError
@@ -223,7 +224,7 @@ def _send(
     watch: WatchPolicy | None,
     tell_sent: Callable[[], None] | None,
 ) -> tuple[HttpReply, bool]:
-    """Send the call once; returns the reply, and whether somebody was seen to interrupt the drawing."""
+    """Send the call once; returns the reply, and whether somebody was seen to interrupt or skip the drawing."""
     connection, compiled = prepared.connection, prepared.compiled
     sent: list[bool] = []
     watcher = Watcher(connection, prepared.task_id, watch, token) if watch is not None and prepared.task_id else None
@@ -251,7 +252,13 @@ def _send(
     finally:
         if watcher is not None:
             watcher.stop()
-    return reply, watcher is not None and watcher.was_interrupted
+    was_interrupted = watcher is not None and watcher.was_interrupted
+    # Asked here and not when the image is checked: by then the next request is out, and the server has forgotten.
+    return reply, was_interrupted or (not _is_error(reply) and was_cut_short(connection, reply.elapsed_s, cancel=token))
+
+
+def _is_error(reply: HttpReply) -> bool:
+    return reply.status >= HTTPStatus.MULTIPLE_CHOICES
 
 
 def _explained(

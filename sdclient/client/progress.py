@@ -29,6 +29,9 @@ _LOADING_FACTOR = 3.0
 # Those that take an id with a request and answer for it; SD.Next has an interrupt, and no such id.
 _NAMES_JOBS = frozenset({"a1111", "forge"})
 _MAX_UNKNOWN_LOOKS = 4
+# Nobody interrupts by hand what is shorter, and a look behind it would cost more than a hundredth of its time.
+_LOOK_BACK_FROM_S = 1.0
+_LOOK_BACK = CallLimits(connect_timeout_s=1.0, deadline_s=1.0, max_reply_bytes=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +169,8 @@ class Watcher:
             self._tell_steps(is_ours=state is not None)
 
     def _tell_steps(self, *, is_ours: bool) -> None:
-        route = self._connection.route("progress")
-        # Without this the server would make and send a preview each time.
-        quiet = Route(route.method, f"{route.path}?skip_current_image=true")
-        seen = Progress.read(self._connection.ask_route(quiet, limits=_LOOK, cancel=self._look_token).body)
-        if is_ours and seen.interrupted:
+        seen = _progress(self._connection, limits=_LOOK, cancel=self._look_token)
+        if is_ours and (seen.interrupted or seen.skipped):
             # Ours may have ended between the two looks, and then it is somebody else's that was interrupted.
             state = self._state()
             self.was_interrupted = self.was_interrupted or (state is not None and state.active)
@@ -222,6 +222,34 @@ def why_not_stopped(connection: Connection) -> str:
     if connection.dialect.name not in _NAMES_JOBS:
         return "does not tell whose image it draws, and is not interrupted for somebody else's sake"
     return ""
+
+
+def was_cut_short(connection: Connection, elapsed_s: float, *, cancel: CancelToken | None = None) -> bool:
+    """Tell whether somebody interrupted or skipped the drawing whose reply is just here.
+
+    A1111 and Forge say so until the next job begins. What cannot be seen: a drawing behind which somebody else's job
+    began at once, an image that was skipped and was not the last of its request, and what took less than a second.
+
+    Args:
+        connection: The server; one that does not tell whose job it draws is not asked.
+        elapsed_s: Seconds the drawing took.
+        cancel: Ends the question from another thread.
+    """
+    if connection.dialect.name not in _NAMES_JOBS or elapsed_s < _LOOK_BACK_FROM_S:
+        return False
+    try:
+        seen = _progress(connection, limits=_LOOK_BACK, cancel=cancel)
+    except SDClientError as exc:
+        log.debug("progress behind a drawing: %s", exc)
+        return False
+    return seen.is_idle and bool(seen.interrupted or seen.skipped)
+
+
+def _progress(connection: Connection, *, limits: CallLimits, cancel: CancelToken | None) -> Progress:
+    route = connection.route("progress")
+    # Without this the server would make and send a preview each time.
+    quiet = Route(route.method, f"{route.path}?skip_current_image=true")
+    return Progress.read(connection.ask_route(quiet, limits=limits, cancel=cancel).body)
 
 
 def tells_progress(connection: Connection) -> bool:

@@ -10,11 +10,13 @@ from sdclient.dialects.a1111 import A1111
 from sdclient.dialects.a1111_names import close_hint, doubt_sampler, listed
 from sdclient.dialects.a1111_parts import PIXEL_UPSCALER, put_hires
 from sdclient.dialects.a1111_scripts import put_ultimate_upscale
-from sdclient.dialects.base import Operation, Route, ServerFacts
+from sdclient.dialects.base import Compiled, Operation, ReadReply, Route, ServerFacts
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import sdnext_samplers
+from sdclient.dialects.replies import reply_object
 from sdclient.dialects.samplers import SamplerChoice, split_sampler
 from sdclient.dialects.tables import script, sdnext_resize_modes, sdnext_sigmas
+from sdclient.errors import BadReplyError
 from sdclient.schemas.generation import Img2Img, Txt2Img
 from sdclient.schemas.parts import HiresFix, Tiled
 
@@ -52,6 +54,20 @@ class SdNext(A1111):
         """Tell whether these options hold some of the diffusers library's, which only SD.Next groups so."""
         # Not in any table of ours; where they are missing, its version route tells.
         return "sd_model_checkpoint" in options and any(name.startswith("diffusers_") for name in options)
+
+    def read_reply(self, body: object, compiled: Compiled) -> ReadReply:
+        """Take a reply apart as A1111's; without images it is what somebody interrupted, or there is no model.
+
+        Raises:
+            BadReplyError: If there are no images, or the shape is wrong.
+        """
+        if reply_object(body).get("images") == []:
+            raise BadReplyError(
+                "the reply has no images, though it says success: somebody probably interrupted the server, "
+                "or it has no model loaded; draw it again, or look at its log",
+                200,
+            )
+        return super().read_reply(body, compiled)
 
     def put_fields(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
         """Write the plain fields, and ask for PNG: what it gives by itself is JPEG, lossy and without metadata."""

@@ -71,6 +71,8 @@ class Progress(ReplyModel):
     """Steps of this part."""
     interrupted: bool | None = Field(default=None, validation_alias=AliasPath("state", "interrupted"))
     """Whether somebody asked to stop."""
+    skipped: bool | None = Field(default=None, validation_alias=AliasPath("state", "skipped"))
+    """Whether somebody asked to leave out the rest of an image."""
     current_image: str | None = Field(default=None, repr=False)
     """A preview as base64, where the server makes them."""
     text: str | None = Field(default=None, validation_alias=AliasChoices("textinfo", "text"))

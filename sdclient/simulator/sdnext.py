@@ -260,6 +260,9 @@ class SdNext(WebUI):
             else {}
         )
         job = self.workshop.current
+        if job is None:
+            # It forgets them with the job.
+            kept |= {"skipped": False, "interrupted": False}
         progress = round(job.progress, 2) if job else 0.0
         return json_reply({**answer, "id": job.task_id if job else "", "progress": progress, "state": kept})
 

@@ -24,10 +24,11 @@ class Tasks:
 
     def progress(self, call: Call) -> JsonObject:
         """Answer GET progress: whatever runs now, whoever asked for it."""
-        job = self._workshop.current
+        job, last = self._workshop.current, self._workshop.last
         state: JsonObject = {
-            "skipped": job.skipped if job else False,
-            "interrupted": job.interrupted if job else False,
+            # These two stay behind a job until the next one begins.
+            "skipped": last.skipped if last else False,
+            "interrupted": last.interrupted if last else False,
             "stopping_generation": False,
             "job": job.kind if job else "",
             "job_count": job.job_count if job else 0,

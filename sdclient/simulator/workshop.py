@@ -49,6 +49,7 @@ class Job:
         self.preview: str | None = None
         self.era = 0
         self._hurry = threading.Event()
+        self._is_skip_over = False
         self._step = 0
         self._booked_from_s = 0.0
         self._booked_s = 0.0
@@ -92,6 +93,9 @@ class Job:
         Returns:
             The part of the steps that was done before an interruption, 0 to 1.
         """
+        if self._is_skip_over:
+            # Told until the next image begins.
+            self.skipped = self._is_skip_over = False
         ticks = min(steps, _MOST_TICKS)
         self.sampling_steps, self._step = steps, 0
         begun_s = time.monotonic()
@@ -102,7 +106,7 @@ class Job:
                 break
             self._step = steps * tick // ticks
         if self.skipped and not self.interrupted:
-            self.skipped = False
+            self._is_skip_over = True
             self._hurry.clear()
         return self._step / steps
 
@@ -162,6 +166,7 @@ class Workshop:
         self._waiting: deque[Job] = deque()
         self._finished: deque[str] = deque(maxlen=_REMEMBERED_TASKS)
         self._current: Job | None = None
+        self._last: Job | None = None
         self._closed = False
         self._era = 0
 
@@ -169,6 +174,11 @@ class Workshop:
     def current(self) -> Job | None:
         """The job being worked on, or None."""
         return self._current
+
+    @property
+    def last(self) -> Job | None:
+        """The job being worked on, or the one before; None where there was none yet."""
+        return self._last
 
     @property
     def pending(self) -> list[str]:
@@ -201,7 +211,7 @@ class Workshop:
             self._changed.wait_for(lambda: self._is_stale(job) or self._is_next(job))
             self._waiting.remove(job)
             self._check_open(job)
-            self._current = job
+            self._current = self._last = job
         job.started_s = time.monotonic()
         job.start_booking(max(self._free_since_s, job.started_s if arrived_s is None else arrived_s))
         try:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from sdclient.client import Client, StepProgress, WatchPolicy, execute, finish
-from sdclient.client.progress import Watcher
+from sdclient.client.progress import Watcher, was_cut_short
 from sdclient.dialects.base import Route
-from sdclient.errors import AnswerLostError, CancelledError, DeadlineError, ServerFaultError
+from sdclient.errors import AnswerLostError, BadReplyError, CancelledError, DeadlineError, ServerFaultError
 from sdclient.schemas import Txt2Img
 from sdclient.simulator import Simulator
 from sdclient.transport import CancelToken
@@ -209,6 +209,60 @@ def test_an_image_that_somebody_interrupted_is_not_believed() -> None:
 
     with pytest.raises(ServerFaultError, match=r"somebody interrupted"):
         finish(raw)
+
+
+@pytest.mark.parametrize("how", ["interrupt", "skip"])
+@pytest.mark.parametrize("watch", [None, WatchPolicy(interval_s=60)], ids=["unwatched", "between two looks"])
+def test_an_image_that_nobody_saw_being_cut_short_is_not_believed_either(how: str, watch: WatchPolicy | None) -> None:
+    begun_s = time.monotonic()
+    with Simulator("forge", delay_s=600) as server:
+        client = Client(server.url)
+        thread, errors = in_thread(lambda: finish(execute(client.prepare(SMALL), watch=watch)))
+        # What takes less than a second is not looked back at.
+        _until(lambda: bool(client.progress().job_count) and time.monotonic() - begun_s > 1.3)
+        client.connection.ask_route(Route("POST", f"/sdapi/v1/{how}"), {})
+        thread.join(20)
+
+    assert isinstance(errors[0], ServerFaultError)
+    assert "half done" in str(errors[0])
+
+
+IDLE = {"job": "", "job_count": 0}
+
+
+@pytest.mark.parametrize(
+    ("progress", "elapsed_s", "cut_short"),
+    [
+        pytest.param(step(0, **IDLE, interrupted=True), 2.0, True, id="interrupted"),
+        pytest.param(step(0, **IDLE, skipped=True), 2.0, True, id="skipped"),
+        pytest.param(step(0, **IDLE), 2.0, False, id="neither"),
+        pytest.param(step(3, interrupted=True), 2.0, False, id="somebody else's"),
+        pytest.param(step(0, **IDLE, interrupted=True), 0.9, False, id="too short for anybody"),
+        pytest.param(NOT_FOUND, 2.0, False, id="tells nothing"),
+    ],
+)
+def test_what_a_server_says_behind_a_drawing_counts_until_another_begins(
+    progress: bytes, elapsed_s: float, *, cut_short: bool
+) -> None:
+    with SlowServer({PROGRESS: progress}) as server:
+        client = Client(base_url(server))
+        told = was_cut_short(client.connection, elapsed_s)
+        looks = len(server.asked(PROGRESS))
+
+    assert told is cut_short
+    assert looks == (elapsed_s >= 1)
+
+
+def test_an_interrupted_drawing_of_sdnext_is_told_as_probably_that() -> None:
+    with Simulator("sdnext", delay_s=600, options={"server_rate_limit": 0}) as server:
+        client = Client(server.url)
+        thread, errors = in_thread(lambda: client.txt2img(SMALL))
+        _until(lambda: bool(client.progress().job_count))
+        client.interrupt()
+        thread.join(20)
+
+    assert isinstance(errors[0], BadReplyError)
+    assert "no images, though it says success: somebody probably interrupted the server" in str(errors[0])
 
 
 def test_a_look_that_is_lost_costs_no_image_and_no_answer_at_all_is_standing_still() -> None:
