@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -106,13 +107,16 @@ def _refuse_outside(folder: Path, prompts: Prompts) -> None:
         )
 
 
-def plan_cutouts_of_outputs(plan: Plan, settings: SegmentSettings, *, into: str = CUTOUTS) -> JobList:
+def plan_cutouts_of_outputs(
+    plan: Plan, settings: SegmentSettings, *, into: str = CUTOUTS, only: AbstractSet[str] | None = None
+) -> JobList:
     """Plan one segment job for every image that the jobs of a plan make and no other of them draws over.
 
     Args:
         plan: The plan; its jobs need not be done.
         settings: Which segmenter, and how.
         into: Folder for the cut-outs, relative to the output folder; the images' own folders are kept below it.
+        only: Ids of the jobs whose images are meant, as first revisions; None means all.
     """
     latest = latest_jobs(plan.jobs).values()
     drawing = [job for job in latest if job.kind in SERVER_KINDS]
@@ -121,9 +125,9 @@ def plan_cutouts_of_outputs(plan: Plan, settings: SegmentSettings, *, into: str 
     listed = JobList()
     counts: dict[str, int] = {}
     for job in drawing:
-        if job.id not in drawn_over:
-            # Named as first revisions: what works on the images of a later one is planned anew with it.
-            first = replace(job, id=job_id(job.kind, job.place), revision=0) if job.revision else job
+        # Named as first revisions: what works on the images of a later one is planned anew with it.
+        first = replace(job, id=job_id(job.kind, job.place), revision=0) if job.revision else job
+        if job.id not in drawn_over and (only is None or first.id in only):
             listed.add_outputs(spec, [first], into, images_per_job=_images(plan, job, counts))
     return listed
 

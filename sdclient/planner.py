@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import JsonValue
 
-from sdclient.batch.changed import Choice, OnChange, PlanChange, as_variant, redo_changed, resolve
+from sdclient.batch.changed import Choice, Naming, OnChange, redo_changed, resolve
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.told import note_told, read_told
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
-from sdclient.errors import ChangedPlanError, ConfigurationError
+from sdclient.errors import ConfigurationError
 from sdclient.files import storage_errors
 from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planning import (
@@ -66,6 +66,7 @@ class Planner:
         skipped: Sentences about files that were left out.
         remarks: Sentences about what was planned otherwise than people may think.
         sources: Folders that are watched while the run works.
+        shares_drawings: Whether a variant draws only what is not planned just so already.
 
     Args:
         folder: The run's folder.
@@ -75,13 +76,15 @@ class Planner:
 
     def __init__(self, folder: RunFolder, *, variant: str = "", on_change: OnChange | None = None) -> None:
         self.folder = folder
-        self._variant = variant
+        self.shares_drawings = False
+        self._naming = Naming(variant, folder.settings.run_seed)
         self._on_change = on_change
         self.skipped: list[str] = []
         self.remarks: list[str] = []
         self.sources: list[Source] = []
         self._cutting: SegmentSettings | None = None
         self._followers: list[Callable[[], JobList]] = []
+        self._added: set[str] = set()
         self._told: set[str] = set()
 
     @property
@@ -92,7 +95,7 @@ class Planner:
     @property
     def variant(self) -> str:
         """The name of the variant that is planned, given or chosen when asked; empty where none is."""
-        return self._variant
+        return self._naming.name
 
     def add(
         self,
@@ -233,7 +236,7 @@ class Planner:
         skipped, remarks = len(self.skipped), len(self.remarks)
         listed, left_out = source.plan(found)
         self._leave_out(source.folder, left_out)
-        fresh = self._write(self._named(listed))
+        fresh = self._write(self._named(listed, only_beside=self.shares_drawings))
         for follow in self._followers if fresh else ():
             fresh += self._write(follow())
         texts = [*(f"left out: {text}" for text in self.skipped[skipped:]), *self.remarks[remarks:]]
@@ -242,6 +245,7 @@ class Planner:
         return Planned(len(fresh), tuple(texts))
 
     def _write(self, listed: JobList) -> list[Job]:
+        self._added.update(job.id for job in listed.jobs)
         return self.folder.add(resolve(self.folder.read_plan(), listed.jobs).jobs, listed.specs)
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
@@ -296,16 +300,27 @@ class Planner:
         self._take_in(folder, SegmentSpec(settings), plan, order, watch)
         return self
 
-    def add_cutouts_of_outputs(self, settings: SegmentSettings, *, into: str = CUTOUTS) -> Self:
-        """Plan one segment job for every image this run draws and does not draw over again."""
+    def add_cutouts_of_outputs(
+        self, settings: SegmentSettings, *, into: str = CUTOUTS, only_added: bool = False
+    ) -> Self:
+        """Plan one segment job for every image this run draws and does not draw over again.
+
+        The images of a variant have cut-outs of their own; of others, those that are planned otherwise lie beside.
+
+        Args:
+            settings: Which segmenter, and how.
+            into: Folder for the cut-outs, relative to the output folder.
+            only_added: Only of images that were added to this object, not of all that the folder's plan draws.
+        """
         self._cutting = settings
+        only = self._added if only_added else None
 
         def follow() -> JobList:
-            return plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into)
+            listed = plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into, only=only)
+            return self._named(listed, only_beside=True)
 
         self._followers.append(follow)
-        # No variant of its own: what they are cut from is one already.
-        return self._add(follow())
+        return self._add(follow)
 
     def import_log(self, path: StrPath, *, is_dry: bool = False) -> ImportedLog:
         """Count as done what another program's plain list of image names says, and what is there and sound.
@@ -329,38 +344,35 @@ class Planner:
             PlanError: If jobs contradict each other, the plan, or files that are there.
             ChangedPlanError: If some are planned otherwise, and nobody says what shall become of them.
         """
-        return self._add(self._named(listed))
+        return self._add(lambda: self._named(listed, only_beside=self.shares_drawings))
 
-    def _named(self, listed: JobList) -> JobList:
+    def _named(self, listed: JobList, *, only_beside: bool) -> JobList:
         """Return jobs at the places of the variant, where there is one."""
-        if not self._variant:
-            return listed
-        jobs = as_variant(listed.jobs, listed.specs, self._variant, self.folder.settings.run_seed)
-        return replace(listed, jobs=jobs)
+        plan = self.folder.read_plan()
+        return replace(listed, jobs=self._naming.named(plan, listed.jobs, listed.specs, only_beside=only_beside))
 
-    def _add(self, listed: JobList) -> Self:
+    def _add(self, ask: Callable[[], JobList]) -> Self:
         with storage_errors("read the plan in", self.out):
+            listed = ask()
             plan = self.folder.read_plan()
         found = resolve(plan, listed.jobs)
+        added = {job.id for job in listed.jobs}
         if not found.changed:
+            self._added |= added
             self.folder.stage(found.jobs, listed.specs)
             return self
         with storage_errors("read the run in", self.out):
             done = self.folder.read_done()
-        ready = sum(before.id in done for before, _ in found.changed)
-        words = tuple(found.words(plan, listed.specs))
-        change = PlanChange(self.out, len(listed.jobs), len(found.changed), ready, words)
+        change = found.change(self.out, plan, listed.specs, asked=len(listed.jobs), done=done)
         choice = self._on_change(change) if self._on_change is not None else Choice()
         if choice.variant:
-            self._variant, self._on_change = choice.variant, None
-            return self.add_jobs(listed)
+            self._naming, self._on_change = Naming(choice.variant, self.folder.settings.run_seed), None
+            return self._add(ask)
         if not choice.redo:
-            raise ChangedPlanError(
-                f"{change}. Use another output folder, or the settings of before; in Python, Run(…, on_change='redo') "
-                "makes them anew, and variant='NAME' beside them"
-            )
+            raise change.refusal()
         # Asked once: what is planned next, such as cut-outs of these images, goes the same way.
         self._on_change = redo_changed
+        self._added |= added
         withdrawn = [before.id for before, _ in found.changed if before.id not in done]
         self.folder.stage(found.jobs, {**plan.specs, **listed.specs}, withdrawn=withdrawn)
         return self

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from pydantic import JsonValue
 
 from sdclient.batch.adding import said
 from sdclient.batch.plan import Job, OutputInput, Plan, Specs, job_id, job_seed, latest_jobs
-from sdclient.errors import PlanError
+from sdclient.errors import ChangedPlanError, PlanError
 
 _Key: TypeAlias = tuple[str, str]
 _NAME = re.compile(r"[\w-][\w.-]{0,39}")
@@ -41,6 +42,13 @@ class PlanChange:
     changed: int
     done: int
     words: tuple[str, ...]
+
+    def refusal(self) -> ChangedPlanError:
+        """Return what to raise where nobody says what shall become of them."""
+        return ChangedPlanError(
+            f"{self}. Use another output folder, or the settings of before; in Python, Run(…, on_change='redo') makes "
+            "them anew, and variant='NAME' beside them"
+        )
 
     def __str__(self) -> str:
         some = "1 job was" if self.changed == 1 else f"{self.changed} jobs were"
@@ -80,6 +88,11 @@ class Resolved:
 
     jobs: tuple[Job, ...]
     changed: tuple[tuple[Job, Job], ...] = ()
+
+    def change(self, out: Path, plan: Plan, specs: Specs, *, asked: int, done: AbstractSet[str]) -> PlanChange:
+        """Return what is planned otherwise, out of so many jobs that are asked for."""
+        ready = sum(before.id in done for before, _ in self.changed)
+        return PlanChange(out, asked, len(self.changed), ready, tuple(self.words(plan, specs)))
 
     def words(self, plan: Plan, specs: Specs) -> list[str]:
         """Say what is otherwise, and for how many jobs; the most frequent differences first."""
@@ -210,6 +223,51 @@ def as_variant(jobs: Sequence[Job], specs: Specs, name: str, run_seed: int) -> l
         raise PlanError(f"--variant {name[:60]!r}: a name of letters, digits, _ - and . is needed, 40 at most")
     ids = {job.id: job_id(job.kind, f"{job.place}_{name}") for job in jobs}
     return [_variant_of(job, specs, name, ids, run_seed) for job in jobs]
+
+
+@dataclass(slots=True)
+class Naming:
+    """Gives jobs the places of a variant; without a name it leaves them as they are.
+
+    Attributes:
+        name: The variant's name; empty for none.
+        run_seed: The run's seed.
+        given: Ids of the jobs that were named, as first revisions.
+    """
+
+    name: str
+    run_seed: int
+    given: set[str] = field(default_factory=set[str])
+
+    def named(self, plan: Plan, jobs: Sequence[Job], specs: Specs, *, only_beside: bool) -> list[Job]:
+        """Return jobs at places of the variant.
+
+        Args:
+            plan: What is planned.
+            jobs: Jobs, named as first revisions.
+            specs: Their specs, by hash.
+            only_beside: Leave out of it what works on an image of the variant, for it has a place of its own by that,
+                and what is planned just so already, unless the variant has it too. None may work on another of them.
+        """
+        if not self.name:
+            return list(jobs)
+        others = [job for job in jobs if not (only_beside and job.needs in self.given)]
+        varied = dict(zip((one.id for one in others), as_variant(others, specs, self.name, self.run_seed), strict=True))
+        if only_beside:
+            varied = _needed(plan, others, varied)
+        self.given.update(two.id for two in varied.values())
+        return [varied.get(job.id, job) for job in jobs]
+
+
+def _needed(plan: Plan, jobs: Sequence[Job], varied: Mapping[str, Job]) -> dict[str, Job]:
+    """Return those of a variant that are planned, or whose plain jobs are not planned just so."""
+    new = {(job.kind, job.place) for job in resolve(plan, jobs).jobs}
+    planned = {(job.kind, job.place) for job in plan.jobs.values()}
+    return {
+        job.id: varied[job.id]
+        for job in jobs
+        if (job.kind, job.place) in new or (job.kind, varied[job.id].place) in planned
+    }
 
 
 def _variant_of(job: Job, specs: Specs, name: str, ids: Mapping[str, str], run_seed: int) -> Job:

@@ -173,7 +173,8 @@ def then_options(function: F) -> F:
         click.option(
             "--then",
             type=click.Choice(["segment"]),
-            help="What to do with each image once it is drawn: cut its objects out, into OUT/cutouts.",
+            help="What to do with each image of this command once it is drawn: cut its objects out, into OUT/cutouts. With "
+            "--variant, images that are planned just so already are not drawn again, and only their cut-outs lie beside.",
         ),
         click.option(
             "--cutouts-model",
@@ -204,7 +205,7 @@ def then_segment(run: Run, given: ThenOptions, *, dry_run: bool = False) -> Segm
     # A plan does not change: a model that is nowhere must not enter it.
     if not fetch_with_progress(model, device=settings.device, dry_run=dry_run):
         return None
-    run.add_cutouts_of_outputs(settings)
+    run.add_cutouts_of_outputs(settings, only_added=True)
     return settings
 
 

@@ -52,7 +52,7 @@ def command(
     plain, words = options.wording(sets, given)
     request = apply_sets(Txt2Img.load(payload) if payload else Txt2Img(), plain)
     rows = read_prompts(prompts, needs_prompt="prompt" not in words["templates"])
-    run = open_run(out, given=given).add(rows, request, **words)
+    run = open_run(out, given=given, is_cut=given["then"] is not None).add(rows, request, **words)
     run.remarks += likely_slips(rows, Txt2Img)
     segmenter = then_segment(run, given, dry_run=given["dry_run"])
     end(work(run, Company(urls, segmenter), given))

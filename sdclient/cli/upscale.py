@@ -82,7 +82,7 @@ def command(
     plain, words = options.wording(sets, given)
     request = apply_sets(Img2Img.load(payload), plain)
     watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
-    run = open_run(out, given=given)
+    run = open_run(out, given=given, is_cut=given["then"] is not None)
     run.add_folder(folder, request, size=size, fit=fit, order=order, prompts=prompts, watch=watch, **words)
     if old_log is not None:
         for text in run.import_log(old_log, is_dry=given["dry_run"]).sentences():
