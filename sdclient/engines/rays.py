@@ -8,8 +8,12 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import socket
 
-from sdclient.errors import ConfigurationError, MissingExtraError
+from sdclient.errors import ConfigurationError, MissingExtraError, NotSentError
+
+_ANSWER_S = 5.0
+_MOST_PORTS = 65535
 
 
 def need_ray() -> None:
@@ -33,8 +37,10 @@ def connect(address: str | None) -> None:
         address: Its address, ``auto`` for the one this machine belongs to; None starts Ray here.
 
     Raises:
-        ConfigurationError: If there is none, or one of its nodes has a public address.
+        NotSentError: If there is none.
+        ConfigurationError: If the address is none, or one of its nodes has a public address.
     """
+    _refuse_silence(address)
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -44,9 +50,7 @@ def connect(address: str | None) -> None:
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as exc:
-        raise ConfigurationError(
-            f"no Ray cluster at {address or 'this machine'}: {first_line(exc)}; start one with: ray start --head"
-        ) from exc
+        raise NotSentError(_no_cluster(address, first_line(exc))) from exc
     open_to_all = [name for name in node_addresses() if not _is_private(name)]
     if open_to_all:
         ray.shutdown()
@@ -54,6 +58,28 @@ def connect(address: str | None) -> None:
             f"a node of this Ray cluster has the public address {open_to_all[0]}: whoever reaches Ray's ports may run "
             "programs there; start Ray on private addresses (ray start --node-ip-address …)"
         )
+
+
+def _refuse_silence(address: str | None) -> None:
+    """Try the head's port first: where nobody listens, Ray waits for minutes, and no signal ends that."""
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) <= _MOST_PORTS):
+        raise ConfigurationError(
+            f"address {address:.80}: no address of a Ray cluster; give auto, or the head's host and port, such as "
+            "10.0.0.1:6379"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as exc:
+        raise NotSentError(_no_cluster(address, exc.strerror or first_line(exc))) from exc
+    except UnicodeError as exc:
+        raise NotSentError(_no_cluster(address, "no host can be called so")) from exc
+
+
+def _no_cluster(address: str | None, why: str) -> str:
+    return f"no Ray cluster at {address or 'this machine'}: {why}; start one with: ray start --head"
 
 
 def node_addresses() -> list[str]:
