@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from sdclient.batch.lane import Lane
 from sdclient.run import Run
 from sdclient.steps.generate import GenerateSpec, ServerLane
 
@@ -14,7 +14,16 @@ _UNKNOWN_PIXELS = 1024 * 1024
 _CUTOUT_BYTES = 2_000_000
 
 
-def time_estimate_s(run: Run, lanes: Sequence[Lane]) -> float | None:
+class Hand(Protocol):
+    """Who does jobs: a lane, or a worker that a cluster shall keep."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of jobs it can do."""
+        ...
+
+
+def time_estimate_s(run: Run, lanes: Sequence[Hand]) -> float | None:
     """Return the seconds left by this run's own measurements; None before there are any."""
     typical = run.typical_s()
     done = run.folder.read_done()

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdclient.batch.events import Listener
+from sdclient.batch.lane import Lane
 from sdclient.batch.worker import WorkerSettings
 from sdclient.client import Client
-from sdclient.engines.cluster import RESOURCE, ClusterEngine
+from sdclient.engines.cluster import RESOURCE
 from sdclient.engines.keeper import Post
 from sdclient.errors import ConfigurationError, RunFolderError, StorageError
-from sdclient.lanes import server_lanes
+from sdclient.lanes import each_loss_once, server_lanes
 from sdclient.run import Run
 from sdclient.schemas.config import ServerConfig, read_credentials
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
 from sdclient.steps.segment import SegmenterLane
+from sdclient.transport import safe_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +114,25 @@ class ClusterSettings:
     """How a run uses a cluster.
 
     Attributes:
-        address: Address of the Ray cluster; ``auto`` for the one this machine belongs to, None starts Ray here.
         segmenters: Workers that cut out, where the plan cuts.
         gpu_share: Share of a GPU that each of them takes, above 0 to 1; 0: they work on CPUs.
     """
 
-    address: str | None = None
     segmenters: int = 1
     gpu_share: float = 0.0
 
 
-def cluster_engine(
-    run: Run,
-    servers: Sequence[ServerConfig],
-    shared: SharedRun,
-    cluster: ClusterSettings,
-    *,
-    listener: Listener | None = None,
-) -> ClusterEngine:
-    """Say who is needed where for a run, and return the engine that keeps them there.
+def cluster_posts(run: Run, servers: Sequence[ServerConfig], shared: SharedRun, cluster: ClusterSettings) -> list[Post]:
+    """Say who is needed where for a run.
 
     Args:
-        run: The run, saved.
+        run: The run, planned.
         servers: Its servers.
         shared: The run as nodes see it.
         cluster: How to use the cluster.
-        listener: Told of everything that happens.
 
     Raises:
         ConfigurationError: If the plan needs servers and none is named, or two have one name.
-        MissingExtraError: If Ray is not installed.
     """
     needed = run.open_kinds()
     posts: list[Post] = []
@@ -151,10 +142,17 @@ def cluster_engine(
     if needed & SegmenterLane.kinds and settings is not None:
         cpus = 0.0 if cluster.gpu_share else 1.0
         posts += [
-            Post(f"segmenter {number}", SegmentWork(shared, settings), cpus=cpus, gpus=cluster.gpu_share)
+            Post(
+                f"segmenter {number}",
+                SegmentWork(shared, settings),
+                cpus=cpus,
+                gpus=cluster.gpu_share,
+                kinds=SegmenterLane.kinds,
+                title="on any node that has a GPU" if cluster.gpu_share else "on any node",
+            )
             for number in range(1, max(1, cluster.segmenters) + 1)
         ]
-    return ClusterEngine(run.folder, posts, address=cluster.address, listener=listener)
+    return posts
 
 
 def _server_posts(servers: Sequence[ServerConfig], shared: SharedRun) -> list[Post]:
@@ -164,7 +162,19 @@ def _server_posts(servers: Sequence[ServerConfig], shared: SharedRun) -> list[Po
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigurationError(f"two servers are called {twice!r}; a name stands for one server")
-    return [Post(server.name, ServerWork(shared, server), resource=RESOURCE + server.name) for server in servers]
+    return [_server_post(server, shared) for server in servers]
+
+
+def _server_post(server: ServerConfig, shared: SharedRun) -> Post:
+    what = server.dialect or "its program is found out there"
+    return Post(
+        server.name,
+        ServerWork(shared, server),
+        resource=RESOURCE + server.name,
+        kinds=ServerLane.kinds,
+        dialect=server.dialect,
+        title=f"{safe_url(server.url)} from its own node, {what}",
+    )
 
 
 def share_run(run: Run, settings: WorkerSettings, *, allow_mixed: bool = False, strict: bool = False) -> SharedRun:

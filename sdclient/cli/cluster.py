@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sdclient.batch.events import Listener
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.client.finding import find_server, is_word
 from sdclient.engines.cluster import ClusterEngine
-from sdclient.nodes import ClusterSettings, SharedRun, cluster_engine, share_run
+from sdclient.engines.keeper import Post
+from sdclient.nodes import ClusterSettings, cluster_posts, share_run
 from sdclient.run import Run
 from sdclient.schemas.config import ServerConfig, load_config
 from sdclient.transport import parse_server_url
@@ -27,16 +27,14 @@ def prepare_cluster(
     dialect: str | None,
     allow_mixed: bool,
     strict: bool,
-    listener: Listener,
-) -> ClusterEngine:
-    """Return the engine that will work on a run, once the run is saved; nodes read it from its folder.
+) -> list[Post]:
+    """Return who is needed where for a run; nothing is asked of the cluster or the servers yet.
 
     Raises:
         ConfigurationError: If no server is named, or one by a name that nobody has.
-        MissingExtraError: If Ray is not installed.
     """
-    shared: SharedRun = share_run(run, WorkerSettings(inputs=inputs), allow_mixed=allow_mixed, strict=strict)
-    return cluster_engine(run, named_servers(urls, dialect), shared, cluster, listener=listener)
+    shared = share_run(run, WorkerSettings(inputs=inputs), allow_mixed=allow_mixed, strict=strict)
+    return cluster_posts(run, named_servers(urls, dialect), shared, cluster)
 
 
 def named_servers(urls: Sequence[str], dialect: str | None) -> list[ServerConfig]:
@@ -63,20 +61,37 @@ def _server(url: str) -> ServerConfig:
     return replace(server, name=f"{address.host}:{address.port}")
 
 
-def run_cluster(engine: ClusterEngine) -> WorkerResult:
-    """Work, and let Ctrl-C through meanwhile: Ray's own waiting would keep it."""
+def run_cluster(engine: ClusterEngine, run: Run, at_start: Callable[[], None] | None) -> WorkerResult:
+    """Work, and let signals through meanwhile: Ray's own waiting would keep them.
+
+    Args:
+        engine: What works.
+        run: The run; written once the cluster is reached and fits, as a plan that cannot begin bars its own correction.
+        at_start: Called right before that.
+
+    Raises:
+        KeyboardInterrupt: If it was told to stop before the cluster was reached.
+    """
     ended: list[WorkerResult | BaseException] = []
+
+    def ready() -> None:
+        if at_start is not None:
+            at_start()
+        run.save()
 
     def work() -> None:
         try:
-            ended.append(engine.run())
+            ended.append(engine.run(ready))
         except BaseException as exc:  # noqa: BLE001 - raised again in the thread that waits
             ended.append(exc)
 
-    thread = threading.Thread(target=work, name="sdclient-cluster")
+    # The program does not wait for one that Ray holds.
+    thread = threading.Thread(target=work, name="sdclient-cluster", daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.2)
+        if engine.is_given_up:
+            raise KeyboardInterrupt
     if isinstance(ended[0], BaseException):
         raise ended[0]
     return ended[0]

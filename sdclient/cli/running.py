@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,18 +13,15 @@ import click
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.lane import Lane
-from sdclient.batch.room import kept_bytes, shortage
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
+from sdclient.cli.announcing import announce, announce_cluster, aside
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
 from sdclient.cli.options import told
 from sdclient.cli.stopping import ending, finishing, signals
-from sdclient.cli.talk import Progress, byte_size, duration, emit, plural, say, server_steps, table
+from sdclient.cli.talk import Progress, emit, plural, say, server_steps
 from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings, told_by
-from sdclient.files import storage_errors
-from sdclient.lanes import each_loss_once
-from sdclient.lookahead import disk_estimate_bytes, time_estimate_s
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
@@ -101,7 +97,12 @@ def work(
         return _sum_up(run, counts, None, options, was_stopped=False)
     for text in run.remarks:
         say(f"note: {text}")
-    if options["engine"] == "ray" and not options["dry_run"]:
+    if options["engine"] == "ray":
+        if after_first is not None:
+            _remark(
+                "with --engine ray all images are begun at once: nobody is asked after the first",
+                as_json=options["as_json"],
+            )
         return _work_on_cluster(run, company, options, also=also, at_start=at_start)
     return _work_here(run, company, options, counts, also=also, after_first=after_first, at_start=at_start)
 
@@ -122,7 +123,7 @@ def _work_here(
         allow_mixed=options["allow_mixed"],
         on_missing=lambda name, exc: say(f"{name}: left out: {exc}"),
     )
-    _announce(run, counts, lanes, options)
+    announce(run, counts, lanes, strict=options["strict"], as_json=options["as_json"])
     if options["dry_run"]:
         return 0
     if at_start is not None:
@@ -149,29 +150,29 @@ def _work_on_cluster(
 ) -> int:
     # Where it is not asked for, nothing of it is loaded.
     from sdclient.cli.cluster import prepare_cluster, run_cluster
+    from sdclient.engines.cluster import ClusterEngine
     from sdclient.nodes import ClusterSettings
 
     counts = run.status().counts
+    posts = prepare_cluster(
+        run,
+        company.urls,
+        company.inputs,
+        ClusterSettings(options["segmenters"] or 1, options["gpu_share"] or 0.0),
+        dialect=options["dialect"],
+        allow_mixed=options["allow_mixed"],
+        strict=options["strict"],
+    )
+    announce_cluster(run, counts, posts, as_json=options["as_json"])
+    if options["dry_run"]:
+        return 0
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"])
     words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
     with told_by(run.hooks, run.out, _both(progress, also), lambda: run.status().counts) as listener:
-        engine = prepare_cluster(
-            run,
-            company.urls,
-            company.inputs,
-            ClusterSettings(options["address"], options["segmenters"] or 1, options["gpu_share"] or 0.0),
-            dialect=options["dialect"],
-            allow_mixed=options["allow_mixed"],
-            strict=options["strict"],
-            listener=listener,
-        )
-        # Not before all that can be refused here has been.
-        if at_start is not None:
-            at_start()
-        run.save()
+        engine = ClusterEngine(run.folder, posts, address=options["address"], listener=listener)
         with signals(engine.stop, *words, progress.close) as was_stopped:
             try:
-                result = run_cluster(engine)
+                result = run_cluster(engine, run, at_start)
             finally:
                 progress.close()
     return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
@@ -237,44 +238,6 @@ def _both(first: Listener, second: Listener | None) -> Listener:
     return tell
 
 
-def _announce(run: Run, counts: Counts, lanes: Sequence[Lane], options: RunningOptions) -> None:
-    losses = run.losses(lanes, strict=options["strict"])
-    seconds = time_estimate_s(run, lanes)
-    disk = disk_estimate_bytes(run)
-    with storage_errors("look for room in", run.out):
-        room = shutil.disk_usage(_existing(run.out))
-    free, kept = room.free, kept_bytes(room.total)
-    if options["as_json"]:
-        emit(
-            {
-                "event": "planned",
-                **counts.to_json(),
-                "servers": [{"name": lane.name, "dialect": lane.dialect} for lane in lanes],
-                "losses": [loss for one in losses for loss in one.to_json()],
-                "estimated_s": seconds,
-                "estimated_bytes": disk,
-                "free_bytes": free,
-                "kept_bytes": kept,
-            }
-        )
-        return
-    say(f"{run.out}: {plural(counts.jobs, 'job')}, {counts.done} done, {counts.left} to do" + _aside(counts))
-    open_kinds = run.open_kinds()
-    say(table([(lane.name, _title(lane), ", ".join(sorted(lane.kinds & open_kinds))) for lane in lanes]))
-    for one in each_loss_once(losses):
-        say(str(one))
-    if counts.left:
-        time_text = (
-            f"about {duration(seconds)} by what was measured here"
-            if seconds is not None
-            else "not known before the first images"
-        )
-        say(f"  time: {time_text}; disk: about {byte_size(disk)} of {byte_size(free)} free")
-    _say_watched(run, counts)
-    if counts.left and (words := shortage(disk, free, kept)):
-        say(f"  {words}")
-
-
 def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
     """Say where images of a run that is entered again are not as they were made; nobody would look for days."""
     if not counts.done:
@@ -283,33 +246,15 @@ def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
         text = f"{counts.done} done jobs are too many to look at in passing: sdclient status {run.out} does"
     else:
         text = run.glance().words(run.out)
-    if text and as_json:
+    if text:
+        _remark(text, as_json=as_json)
+
+
+def _remark(text: str, *, as_json: bool) -> None:
+    if as_json:
         emit({"event": "remark", "message": text})
-    elif text:
+    else:
         say(f"note: {text}")
-
-
-def _say_watched(run: Run, counts: Counts) -> None:
-    for source in run.sources:
-        idle_s = source.watch.idle_exit_s
-        ends = "" if idle_s is None else f", or {duration(idle_s)} after the last work"
-        say(f"  watching {source.folder}: images are taken in as they become complete, until Ctrl-C{ends}")
-    if not (counts.left or run.sources):
-        say("  nothing to do yet; another worker watches a folder for more, and this one helps when it comes")
-
-
-def _title(lane: Lane) -> str:
-    return lane.client.title if isinstance(lane, ServerLane) else lane.dialect
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above that is there already; itself on a drive that is not there."""
-    whole = folder.absolute()
-    return next((one for one in (whole, *whole.parents) if one.is_dir()), whole)
-
-
-def _aside(counts: Counts) -> str:
-    return f", {counts.set_aside} set aside" if counts.set_aside else ""
 
 
 def _sum_up(
@@ -325,7 +270,7 @@ def _sum_up(
         if result.trouble is not None:
             say(f"stopped by trouble with the folder: {result.trouble}")
     made = f", {result.made} of them now" if result is not None else ""
-    say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{_aside(counts)}")
+    say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{aside(counts)}")
     _say_set_aside(run, counts)
     if counts.left:
         say(f"  {counts.left} left; the same command goes on, or: sdclient join {run.out}")

@@ -62,6 +62,7 @@ def command(
 
     Each object becomes one PNG as large as its image, at the same position, and everything else transparent;
     objects.json beside them holds boxes, areas, scores and masks, and OUT/objects.csv lists all of them.
+    At a terminal it asks after the first image whether to go on; not with --engine ray.
     """
     if given["words"] and prompts:
         raise click.UsageError("--words and --prompts both say what to cut out: give one of them")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -145,19 +145,33 @@ class ClusterEngine:
         self._back_after_s = back_after_s
         self._node_patience_s = node_patience_s
         self._idle_since_s = 0.0
+        self._is_connected = False
         self._stop: Stop | None = None
 
-    def run(self) -> WorkerResult:
+    @property
+    def is_given_up(self) -> bool:
+        """True where it was told to stop before it had reached the cluster, which Ray may wait for for minutes."""
+        return self._stop is not None and not self._is_connected
+
+    def run(self, ready: Callable[[], None] | None = None) -> WorkerResult:
         """Work until nothing is left, nobody is left to do it, or `stop` was called.
 
+        Args:
+            ready: Called once the cluster is reached and fits, before anybody is placed; writes the run, where it is
+                not written yet.
+
         Raises:
-            ConfigurationError: If the cluster cannot be reached, is open to the world, or no node fits.
+            NotSentError: If the cluster cannot be reached.
+            ConfigurationError: If it is open to the world, or no node fits.
         """
         import ray
 
         connect(self._address)
+        self._is_connected = True
         try:
             self._refuse_what_does_not_fit()
+            if ready is not None and self._stop is None:
+                ready()
             while not self._is_over():
                 for seat in self._seats:
                     self._fill(seat)

@@ -50,6 +50,9 @@ class Post:
         resource: The resource of the nodes it may live on; empty for any node.
         cpus: CPUs it takes, by Ray's count; 0 for one that only waits for a server.
         gpus: Share of a GPU it takes.
+        kinds: The kinds of jobs it does.
+        dialect: The dialect its server speaks, as far as it is known before it is opened.
+        title: What it is, for people.
     """
 
     name: str
@@ -57,6 +60,9 @@ class Post:
     resource: str = ""
     cpus: float = 0.0
     gpus: float = 0.0
+    kinds: frozenset[str] = frozenset()
+    dialect: str | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

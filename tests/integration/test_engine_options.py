@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from sdclient.batch.worker import WorkerSettings
 from sdclient.cli.cluster import named_servers
+from sdclient.engines.keeper import NodeKeeper
 from sdclient.errors import ConfigurationError
+from sdclient.nodes import ServerWork, share_run
+from sdclient.run import Run
+from sdclient.schemas import Txt2Img
+from sdclient.schemas.config import ServerConfig
+from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 
 FILE = """
@@ -57,8 +66,8 @@ def test_a_dialect_that_is_said_holds_for_every_server(folder: Path) -> None:
 
 
 def test_a_mistyped_name_is_no_host_of_a_cluster(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"server 'oen': not in .*sdclient\.toml; did you mean one\?"):
-        named_servers(("oen",), None)
+    with pytest.raises(ConfigurationError, match=r"server 'onne': not in .*sdclient\.toml; did you mean one\?"):
+        named_servers(("onne",), None)
 
     (folder / "sdclient.toml").unlink()
     with pytest.raises(ConfigurationError, match=r"server 'one': not in sdclient\.toml; give an address"):
@@ -87,3 +96,50 @@ def test_a_folder_is_not_watched_for_a_cluster(cli: CommandLine) -> None:
     assert ended.code == 2
     assert "--watch is done by one machine: leave it out with --engine ray" in ended.stderr
     assert not (cli.folder / "OUT").exists()
+
+
+def test_a_dry_run_lists_the_servers_as_the_cluster_would_reach_them_and_opens_none(cli: CommandLine) -> None:
+    (cli.folder / "sdclient.toml").write_text(FILE)
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    draw = ("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--engine", "ray", "--dry-run")
+
+    ended = cli(*draw)
+    planned = json.loads(cli(*draw, "--json").stdout)
+
+    assert ended.code == 0
+    assert "one  http://10.0.0.5:7860 from its own node, its program is found out there  txt2img" in ended.stderr
+    assert "two  http://10.0.0.6:7860 from its own node, forge" in ended.stderr
+    assert "what a server would not do as asked its own node tells, before it draws" in ended.stderr
+    assert planned["servers"] == [{"name": "one", "dialect": None}, {"name": "two", "dialect": "forge"}]
+    assert planned["losses"] is None
+    assert not (cli.folder / "OUT").exists()
+
+
+def test_cut_outs_on_a_cluster_say_that_nobody_is_asked_after_the_first(cli: CommandLine) -> None:
+    (cli.folder / "IN").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (64, 64), "white").save(cli.folder / "IN" / f"{name}.png")
+
+    ended = cli("segment", "IN", "OUT", "--model", "classical", "--engine", "ray", "--segmenters", "2", "--dry-run")
+
+    assert ended.code == 0
+    assert "with --engine ray all images are begun at once: nobody is asked after the first" in ended.stderr
+    assert "segmenter 2  on any node  segment" in ended.stderr
+
+
+def test_a_node_says_what_its_server_is_and_would_not_do(tmp_path: Path) -> None:
+    run = Run(tmp_path / "OUT").add(["a fox"], Txt2Img(inherit=True, shift=3.0)).save()
+    with Simulator("a1111") as server:
+        url = server.url
+        work = ServerWork(share_run(run, WorkerSettings()), ServerConfig("one", url))
+        strict = ServerWork(share_run(run, WorkerSettings(), strict=True), ServerConfig("one", url))
+        said = NodeKeeper(work).look()
+        refused = NodeKeeper(strict).look()
+        drawn = [one for one in server.log if one.path.endswith("txt2img")]
+    away = NodeKeeper(work).look()
+
+    assert said.said.startswith(f"AUTOMATIC1111 at {url}\n")
+    assert "shift  dropped" in said.said
+    assert (refused.is_refusal, "A1111 has no sigma shift" in refused.left) == (True, True)
+    assert (away.is_refusal, url in away.left) == (False, True)
+    assert drawn == []
