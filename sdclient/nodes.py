@@ -67,6 +67,16 @@ class ServerWork:
         """Say why this node cannot take part; empty where it can."""
         return self.shared.refusal()
 
+    def look(self) -> str:
+        """Say what the server is, and what it would not do as planned.
+
+        Raises:
+            SDClientError: If it cannot be reached, or cannot do what is planned.
+        """
+        client, lanes = self._open()
+        losses = Run.open(self.shared.out).losses(lanes, strict=self.shared.strict)
+        return "\n".join([f"{client.title} at {client.url}", *map(str, each_loss_once(losses))])
+
     def start(self, listener: Listener) -> Run:
         """Start working.
 
@@ -74,12 +84,16 @@ class ServerWork:
             SDClientError: If the server cannot be reached, or cannot do what is planned.
         """
         run = Run.open(self.shared.out)
-        client = Client(self.server.url, auth=read_credentials(self.server), dialect=self.server.dialect)
-        client.name = self.server.name or client.name
-        lanes = server_lanes(client, None)
+        _, lanes = self._open()
+        # Asked again: whoever died since is started anew, perhaps beside another server.
         run.losses(lanes, strict=self.shared.strict)
         run.begin(lanes, settings=self.shared.settings, listener=listener, allow_mixed=self.shared.allow_mixed)
         return run
+
+    def _open(self) -> tuple[Client, list[Lane]]:
+        client = Client(self.server.url, auth=read_credentials(self.server), dialect=self.server.dialect)
+        client.name = self.server.name or client.name
+        return client, server_lanes(client, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,10 @@ class SegmentWork:
     def refusal(self) -> str:
         """Say why this node cannot take part; empty where it can."""
         return self.shared.refusal()
+
+    def look(self) -> str:
+        """Say nothing: a segmenter does what the plan says, or is not there."""
+        return ""
 
     def start(self, listener: Listener) -> Run:
         """Start working.

@@ -77,6 +77,7 @@ class WorkerResult:
         left: Why lanes left before the end, by lane.
         trouble: What stopped the worker, such as a full disk; None if nothing did.
         problems: What could not be written or read at the end.
+        is_refusal: All left because they cannot do what is asked; nobody was away.
     """
 
     counts: Counts
@@ -85,6 +86,7 @@ class WorkerResult:
     left: Mapping[str, str]
     trouble: BaseException | None
     problems: tuple[str, ...]
+    is_refusal: bool = False
 
 
 class Worker:

@@ -302,7 +302,7 @@ def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOpti
     if counts.set_aside > options["max_failed"]:
         return EXIT_FAILED
     if counts.left and result is not None and result.left:
-        return EXIT_NO_SERVER
+        return EXIT_REFUSED if result.is_refusal else EXIT_NO_SERVER
     return 0
 
 

@@ -39,6 +39,8 @@ RESOURCE = "sdapi:"
 _POLL_S = 0.5
 _BACK_AFTER_S = 15.0
 """A worker whose server was away is tried again after so long, while others work."""
+_LAST_NEWS_S = 5.0
+"""A worker that has reported is heard out for so long."""
 _NODE_PATIENCE_S = 120.0
 """When nobody is left to work, a node that is gone, or has no room, is waited for so long."""
 
@@ -51,23 +53,27 @@ class _Seat:
         post: Who is needed.
         actor: Who is there; Ray starts it anew when it dies.
         question: Whether its node can take part; asked before work is given.
+        view: What it has to work with there; asked before work is given, so that losses are told first.
         work: Its work, while it works.
         news: What happened there, while it is asked for.
         back_s: When it may be asked again, by the monotonic clock; 0 for one that has not worked yet, or died.
         left: Why it left.
         trouble: What stopped it.
         problems: What it could not write or read.
+        is_refusal: It left because it cannot do what is asked.
     """
 
     post: Post
     actor: ActorHandle[NodeKeeper] | None = None
     question: ObjectRef[str] | None = None
+    view: ObjectRef[NodeReport] | None = None
     work: ObjectRef[NodeReport] | None = None
     news: ObjectRef[list[Event]] | None = None
     back_s: float = 0.0
     left: str = ""
     trouble: str = ""
     problems: tuple[str, ...] = ()
+    is_refusal: bool = False
 
     @property
     def is_wanting(self) -> bool:
@@ -85,6 +91,7 @@ class _Told:
     def __init__(self, counts: Counts, listener: Listener | None = None) -> None:
         self.counts = counts
         self._teller = Teller(lambda: self.counts, listener)
+        self._said: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def take(self, event: Event) -> None:
@@ -93,6 +100,11 @@ class _Told:
             heard = self.counts.done + (event.name == "done")
             self.counts = _with_done(event.counts, max(event.counts.done, heard))
             self._teller.pass_on(lambda counts: replace(event, counts=counts))
+
+    def remark_once(self, lane: str, message: str) -> None:
+        if message and (lane, message) not in self._said:
+            self._said.add((lane, message))
+            self.remark(lane, message)
 
     def remark(self, lane: str, message: str) -> None:
         self.take(Event("remark", self.counts, lane, message=message))
@@ -222,13 +234,45 @@ class ClusterEngine:
             return
         if seat.actor is None:
             seat.actor = self._place(seat.post)
+        report = self._ask(seat, seat.actor)
+        if report is None:
+            return
+        if report.left:
+            self._leave(seat, report)
+            return
+        # Losses are told before the server draws.
+        self._told.remark_once(seat.post.name, report.said)
+        seat.left, seat.is_refusal, seat.work = "", False, seat.actor.run.remote()
+
+    def _ask(self, seat: _Seat, actor: ActorHandle[NodeKeeper]) -> NodeReport | None:
+        """Return what a node says before it gets work; None while it has not said all."""
         if seat.question is None:
             # Answered as soon as a node with the resource has room: nobody else is kept waiting meanwhile.
-            seat.question = seat.actor.refusal.remote(__version__)
-        elif (why := self._answer(seat)) == "":
-            seat.left, seat.work = "", seat.actor.run.remote()
-        elif why is not None:
-            self._leave(seat, why)
+            seat.question = actor.refusal.remote(__version__)
+        elif (said := self._answer(seat)) == "":
+            seat.view = actor.look.remote()
+        elif said is not None:
+            seat.question = seat.view = None
+            return NodeReport(left=said, is_refusal=True) if isinstance(said, str) else said
+        return None
+
+    def _answer(self, seat: _Seat) -> str | NodeReport | None:
+        """Return what was answered to the last question, words or a report; None while it has not been."""
+        import ray
+        from ray.exceptions import RayActorError, RayError
+
+        asked = seat.question if seat.view is None else seat.view
+        if asked is None or not ray.wait([asked], timeout=0)[0]:
+            return None
+        try:
+            answer: str | NodeReport = ray.get(asked)
+        except RayActorError:
+            # It died before it had work; Ray starts it anew, and it is asked again.
+            seat.question = seat.view = None
+            return None
+        except RayError as exc:
+            return NodeReport(left=first_line(exc))
+        return answer
 
     def _is_due(self, seat: _Seat) -> bool:
         if seat.is_wanting:
@@ -250,30 +294,14 @@ class ClusterEngine:
         )
         return cast("ActorHandle[NodeKeeper]", maker.remote(post.work))
 
-    def _answer(self, seat: _Seat) -> str | None:
-        """Return why a node cannot take part, empty where it can; None while it has not answered."""
-        import ray
-        from ray.exceptions import RayActorError, RayError
-
-        if seat.question is None or not ray.wait([seat.question], timeout=0)[0]:
-            return None
-        question, seat.question = seat.question, None
-        try:
-            return str(ray.get(question))
-        except RayActorError:
-            # It died before it had work; Ray starts it anew, and it is asked again.
-            return None
-        except RayError as exc:
-            return first_line(exc)
-
-    def _hear(self, seat: _Seat) -> None:
+    def _hear(self, seat: _Seat, wait_s: float = 0.0) -> None:
         """Pass on what happened on a node; one that hangs keeps nobody from being heard."""
         import ray
         from ray.exceptions import RayError
 
-        if seat.actor is not None and seat.news is None and seat.work is not None:
+        if seat.actor is not None and seat.news is None and seat.work is not None and not wait_s:
             seat.news = seat.actor.news.remote()
-        if seat.news is None or not ray.wait([seat.news], timeout=0)[0]:
+        if seat.news is None or not ray.wait([seat.news], timeout=wait_s)[0]:
             return
         news, seat.news = seat.news, None
         try:
@@ -297,24 +325,29 @@ class ClusterEngine:
             try:
                 self._note(seat, ray.get(ref))
             except RayActorError as exc:
-                self._told.remark(seat.post.name, f"its worker died and is started anew ({first_line(exc)})")
+                log.debug("%s: %s", seat.post.name, exc)
+                self._told.remark(seat.post.name, f"its worker died, or its machine; {_started_anew(seat.post)}")
                 seat.rest("", 0.0)
             except RayError as exc:
-                self._leave(seat, first_line(exc))
+                self._leave(seat, NodeReport(left=first_line(exc)))
 
     def _note(self, seat: _Seat, report: NodeReport) -> None:
-        self._hear(seat)
+        # What was asked for and has not come yet is older than what the report brings along.
+        self._hear(seat, _LAST_NEWS_S)
+        for event in report.news:
+            self._told.take(event)
         seat.problems += report.problems
         seat.trouble = report.trouble
         if report.left:
-            self._leave(seat, report.left)
+            self._leave(seat, report)
         else:
             seat.rest("", time.monotonic() + self._back_after_s)
 
-    def _leave(self, seat: _Seat, why: str) -> None:
-        if why != seat.left:
-            self._told.take(Event("left", self._told.counts, seat.post.name, message=why))
-        seat.rest(why, time.monotonic() + self._back_after_s)
+    def _leave(self, seat: _Seat, report: NodeReport) -> None:
+        if report.left != seat.left:
+            self._told.take(Event("left", self._told.counts, seat.post.name, message=report.left))
+        seat.is_refusal = report.is_refusal
+        seat.rest(report.left, time.monotonic() + self._back_after_s)
 
     def _result(self) -> WorkerResult:
         counts = read_status(self._folder).counts
@@ -329,4 +362,10 @@ class ClusterEngine:
             left=absent | {seat.post.name: seat.left for seat in self._seats if seat.left},
             trouble=StorageError(trouble) if trouble else None,
             problems=tuple(text for seat in self._seats for text in seat.problems),
+            is_refusal=all(seat.is_refusal for seat in self._seats),
         )
+
+
+def _started_anew(post: Post) -> str:
+    where = f"a machine that offers {post.resource}" if post.resource else "a machine with room for it"
+    return f"another starts as soon as {where} is there"

@@ -11,7 +11,7 @@ from sdclient._version import __version__
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.worker import WorkerResult
-from sdclient.errors import SDClientError
+from sdclient.errors import SDClientError, ServerError, TransportError
 
 _KEPT_EVENTS = 2000
 
@@ -33,6 +33,10 @@ class NodeWork(Protocol):
 
     def refusal(self) -> str:
         """Say on the node why it cannot take part; empty where it can."""
+        ...
+
+    def look(self) -> str:
+        """Say on the node what people should know before work begins there; empty where there is nothing to say."""
         ...
 
     def start(self, listener: Listener) -> WorkInHand:
@@ -73,11 +77,17 @@ class NodeReport:
         left: Why it left before the end; empty where it did not.
         trouble: What stopped it; empty where nothing did.
         problems: What could not be written or read at the end.
+        said: What people should know before it works.
+        is_refusal: It left because it cannot do what is asked, not because its server is away.
+        news: What happened and was not asked for yet.
     """
 
     left: str = ""
     trouble: str = ""
     problems: tuple[str, ...] = ()
+    said: str = ""
+    is_refusal: bool = False
+    news: tuple[Event, ...] = ()
 
 
 class NodeKeeper:
@@ -100,6 +110,13 @@ class NodeKeeper:
             return f"it has sdclient {__version__}, and the run is led by {version}; install the same everywhere"
         return self._work.refusal()
 
+    def look(self) -> NodeReport:
+        """Look what there is to work with, and say what people should know before it is used."""
+        try:
+            return NodeReport(said=self._work.look())
+        except SDClientError as exc:
+            return _left(exc)
+
     def run(self) -> NodeReport:
         """Work until nothing is left to do here."""
         try:
@@ -109,11 +126,10 @@ class NodeKeeper:
                     hand.stop(self._stop)
             result = hand.wait()
         except SDClientError as exc:
-            # A server that is away, or cannot do what is asked: its words travel, our error classes need not.
-            return NodeReport(left=str(exc))
+            return _left(exc)
         left = "; ".join(result.left.values())
         trouble = "" if result.trouble is None else str(result.trouble)
-        return NodeReport(left, trouble, result.problems)
+        return NodeReport(left, trouble, result.problems, news=tuple(self.news()))
 
     def news(self) -> list[Event]:
         """Return what happened since the last call."""
@@ -125,3 +141,8 @@ class NodeKeeper:
             self._stop = how
             if self._hand is not None:
                 self._hand.stop(how)
+
+
+def _left(exc: SDClientError) -> NodeReport:
+    """Report a server that is away, or cannot do what is asked: its words travel, our error classes need not."""
+    return NodeReport(left=str(exc), is_refusal=not isinstance(exc, TransportError | ServerError))

@@ -31,6 +31,7 @@ SLOW_DELAY_S = 1.5
 DEADLINE_S = 150.0
 NAMES = ("one", "two", "three")
 PICTURES = 12
+_MOST_SAID = 20_000
 # Nobody owns it here: the network has no way out.
 PUBLIC_ADDRESS = "9.9.9.9"
 
@@ -49,10 +50,10 @@ class Stage:
     def out(self) -> Path:
         return self.folder / "OUT"
 
-    def lead(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the command that leads the run; ``before`` is put before it."""
+    def lead(self, before: Sequence[str] = (), more: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start the command that leads the run; ``before`` is put before it, ``more`` are options."""
         small = ["--set", "width=64", "--set", "height=64", "--set", "steps=1"]
-        return self.command(["generate", "prompts.csv", "--set", "inherit=true", "--out", "OUT", *small], before)
+        return self.command(["generate", "prompts.csv", "--set", "inherit=true", "--out", "OUT", *small, *more], before)
 
     def command(self, words: Sequence[str], before: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start a command that leads a run on this cluster."""
@@ -164,9 +165,13 @@ def nobody_offers(stage: Stage) -> Mapping[str, object]:
     return _finish(stage.lead())
 
 
+def losses_told(stage: Stage) -> Mapping[str, object]:
+    return _finish(stage.lead(more=["--set", "shift=3"]))
+
+
 def _finish(leader: subprocess.Popen[str]) -> Mapping[str, object]:
     text, _ = leader.communicate(timeout=DEADLINE_S)
-    return {"code": leader.returncode, "said": text[-6000:]}
+    return {"code": leader.returncode, "said": text[-_MOST_SAID:]}
 
 
 SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
@@ -181,6 +186,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         public_address,
         folder_not_shared,
         nobody_offers,
+        losses_told,
     )
 }
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -70,6 +71,8 @@ def test_after_a_kill_every_job_is_done_once(tmp_path: Path, scenario: str) -> N
     came = play(scenario, tmp_path)
 
     assert_whole(tmp_path, came)
+    if scenario != "driver_killed":
+        assert "its worker died, or its machine; another starts as soon as a machine that offers" in str(came["said"])
     posts = came["posts"]
     assert isinstance(posts, list)
     # Only what was under way when the axe fell is asked for again: two jobs a server at most.
@@ -96,6 +99,29 @@ def test_a_server_that_leaves_during_the_run_is_not_waited_for(tmp_path: Path) -
     assert_whole(tmp_path, came)
     # What it was asked for when it went is asked of the others.
     assert re.search(r'"failed": 1,[^}]*"lane": "three"', str(came["said"]))
+
+
+@pytest.mark.slow
+@in_a_namespace
+def test_every_server_says_what_it_would_not_do_before_it_draws_and_the_leader_hears_of_every_job(
+    tmp_path: Path,
+) -> None:
+    came = play("losses_told", tmp_path)
+
+    assert_whole(tmp_path, came)
+    events = [json.loads(line) for line in str(came["said"]).splitlines() if line.startswith("{")]
+    told = {name: _positions(events, "remark", name) for name in ("one", "two", "three")}
+    begun = {name: _positions(events, "begun", name) for name in told}
+    assert events[0]["losses"] is None
+    assert all(len(places) == 1 for places in told.values())
+    assert all(told[name] < places[:1] for name, places in begun.items() if places)
+    assert "AUTOMATIC1111 at http" in str(events[told["one"][0]]["message"])
+    assert "A1111 has no sigma shift" in str(events[told["one"][0]]["message"])
+    assert sum(event["event"] == "done" for event in events) == JOBS
+
+
+def _positions(events: list[dict[str, object]], name: str, lane: str) -> list[int]:
+    return [at for at, event in enumerate(events) if (event["event"], event.get("lane")) == (name, lane)]
 
 
 @pytest.mark.slow
@@ -127,7 +153,7 @@ def test_a_cluster_with_a_public_address_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scenario", "code", "words"),
     [
-        ("folder_not_shared", 3, "OUT must lie on a folder that all nodes share"),
+        ("folder_not_shared", 2, "OUT must lie on a folder that all nodes share"),
         ("nobody_offers", 2, "ray start --address HEAD:6379 --resources '{\"sdapi:one\": 1}'"),
     ],
 )
@@ -138,6 +164,8 @@ def test_a_folder_nodes_do_not_see_and_a_server_none_reaches_are_refused_with_wh
 
     assert came["code"] == code
     assert words in str(came["said"])
+    # A plan that never began must not bar the one that is meant.
+    assert not (tmp_path / "OUT").exists()
 
 
 def test_a_limit_is_refused_because_it_counts_on_one_machine(cli: CommandLine) -> None:
@@ -157,4 +185,42 @@ def test_without_servers_the_cluster_has_nothing_to_do(cli: CommandLine) -> None
 
     assert ended.code == 2
     assert "list them in sdclient.toml" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+def test_where_no_cluster_answers_nothing_is_written_and_nobody_waits(cli: CommandLine) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    draw = ("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--url", "10.0.0.5:7860")
+
+    nobody = cli(*draw, "--engine", "ray", "--address", f"127.0.0.1:{port}")
+    nowhere = cli(*draw, "--engine", "ray", "--address", "lab")
+
+    assert nobody.code == 3
+    assert f"no Ray cluster at 127.0.0.1:{port}: Connection refused; start one with: ray start --head" in nobody.stderr
+    assert nowhere.code == 2
+    assert "address lab: no address of a Ray cluster" in nowhere.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+def test_a_cluster_that_says_nothing_is_not_waited_for_when_told_to_stop(cli: CommandLine) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    draw = ("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--url", "10.0.0.5:7860")
+    # Ray takes the machine's own address instead of 127.0.0.1.
+    with socket.create_server(("", 0)) as silent:
+        silent.settimeout(60)
+        with cli.start(*draw, "--engine", "ray", "--address", f"127.0.0.1:{silent.getsockname()[1]}") as started:
+            try:
+                # The first is our own try, the second is Ray.
+                held = [silent.accept()[0] for _ in range(2)]
+                started.terminate()
+                _, said = started.communicate(timeout=60)
+            finally:
+                started.kill()
+    for one in held:
+        one.close()
+
+    assert started.returncode == 130
+    assert "ending what runs" in said
     assert not (cli.folder / "OUT").exists()

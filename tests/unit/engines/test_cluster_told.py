@@ -28,3 +28,17 @@ def test_a_listener_that_fails_does_not_end_the_run() -> None:
     told.remark("one", "words")
 
     assert told.counts.done == 1
+
+
+def test_what_a_server_would_not_do_is_told_once_however_often_its_worker_starts() -> None:
+    seen: list[Event] = []
+    told = _Told(Counts(jobs=1, waiting=1), seen.append)
+
+    for lane in ("one", "one", "two"):
+        told.remark_once(lane, "shift is dropped")
+    told.remark_once("two", "")
+
+    assert [(one.name, one.lane, one.message) for one in seen] == [
+        ("remark", "one", "shift is dropped"),
+        ("remark", "two", "shift is dropped"),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdclient._version import __version__
 from sdclient.batch.events import Listener
 from sdclient.engines.keeper import NodeKeeper, NodeReport
-from sdclient.errors import ConfigurationError
+from sdclient.errors import ConfigurationError, NotListeningError
 
 
 class Away:
@@ -13,6 +13,9 @@ class Away:
 
     def refusal(self) -> str:
         return "it does not see the run"
+
+    def look(self) -> str:
+        raise NotListeningError("nobody listens")
 
     def start(self, listener: Listener) -> NodeKeeper:  # noqa: ARG002 - nothing happens that it could be told of
         raise ConfigurationError("mini is away")
@@ -29,4 +32,8 @@ def test_a_node_of_the_same_version_answers_for_its_work() -> None:
 
 
 def test_work_that_cannot_begin_is_reported_in_words() -> None:
-    assert NodeKeeper(Away()).run() == NodeReport(left="mini is away")
+    assert NodeKeeper(Away()).run() == NodeReport(left="mini is away", is_refusal=True)
+
+
+def test_a_server_that_is_away_is_no_refusal() -> None:
+    assert NodeKeeper(Away()).look() == NodeReport(left="nobody listens")
