@@ -77,10 +77,18 @@ def _number(value: object) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
+def _file_to_write(text: str) -> Path:
+    """Refuse at once what could not be written ten minutes later."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: {'is a folder' if path.is_dir() else 'its folder is not there'}")
+    return path
+
+
 def arguments(doc: str | None) -> argparse.ArgumentParser:
     """Return the options that every bench takes."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    parser.add_argument("--json", type=_file_to_write, metavar="FILE", help="write the figures to this file")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--full", action="store_true", help="everything at its full size")
     sizes.add_argument("--quick", action="store_true", help="as small as it goes: to see that it runs, not to measure")

@@ -37,6 +37,18 @@ def test_a_figure_is_held_against_its_baseline_where_it_has_one() -> None:
     assert ["MISSED" in line for _, line in told] == [True, False, True, False, False]
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "run.py"), "--quick", "--json"]
+
+    nowhere = subprocess.run([*command, str(tmp_path / "no" / "f.json")], capture_output=True, text=True, check=False)
+    folder = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert (nowhere.returncode, folder.returncode) == (2, 2)
+    assert "its folder is not there" in nowhere.stderr
+    assert "is a folder" in folder.stderr
+    assert nowhere.stdout == folder.stdout == ""
+
+
 @pytest.mark.slow
 def test_one_command_prints_the_table_and_writes_it(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCH / "run.py"), "--only", "start", "--quick", "--json", str(tmp_path / "f.json")]
