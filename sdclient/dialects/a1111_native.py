@@ -15,7 +15,7 @@ from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import KeyTable, close_names
-from sdclient.dialects.tables import Kind, Script, adetailer_keys, body_keys, control_keys, scripts
+from sdclient.dialects.tables import Kind, Script, adetailer_keys, body_keys, control_keys, runs_unasked, scripts
 from sdclient.errors import PayloadError
 
 __all__ = ["MODEL_OPTION", "REFUSED", "NativeTables", "check_args", "check_script", "put_native", "without"]
@@ -159,8 +159,22 @@ def _put_scripts(
             draft.refuse(inside, f"this server has no such script, and would refuse the whole request{hint}")
             continue
         if title.casefold() == CONTROL_TITLE.casefold():
+            args = _switched(args, f"{inside}.args", draft, facts)
             _check_control_models(args, f"{inside}.args", draft, facts)
-        target[title] = value
+        target[title] = {**cast("dict[str, JsonValue]", value), "args": args}
+
+
+def _switched(args: list[JsonValue], where: str, draft: Draft, facts: ServerFacts) -> list[JsonValue]:
+    """Return units that say whether they are on, where they are; one that is off for want of a word is told."""
+    is_on = runs_unasked("forge" if facts.dialect == "forge" else "a1111")
+    units: list[JsonValue] = []
+    for number, unit in enumerate(args):
+        is_silent = isinstance(unit, dict) and bool(unit) and "enabled" not in unit
+        if is_silent and not is_on:
+            message = 'is off: it says no `enabled`, and the extension leaves out what does not; write "enabled": true'
+            draft.drop(f"{where}[{number}]", message)
+        units.append({**cast("dict[str, JsonValue]", unit), "enabled": True} if is_silent and is_on else unit)
+    return units
 
 
 def _check_control_models(args: list[JsonValue], where: str, draft: Draft, facts: ServerFacts) -> None:

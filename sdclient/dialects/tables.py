@@ -30,6 +30,7 @@ __all__ = [
     "body_keys",
     "control_keys",
     "img2img_size_defaults",
+    "runs_unasked",
     "script",
     "scripts",
     "sdnext_missing",
@@ -51,6 +52,7 @@ ScriptName: TypeAlias = Literal[
 ]
 """Scripts whose arguments go by position."""
 
+_UNIT_TABLES = {"a1111": "unit_fields", "forge": "forge_unit_fields"}
 _REGION_ARGS = 10
 _MAX_REGIONS = 16
 
@@ -135,11 +137,18 @@ def control_keys(dialect: Literal["a1111", "forge"]) -> KeyTable:
     """Return the keys of a ControlNet unit, by the extension or as built into Forge."""
     table = object_of(fact_table("extensions"), "controlnet")
     if dialect == "forge":
-        return _keys(entries_of(object_of(table, "forge_unit_fields"), "fields"), "forge_controlnet")
-    unit = object_of(table, "unit_fields")
+        return _keys(entries_of(object_of(table, _UNIT_TABLES[dialect]), "fields"), "forge_controlnet")
+    unit = object_of(table, _UNIT_TABLES[dialect])
     other = {new: old for old, new in object_of(unit, "deprecated_aliases").items()}
     keys = _bounded(map(read_key, entries_of(unit, "fields")), "controlnet")
     return KeyTable([_with_alias(key, other.get(key.name)) for key in keys])
+
+
+@functools.cache
+def runs_unasked(dialect: Literal["a1111", "forge"]) -> bool:
+    """Tell whether a ControlNet unit that does not say whether it is on is: off in the extension, on in Forge."""
+    table = object_of(object_of(fact_table("extensions"), "controlnet"), _UNIT_TABLES[dialect])
+    return next(row["default"] for row in entries_of(table, "fields") if row["name"] == "enabled") is True
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from sdclient.dialects.forge import Forge
 from sdclient.dialects.importing.drawthings import blank_image, checked_image
 from sdclient.dialects.importing.result import Imported
 from sdclient.dialects.initsize import init_size
-from sdclient.dialects.tables import Kind, adetailer_keys, body_keys, img2img_size_defaults
+from sdclient.dialects.tables import Kind, adetailer_keys, body_keys, img2img_size_defaults, runs_unasked
 from sdclient.errors import PayloadError
 from sdclient.schemas.base import CheckedImage
 from sdclient.schemas.generation import Img2Img, Txt2Img
@@ -83,7 +83,7 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
     if clean.get("seed") == -1:
         # Drawn by the server there, by us here.
         del clean["seed"]
-    _clean_scripts(clean, left, NativeTables.of(name, kind))
+    _clean_scripts(clean, left, name, kind)
     if kind == "img2img":
         clean = {**img2img_size_defaults(), **clean}
     index = clean.pop("sampler_index", None)
@@ -110,8 +110,9 @@ def import_body(body: Mapping[str, JsonValue], kind: Kind | None = None, name: N
     return Imported(draft.settled(), name, left)
 
 
-def _clean_scripts(clean: Body, left: dict[str, str], tables: NativeTables) -> None:
+def _clean_scripts(clean: Body, left: dict[str, str], name: Name, kind: Kind) -> None:
     """Take out scripts and keys of units that the server would fail on or pass over, both without a word."""
+    tables = NativeTables.of(name, kind)
     scripts = clean.get("alwayson_scripts")
     if isinstance(scripts, dict):
         kept: Body = {}
@@ -125,7 +126,9 @@ def _clean_scripts(clean: Body, left: dict[str, str], tables: NativeTables) -> N
             units = keys.get(title.casefold())
             args = [_clean_unit(one, units, f"{where}.args[{n}]", left) if units else one for n, one in enumerate(args)]
             if title.casefold() == CONTROL_TITLE.casefold():
-                args = [{**_UNIT_DEFAULTS, **one} if isinstance(one, dict) else one for one in args]
+                # What is on without a word is said, and what is off without one stays as it is.
+                unasked: Body = {"enabled": True} if runs_unasked(name) else {}
+                args = [{**_UNIT_DEFAULTS, **unasked, **one} if isinstance(one, dict) else one for one in args]
             if _is_right(partial(check_args, title.casefold(), args, "", tables), where, left):
                 kept[title] = {"args": args}
         clean["alwayson_scripts"] = kept

@@ -226,3 +226,12 @@ def test_schedules_are_dropped_from_native_keys_of_a_version_without() -> None:
     assert losses(A1111.compile(request, ServerFacts("a1111", schedulers=()))) == [
         ("native.a1111.hr_scheduler", "dropped")
     ]
+
+
+def test_a_native_unit_that_does_not_say_that_it_is_on_is_told_as_off() -> None:
+    units = [{"model": "tile"}, {"enabled": False, "model": "tile"}, {}]
+    found = native(alwayson_scripts={"ControlNet": {"args": units}})
+
+    assert found.call.body["alwayson_scripts"]["ControlNet"]["args"] == units
+    assert losses(found) == [("native.a1111.alwayson_scripts.ControlNet.args[0]", "dropped")]
+    assert "is off: it says no `enabled`" in found.losses[0].message

@@ -149,3 +149,16 @@ def test_a_native_unit_that_is_no_object_is_refused(title: str) -> None:
         PayloadError, match=rf"^native\.forge.*{title}\.args\[0\]: must be an object, a unit, not 'zzz'"
     ):
         FORGE.compile(request, ServerFacts("forge"))
+
+
+@pytest.mark.parametrize("overlay", ["a1111", "forge"])
+def test_a_native_unit_that_does_not_say_so_is_on_here_and_checked(overlay: str) -> None:
+    native = {overlay: {"alwayson_scripts": {"controlnet": {"args": [{"model": "nope"}, {"enabled": False}]}}}}
+    facts = ServerFacts("forge", controlnet_models=("tile [a1b2c3d4]",))
+    found = FORGE.compile(Txt2Img(model="m", native=native), facts)
+
+    units = found.call.body["alwayson_scripts"]["controlnet"]["args"]
+    assert units == [{"model": "nope", "enabled": True}, {"enabled": False}]
+    assert [(loss.field, loss.kind) for loss in found.losses] == [
+        (f"native.{overlay}.alwayson_scripts.controlnet.args[0].model", "refused")
+    ]

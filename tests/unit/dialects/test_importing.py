@@ -9,6 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.importing import guess_format, import_image, import_payload, snapshot
+from sdclient.dialects.importing.a1111 import import_body
 from sdclient.dialects.importing.drawthings import canonical_body
 from sdclient.dialects.importing.drawthings_forms import body_from_image
 from sdclient.dialects.importing.image import import_infotext
@@ -659,3 +660,13 @@ def test_a_snapshot_of_a_small_server_is_its_model(shown: str, overlays: dict) -
 
     assert found.request.overlays == overlays
     assert found.left_out.keys() == {"samples_format"}
+
+
+@pytest.mark.parametrize(("name", "is_on"), [("forge", True), ("a1111", False)])
+def test_a_unit_that_does_not_say_whether_it_is_on_keeps_what_the_server_makes_of_it(name: str, *, is_on: bool) -> None:
+    body = {"prompt": "x", "alwayson_scripts": {"ControlNet": {"args": [{"model": "tile", "module": "tile_resample"}]}}}
+
+    request = import_body(body, "txt2img", name).request.for_dialect(name)
+
+    units = request.native.get(name, {}).get("alwayson_scripts", {}).get("ControlNet", {}).get("args", [])
+    assert [unit.get("enabled") for unit in units] == ([True] if is_on else [None])

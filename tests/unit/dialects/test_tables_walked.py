@@ -164,7 +164,7 @@ def test_every_key_of_a_controlnet_unit_has_its_place(dialect: str, expected: di
     def place(name: str, key: Key) -> str:
         if name in sent:
             return "neutral"
-        native = {"alwayson_scripts": {"ControlNet": {"args": [{name: value_of(key)}]}}}
+        native = {"alwayson_scripts": {"ControlNet": {"args": [{"enabled": True, name: value_of(key)}]}}}
         assert compiled(dialect, "img2img", native)["alwayson_scripts"] == native["alwayson_scripts"]
         return "native"
 
