@@ -207,7 +207,8 @@ class Care:
                 is_lost = isinstance(error, TransportError)
                 is_open = self._health.bad(ticket, now, at_once=verdict.at_once, is_lost=is_lost)
             wait_s = self._health.open_until_s - now
-        if self._spend(verdict) and is_open:
+        # Being told to wait is no failure: however often a busy server says so, the run does not give it up for that.
+        if (verdict.effect == "rest" or self._spend(verdict)) and is_open:
             asked_s = wait_s if verdict.effect == "rest" else None
             self._tell("asleep", f"{verdict.end.message}; asked again in {wait_s:.0f} s", asked_s)
 
@@ -230,5 +231,8 @@ class Care:
 
 def _of_a_look(verdict: Verdict) -> Verdict:
     """Return what a failed look means: one that just starts has not all its routes yet, which is no reason to leave."""
+    if verdict.effect == "rest":
+        # Who draws for others still answers looks: a bare 503 to one is what a proxy says for a server that is gone.
+        return verdict if verdict.wait_s is not None else replace(verdict, effect="fault", at_once=True)
     is_final = verdict.effect == "leave" and verdict.end.error == AuthenticationError.__name__
-    return verdict if is_final or verdict.effect == "rest" else replace(verdict, effect="fault")
+    return verdict if is_final else replace(verdict, effect="fault")

@@ -6,7 +6,8 @@
                                                  ▲                      │
                                                  └───────any fault──────┘   (each time open twice as long)
 
-As with a fuse, *closed* lets jobs through and *open* lets none.
+As with a fuse, *closed* lets jobs through and *open* lets none. A server that says that it is busy is left alone, too,
+for as long as it asks and at each time in a row twice as long as before; that is no fault.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Literal, TypeAlias
 HealthState: TypeAlias = Literal["closed", "open", "half_open"]
 Gate: TypeAlias = Literal["feed", "look", "wait"]
 """What may happen next: a job may be sent, the server must be looked at first, or nothing for now."""
+
+_LEAST_REST_S = 0.5
+"""What a pause of nothing counts as where the next one is twice as long, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Health:
         self.open_until_s = 0.0
         self._faults = 0
         self._openings = 0
+        self._rested_s: float | None = None
         self._is_suspect = False
         self._is_trying = False
 
@@ -98,6 +103,7 @@ class Health:
         if ticket == self.ticket:
             self.state = "closed"
             self._faults = self._openings = 0
+            self._rested_s = None
             self._is_trying = False
 
     def unknown(self, ticket: int) -> None:
@@ -135,17 +141,21 @@ class Health:
         Args:
             ticket: Of the job that met it.
             now_s: Monotonic seconds.
-            asked_s: For how long, capped at the longest pause; None where it did not say.
+            asked_s: For how long; None where it did not say. Each pause until the next good job is at least twice as
+                long as the one before, and none is longer than the longest pause.
         """
         if asked_s is None:
             faults = self._faults
             is_open = self.bad(ticket, now_s, at_once=True)
             self._faults = faults if is_open else self._faults
             return is_open
-        if ticket == self.ticket:
-            self._open(now_s + min(max(asked_s, 0.0), self._policy.longest_open_s))
-            return True
-        return False
+        if ticket != self.ticket:
+            return False
+        # Who says "in a second" for an hour would otherwise be asked 3,600 times.
+        doubled_s = 0.0 if self._rested_s is None else 2.0 * max(self._rested_s, _LEAST_REST_S)
+        self._rested_s = min(max(asked_s, doubled_s), self._policy.longest_open_s)
+        self._open(now_s + self._rested_s)
+        return True
 
     def _open(self, until_s: float) -> None:
         self.state, self.open_until_s = "open", until_s

@@ -143,7 +143,8 @@ class Hooks:
         kind = _TROUBLE.get(event.name)
         if event.name in ("begun", "done"):
             self._down.discard(event.lane)
-            self._is_stuck = False
+            # One that only ever says that it is busy begins, too, again and again: that is told once.
+            self._is_stuck = self._is_stuck and event.name == "begun" and event.lane in self._busy_since_s
         elif kind is not None:
             self._try_put(_Told(kind, event.message, event.counts, event.lane, event.place))
         if event.name in ("done", "late", "failed", "set_aside"):
@@ -156,10 +157,11 @@ class Hooks:
 
     def _is_only_busy(self, event: Event) -> bool:
         """Tell whether a server asked for a short pause, and finished something not long before."""
-        if event.pause_s is None or event.pause_s >= _SHORT_S:
+        if event.pause_s is None:
             return False
         now = self._clock()
-        return now - self._busy_since_s.setdefault(event.lane, now) < _SHORT_S
+        is_fresh = now - self._busy_since_s.setdefault(event.lane, now) < _SHORT_S
+        return is_fresh and event.pause_s < _SHORT_S
 
     def end(self, counts: Counts, trouble: BaseException | None = None) -> None:
         """Tell of the end, and wait for a bounded time until all is told.

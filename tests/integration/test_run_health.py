@@ -13,7 +13,9 @@ from sdclient.batch.care import Care
 from sdclient.batch.events import Event
 from sdclient.batch.health import HealthPolicy
 from sdclient.batch.worker import WorkerResult, WorkerSettings
+from sdclient.client import Client
 from sdclient.simulator import Simulator
+from sdclient.steps.generate import ServerLane
 from tests.integration.faulty_server import FaultyServer, answer, answering
 from tests.integration.scripted_server import base_url
 from tests.practice_lane import PracticeLane
@@ -121,6 +123,30 @@ def test_a_server_that_asks_for_a_pause_gets_no_request_before_it_is_over(tmp_pa
     assert (result.counts.done, len(asked)) == (5, 6)
     # Not even the one that was ready to be sent.
     assert asked[2].started_s - asked[1].ended_s >= 0.99
+
+
+@pytest.mark.parametrize("fault", ["too-many", "busy"])
+def test_a_server_that_is_busy_more_often_than_it_draws_is_not_given_up(tmp_path: Path, fault: str) -> None:
+    run = Run(tmp_path / "out").add(["a fox", "a hare"], SMALL)
+    settings = WorkerSettings(scan_s=0.1, health=HealthPolicy(first_open_s=0.05, longest_open_s=0.05, retries=2))
+    with Simulator("a1111") as server:
+        server.next_faults(*[fault] * 5, None, *[fault] * 5)
+        result = run.start(server.url, settings=settings)
+
+    assert (result.counts.done, result.left) == (2, {})
+
+
+def test_a_proxy_whose_server_is_gone_is_not_waited_for_like_a_busy_server(tmp_path: Path) -> None:
+    run = Run(tmp_path / "out").add(["a fox"], SMALL)
+    settings = WorkerSettings(scan_s=0.1, health=HealthPolicy(first_open_s=0.05, longest_open_s=0.05, retries=3))
+    gone = answer(b"no server here", "503 Service Unavailable")
+    with FaultyServer(answering(gone)) as proxy:
+        lane = ServerLane(Client(base_url(proxy), dialect="a1111"))
+        run.begin([lane], settings=settings)
+        result = run.wait()
+
+    assert result.counts.done == 0
+    assert "503" in "".join(result.left.values())
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "redirect"])

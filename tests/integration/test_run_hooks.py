@@ -148,6 +148,18 @@ def test_pauses_a_server_asks_for_are_trouble_only_where_nothing_moves_for_long(
     assert ("stuck" in [one["event"] for one in lines(log)]) is is_stuck
 
 
+def test_a_server_that_only_ever_says_that_it_is_busy_is_told_as_stuck_once(tmp_path: Path) -> None:
+    log, now = tmp_path / "told.jsonl", [0.0]
+    hooks = Hooks(tmp_path, ["gpu"], HookSettings((sys.executable, "-c", WRITE, str(log))), clock=lambda: now[0])
+    for _ in range(5):
+        hooks.listen(event("begun"))
+        hooks.listen(replace(event("asleep"), pause_s=300.0))
+        now[0] += 300
+    hooks.end(Counts(jobs=3))
+
+    assert [one["event"] for one in lines(log)].count("stuck") == 1
+
+
 @pytest.mark.parametrize(
     "program",
     ["import sys; sys.exit(3)", "raise RuntimeError", "import time; time.sleep(600)"],

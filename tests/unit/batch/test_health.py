@@ -139,6 +139,43 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks_within_bounds(asked_
     assert one.open_until_s == pause_s
 
 
+def rested(one: Health, asked_s: float) -> float:
+    """Let a job be told to wait once the pause before is over; return the pause in seconds."""
+    now_s = one.open_until_s
+    one.gate(now_s)
+    one.looked()
+    one.rest(one.begin(), now_s, asked_s)
+    return one.open_until_s - now_s
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "pauses_s"),
+    [
+        ([1, 1, 1, 1], [1, 2, 4, 8]),
+        ([0, 0, 0, 0], [0, 1, 2, 4]),
+        ([1, 30, 1, 1], [1, 30, 60, 120]),
+        ([200, 10, 10**6], [200, 300, 300]),
+    ],
+)
+def test_a_server_that_stays_busy_is_left_alone_twice_as_long_each_time(
+    asked_s: list[float], pauses_s: list[float]
+) -> None:
+    one = health()
+
+    assert [rested(one, asked) for asked in asked_s] == pauses_s
+
+
+def test_after_a_success_a_busy_server_is_left_alone_no_longer_than_it_asks() -> None:
+    one = health()
+    for _ in range(5):
+        rested(one, 1)
+    one.gate(one.open_until_s)
+    one.looked()
+    one.good(one.begin())
+
+    assert rested(one, 1) == 1
+
+
 def test_being_busy_is_no_fault() -> None:
     one = health()
     one.rest(one.begin(), 0, None)
