@@ -16,7 +16,7 @@ from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.batch.record import Outcome
 from sdclient.client import Client
-from sdclient.dialects.importing.image import told_sampler
+from sdclient.dialects.importing.image import import_settings
 from sdclient.errors import ConfigurationError
 from sdclient.files import find_spelled
 from sdclient.infotext import Infotext
@@ -25,11 +25,6 @@ from sdclient.provenance.origin import Origin, RunOrigin, required_request
 from sdclient.provenance.pixels import PixelComparison, compare_pixels
 from sdclient.schemas import Txt2Img
 from sdclient.steps.generate import ServerLane
-
-# The settings of a `parameters` text that a request takes over, or that say who drew it.
-_TOLD = frozenset(
-    {"Sampler", "Schedule type", "Model", "Steps", "CFG scale", "Seed", "Size", "Clip skip", "Model hash", "Version"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,26 +152,16 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
         ConfigurationError: If the image was drawn over another one, which the text does not hold.
         PayloadError: If a setting is out of range.
     """
-    if "Denoising strength" in info.fields and not any(name.startswith("Hires") for name in info.fields):
+    imported = import_settings(info)
+    request = imported.request
+    if not isinstance(request, Txt2Img):
         raise ConfigurationError(
             "this image was drawn over another one, and its metadata does not hold that one; "
             "replay it inside its run folder"
         )
-    values: dict[str, object] = {
-        "prompt": info.prompt,
-        "negative_prompt": info.negative_prompt,
-        "steps": info.get_int("Steps"),
-        "cfg_scale": info.get_float("CFG scale"),
-        "seed": info.get_int("Seed"),
-        "clip_skip": info.get_int("Clip skip"),
-        "inherit": True if "Model" not in info.fields else None,
-        "model": info.fields.get("Model"),
-        **told_sampler(info),
-    }
-    if info.size is not None:
-        values |= {"width": info.size[0], "height": info.size[1]}
-    request = Txt2Img().replace(**{name: value for name, value in values.items() if value is not None})
-    left = [name for name in info.fields if name not in _TOLD]
+    if request.model is None:
+        request = request.replace(inherit=True)
+    left = list(imported.left_out)
     notes = ["made from the file's own metadata, which says less than the request did"]
     if left:
         notes.append(f"not taken over: {', '.join(left[:12])}")

@@ -13,15 +13,15 @@ from pydantic import JsonValue
 from sdclient.dialects.importing.door import import_payload
 from sdclient.dialects.importing.result import Imported
 from sdclient.dialects.importing.units import take_parts
+from sdclient.dialects.lora_tags import LoraTag, lora_tags, take_tags
 from sdclient.dialects.samplers import split_native, split_sampler
 from sdclient.dialects.tables import small_samplers, small_schedulers
 from sdclient.errors import PayloadError
 from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, has_long_infotext, parse_infotext, read_infotext
 from sdclient.schemas.generation import Img2Img, Txt2Img
 
-__all__ = ["import_image", "import_infotext", "told_sampler"]
+__all__ = ["import_image", "import_infotext", "import_settings"]
 
-_LORA = re.compile(r"\s*<lora:([^:<>]{1,300}):(-?[0-9]{0,6}(?:[0-9]|\.[0-9]{1,6}))(?::[^<>]{0,60})?>")
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 # XMP of Draw Things: the comment holds JSON, with quotes written as entities or not.
 _XMP_COMMENT = re.compile(rb"<exif:UserComment>(.{0,1048576}?)</exif:UserComment>", re.DOTALL)
@@ -32,7 +32,22 @@ _WORDS: Mapping[str, str] = {
     "Model": "model",
     "VAE": "vae",
 }
+# How a mask was used, by A1111's words for it.
+_MASK_WORDS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "Inpaint area": {"only masked": {"inpaint_full_res": True}, "whole picture": {"inpaint_full_res": False}},
+    "Mask mode": {
+        "inpaint not masked": {"inpainting_mask_invert": True},
+        "inpaint masked": {"inpainting_mask_invert": False},
+    },
+    "Masked content": {
+        name: {"inpainting_fill": number}
+        for number, name in enumerate(("fill", "original", "latent noise", "latent nothing"))
+    },
+}
+# Programs for which sdclient writes the text, and to which a LoRA's tag in a prompt is words.
+_WORDS_ONLY = re.compile(r"(KoboldCpp|Draw Things) via sdclient\b")
 _LEFT_OPEN = "default"
+_SWITCHED = {"true": True, "false": False}
 _INTS: Mapping[str, str] = {
     "Steps": "steps",
     "Seed": "seed",
@@ -86,14 +101,18 @@ def import_infotext(text: str) -> Imported:
     Raises:
         PayloadError: If a setting in it has a value that no request takes.
     """
-    info = parse_infotext(text)
-    prompt, loras = _without_loras(info.prompt)
+    return import_settings(parse_infotext(text))
+
+
+def import_settings(info: Infotext) -> Imported:
+    """Make a request out of a ``parameters`` text that was parsed; see `import_infotext`."""
+    prompt, loras = _without_loras(info)
     fields: dict[str, object] = {"prompt": prompt, "negative_prompt": info.negative_prompt}
     fields |= {field: info.fields[label] for label, field in _WORDS.items() if info.fields.get(label)}
     fields |= _numbers(_INTS, info.get_int) | _numbers(_FLOATS, info.get_float)
     if loras:
         fields["loras"] = loras
-    fields |= told_sampler(info)
+    fields |= _told_sampler(info)
     if info.size is not None:
         fields |= {"width": info.size[0], "height": info.size[1]}
     used = _take_refiner(info, fields) | _take_upscaler(info, fields) | _take_hires(info, fields)
@@ -101,8 +120,12 @@ def import_infotext(text: str) -> Imported:
     is_img2img = strength is not None and "hires" not in fields
     if is_img2img:
         fields["denoising_strength"] = strength
+        used |= _take_inpainting(info, fields)
     elif "mask_blur" in fields:
         del fields["mask_blur"]
+    if (tiling := info.fields.get("Tiling", "").casefold()) in _SWITCHED:
+        fields["tiling"] = _SWITCHED[tiling]
+        used.add("Tiling")
     told, parts_left = take_parts(info, fields, is_img2img=is_img2img)
     known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, *told, "Denoising strength"}
     left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left
@@ -113,10 +136,12 @@ def import_infotext(text: str) -> Imported:
 def _why_left(label: str) -> str:
     if label.startswith("ADetailer"):
         return "is not read back; set adetailer by hand"
+    if label == "Styles":
+        return "their words are in the prompt already; in styles they would be added once more"
     return "no field says it; set it by hand"
 
 
-def told_sampler(info: Infotext) -> dict[str, str]:
+def _told_sampler(info: Infotext) -> dict[str, str]:
     """Return sampler and schedule by the request's fields; one left to the server (``Default``) is left to it again."""
     sampler, schedule = (
         "" if (told := info.fields.get(label, "")).casefold() == _LEFT_OPEN else told
@@ -134,12 +159,36 @@ def _numbers(labels: Mapping[str, str], read: Callable[[str], float | None]) -> 
     return {field: value for label, field in labels.items() if (value := read(label)) is not None}
 
 
-def _without_loras(prompt: str) -> tuple[str, list[dict[str, object]]]:
-    """Take LoRA tags out of a prompt: on most servers they would be words."""
+def _without_loras(info: Infotext) -> tuple[str, list[dict[str, object]]]:
+    """Take LoRA tags out of a prompt: on most servers they would be words, as they were where the image came from.
+
+    One with more than a single weight stays, for no field says it.
+    """
+    if _WORDS_ONLY.match(info.fields.get("Version", "")):
+        return info.prompt, []
     loras: list[dict[str, object]] = [
-        {"model": name, "weight": float(weight)} for name, weight in _LORA.findall(prompt)
+        {"model": tag.name, "weight": tag.weight} for tag in lora_tags(info.prompt) if _has_one_weight(tag)
     ]
-    return (_LORA.sub("", prompt).strip(), loras) if loras else (prompt, [])
+    return (take_tags(info.prompt, _has_one_weight), loras) if loras else (info.prompt, [])
+
+
+def _has_one_weight(tag: LoraTag) -> bool:
+    return tag.weight is not None
+
+
+def _take_inpainting(info: Infotext, fields: dict[str, object]) -> set[str]:
+    """Read how a mask was used; the mask itself is in no text. Returns the labels that were understood."""
+    used: set[str] = set()
+    for label, meanings in _MASK_WORDS.items():
+        told = info.fields.get(label, "").casefold()
+        if told in meanings:
+            fields |= meanings[told]
+            used.add(label)
+    padding = info.get_int("Masked area padding")
+    if padding is not None:
+        fields["inpaint_full_res_padding"] = padding
+        used.add("Masked area padding")
+    return used
 
 
 def _take_refiner(info: Infotext, fields: dict[str, object]) -> set[str]:

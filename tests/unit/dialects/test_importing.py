@@ -670,3 +670,44 @@ def test_a_unit_that_does_not_say_whether_it_is_on_keeps_what_the_server_makes_o
 
     units = request.native.get(name, {}).get("alwayson_scripts", {}).get("ControlNet", {}).get("args", [])
     assert [unit.get("enabled") for unit in units] == ([True] if is_on else [None])
+
+
+def test_a_lora_with_more_than_one_weight_stays_in_the_prompt() -> None:
+    found = import_infotext("a fox <lora:detail:0.5>, red <lora:more:1:0.5>\nSteps: 20, Size: 64x64, Version: v1.10.1")
+
+    assert found.request.prompt == "a fox, red <lora:more:1:0.5>"
+    assert [(lora.model, lora.weight) for lora in found.request.loras] == [("detail", 0.5)]
+
+
+@pytest.mark.parametrize("program", ["KoboldCpp", "Draw Things"])
+def test_a_tag_that_was_words_where_the_image_was_drawn_stays_words(program: str) -> None:
+    found = import_infotext(f"a fox <lora:detail:0.5>\nSteps: 20, Size: 64x64, Version: {program} via sdclient 1.0.0")
+
+    assert (found.request.prompt, found.request.loras) == ("a fox <lora:detail:0.5>", ())
+
+
+def test_how_a_mask_was_used_becomes_fields() -> None:
+    found = import_infotext(
+        "a fox\nSteps: 20, Size: 64x64, Denoising strength: 0.4, Mask blur: 4, Tiling: True, Inpaint area: Only masked, "
+        "Masked area padding: 16, Mask mode: Inpaint not masked, Masked content: latent noise"
+    )
+    request = found.request
+
+    assert isinstance(request, Img2Img)
+    assert (request.tiling, request.mask_blur) == (True, 4)
+    assert (request.inpaint_full_res, request.inpaint_full_res_padding) == (True, 16)
+    assert (request.inpainting_mask_invert, request.inpainting_fill) == (True, 2)
+    assert not found.left_out
+
+
+def test_words_about_a_mask_that_are_not_understood_are_left_out_by_name() -> None:
+    found = import_infotext("a fox\nSteps: 20, Size: 64x64, Denoising strength: 0.4, Inpaint area: Some, Tiling: maybe")
+
+    assert set(found.left_out) == {"Inpaint area", "Tiling"}
+
+
+def test_styles_are_said_to_be_in_the_prompt_already() -> None:
+    found = import_infotext("a fox, best quality\nSteps: 20, Size: 64x64, Styles: quality")
+
+    assert found.request.styles == ()
+    assert "in the prompt already" in found.left_out["Styles"]

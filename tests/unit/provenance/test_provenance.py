@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sdclient.dialects.importing.image import import_infotext
 from sdclient.errors import CodecError, ConfigurationError
 from sdclient.images import splice_text
 from sdclient.infotext import Infotext, parse_infotext
@@ -210,6 +211,23 @@ def test_a_text_without_a_model_takes_what_the_server_has() -> None:
     request, notes = request_of(Infotext("a fox", "", {"Steps": "20"}))
 
     assert request.inherit
+    assert len(notes) == 1
+
+
+def test_a_text_is_read_for_a_replay_as_it_is_for_a_payload() -> None:
+    text = (
+        "a fox <lora:detail:0.5>\nSteps: 20, Sampler: Euler a, Size: 64x64, Model: sdxl, Variation seed: 9, "
+        "Variation seed strength: 0.2, Denoising strength: 0.4, Hires upscale: 2, Hires upscaler: Latent, "
+        "Refiner: fine [abcdef1234], Refiner switch at: 0.8, Upscaler: 4x, Upscale factor: 2"
+    )
+
+    request, notes = request_of(parse_infotext(text))
+
+    assert request == import_infotext(text).request
+    assert (request.size, request.subseed_strength) == ((128, 128), 0.2)
+    assert request.hires is not None
+    assert request.refiner is not None
+    assert request.enlarge is not None
     assert len(notes) == 1
 
 
