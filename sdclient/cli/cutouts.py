@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
 import click
 
-from sdclient.cli.fetching import fetch_with_progress
+from sdclient.cli.fetching import fetch_with_progress, missing_model_first
 from sdclient.cli.options import added
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
@@ -202,10 +202,12 @@ def then_segment(run: Run, given: ThenOptions, *, dry_run: bool = False) -> Segm
             raise click.UsageError("--cutouts-set says how to cut out: give --then segment --cutouts-model MODEL too")
         return None
     settings = read_cutout_sets(model, sets)
-    # A plan does not change: a model that is nowhere must not enter it.
-    if not fetch_with_progress(model, device=settings.device, dry_run=dry_run):
+    if dry_run and not fetch_with_progress(model, device=settings.device, dry_run=True):
         return None
-    run.add_cutouts_of_outputs(settings, only_added=True)
+    with missing_model_first(settings):
+        run.add_cutouts_of_outputs(settings, only_added=True)
+    # Compared with the plan before, and before that is written: a model that is nowhere must not enter it.
+    fetch_with_progress(model, device=settings.device)
     return settings
 
 

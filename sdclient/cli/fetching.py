@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sdclient.cli.talk import byte_size, is_watched, say
+from sdclient.errors import ChangedPlanError
 from sdclient.weights import provide_weights
+
+if TYPE_CHECKING:
+    from sdclient.segment import SegmentSettings
+
+
+@contextmanager
+def missing_model_first(settings: SegmentSettings) -> Generator[None, None, None]:
+    """Where cut-outs are planned otherwise, say first that there is no such model: nobody need make them anew for that.
+
+    Raises:
+        SegmentationError: If there is none.
+    """
+    try:
+        yield
+    except ChangedPlanError:
+        from sdclient.segment.segmenter import require_model
+
+        require_model(settings)
+        raise
 
 
 def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool = False) -> bool:

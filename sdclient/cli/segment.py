@@ -14,7 +14,7 @@ import click
 from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, has_run, open_run
 from sdclient.cli.cutouts import CutoutOptions, choosing, cutout_settings, finding, writing
-from sdclient.cli.fetching import fetch_with_progress
+from sdclient.cli.fetching import fetch_with_progress, missing_model_first
 from sdclient.cli.running import Company, RunningOptions, end, refuse_device_elsewhere, work
 from sdclient.cli.talk import byte_size, emit, is_watched, plural, say
 from sdclient.planning import Order
@@ -69,12 +69,14 @@ def command(
     settings = cutout_settings(given)
     refuse_device_elsewhere(given["engine"], settings)
     asked_for = None if prompts is None else read_prompts(prompts)
+    watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
+    run = open_run(out, given=given)
+    with missing_model_first(settings):
+        run.add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
+    # Fetched when nothing stands in the way, and before a plan is written, which must not hold what cannot be opened.
     if not fetch_with_progress(settings.model, device=settings.device, dry_run=given["dry_run"]):
         return
-    # A plan does not change: a model that cannot be opened must not enter it.
     segmenter = settings if has_run(out) else SegmenterLane(settings, takes_prompts=prompts is not None)
-    watch = options.watch(is_watching=is_watching, idle_exit_s=idle_exit_s)
-    run = open_run(out, given=given).add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     look = FirstLook(run, as_json=given["as_json"])
     end(work(run, Company(segmenter=segmenter), given, after_first=look if look.is_new else None))
 

@@ -21,6 +21,7 @@ __all__ = [
     "as_prompted",
     "look_at_image",
     "open_segmenter",
+    "require_model",
     "segment_image",
 ]
 
@@ -97,6 +98,21 @@ def open_segmenter(
 
     plugin = find_plugin("words" if settings.words else settings.model)
     return _open_sam(settings, models_folder) if plugin is None else open_plugin(plugin, settings)
+
+
+def require_model(settings: SegmentSettings) -> None:
+    """Refuse a model that is nowhere, without opening it; weights that can be fetched need not be here.
+
+    Raises:
+        SegmentationError: If there is no such model, plug-in or checkpoint, or the checkpoint is damaged.
+    """
+    from sdclient.segment.plugins import find_plugin
+    from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint
+
+    if settings.words or settings.model == "classical" or settings.model in KNOWN_WEIGHTS:
+        return
+    if find_plugin(settings.model) is None:
+        find_checkpoint(settings.model)
 
 
 def _open_sam(settings: SegmentSettings, models_folder: Path | None) -> Segmenter:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sdclient import Run
 from sdclient.segment import ClassicalSegmenter, SegmentSettings
+from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 
 
@@ -71,6 +72,40 @@ def test_half_precision_of_no_model_is_refused_and_enters_no_plan(desk: CommandL
     assert ended.code == 2
     assert "half precision is for Segment Anything's models: leave it out with words" in ended.stderr
     assert not (desk.folder / "OUT").exists()
+
+
+@pytest.mark.parametrize(
+    "again", ["segment IN OUT --model vit_b", "THEN --cutouts-model vit_b"], ids=["segment", "then"]
+)
+def test_what_is_planned_otherwise_is_said_before_weights_are_fetched(
+    desk: CommandLine, a1111: Simulator, again: str
+) -> None:
+    then = f"generate prompts.txt --out OUT --url {a1111.url} --set steps=1 --limit 0 --then segment"
+    begun = "segment IN OUT --model classical --limit 0" if "THEN" not in again else f"{then} --cutouts-model classical"
+    desk(*begun.split())
+
+    ended = desk(*again.replace("THEN", then).split())
+
+    assert ended.code == 2
+    assert 'model "classical", now "vit_b"' in ended.stderr
+    assert "fetching" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "again", ["segment IN OUT --model vit_q", "THEN --cutouts-model vit_q"], ids=["segment", "then"]
+)
+def test_a_model_that_is_nowhere_is_named_where_it_was_planned_otherwise(
+    desk: CommandLine, a1111: Simulator, again: str
+) -> None:
+    then = f"generate prompts.txt --out OUT --url {a1111.url} --set steps=1 --limit 0 --then segment"
+    begun = "segment IN OUT --model classical --limit 0" if "THEN" not in again else f"{then} --cutouts-model classical"
+    desk(*begun.split())
+
+    ended = desk(*again.replace("THEN", then).split())
+
+    assert ended.code == 2
+    assert "segmentation model 'vit_q': there is no such file" in ended.stderr
+    assert "--redo-changed" not in ended.stderr
 
 
 def test_an_option_of_no_plugin_is_refused_and_enters_no_plan(desk: CommandLine) -> None:
