@@ -236,6 +236,8 @@ def _send(
         if watcher is not None:
             watcher.start()
 
+    if watcher is not None:
+        watcher.look_before()
     try:
         reply = connection.send(
             compiled.call.route, prepared.body, limits=prepared.limits, cancel=token, on_sent=on_sent

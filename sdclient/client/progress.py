@@ -31,7 +31,8 @@ _NAMES_JOBS = frozenset({"a1111", "forge"})
 _MAX_UNKNOWN_LOOKS = 4
 # Nobody interrupts by hand what is shorter, and a look behind it would cost more than a hundredth of its time.
 _LOOK_BACK_FROM_S = 1.0
-_LOOK_BACK = CallLimits(connect_timeout_s=1.0, deadline_s=1.0, max_reply_bytes=1024 * 1024)
+# What the GPU may have to wait for.
+_BRIEF = CallLimits(connect_timeout_s=1.0, deadline_s=1.0, max_reply_bytes=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,23 @@ class Watcher:
         self._changed_s = clock()
         self._tells_of_tasks = True
         self._unknown_looks = 0
+        self._theirs: str | None = None
         self.is_stalled = False
         self.was_interrupted = False
+
+    def look_before(self) -> None:
+        """Remember whose job runs before ours is sent; only for a server that gives jobs names of its own.
+
+        While that one runs, ours waits. Of several that wait there, ours is taken for the next one, for nothing tells.
+        """
+        if self._connection.dialect.name in _NAMES_JOBS:
+            return
+        try:
+            seen = _progress(self._connection, limits=_BRIEF, cancel=self._look_token)
+        except SDClientError as exc:
+            log.debug("progress before a drawing: %s", exc)
+            return
+        self._theirs = None if seen.is_idle else seen.job_id or None
 
     def start(self) -> None:
         """Begin; to be called when the request has been sent."""
@@ -170,6 +186,9 @@ class Watcher:
 
     def _tell_steps(self, *, is_ours: bool) -> None:
         seen = _progress(self._connection, limits=_LOOK, cancel=self._look_token)
+        if not is_ours and self._theirs is not None and seen.job_id == self._theirs:
+            self._tell(StepProgress(is_queued=True))
+            return
         if is_ours and (seen.interrupted or seen.skipped):
             # Ours may have ended between the two looks, and then it is somebody else's that was interrupted.
             state = self._state()
@@ -238,7 +257,7 @@ def was_cut_short(connection: Connection, elapsed_s: float, *, cancel: CancelTok
     if connection.dialect.name not in _NAMES_JOBS or elapsed_s < _LOOK_BACK_FROM_S:
         return False
     try:
-        seen = _progress(connection, limits=_LOOK_BACK, cancel=cancel)
+        seen = _progress(connection, limits=_BRIEF, cancel=cancel)
     except SDClientError as exc:
         log.debug("progress behind a drawing: %s", exc)
         return False

@@ -61,6 +61,8 @@ class Progress(ReplyModel):
     """Seconds left, as the server guesses."""
     job: str | None = Field(default=None, validation_alias=AliasPath("state", "job"))
     """The running job's name; empty when idle."""
+    job_id: str | None = Field(default=None, validation_alias=AliasChoices("id", "job_id"))
+    """The running job's own name, as the server gave it; SD.Next alone tells it."""
     job_no: int | None = Field(default=None, validation_alias=AliasPath("state", "job_no"))
     """Which part of the job runs, from 0."""
     job_count: int | None = Field(default=None, validation_alias=AliasPath("state", "job_count"))

@@ -199,7 +199,7 @@ class ServerLane:
         self._has_waited = has_waited
 
     def has_waited(self) -> bool:
-        """Tell whether the last request waited behind somebody else's; no server but A1111 and Forge shows it."""
+        """Tell whether the last request waited behind somebody else's; A1111, Forge and SD.Next show it."""
         return self._has_waited
 
 

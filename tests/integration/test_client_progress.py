@@ -120,6 +120,20 @@ def test_a_request_that_waits_behind_another_is_told_as_queued() -> None:
     assert any(one.step for one in seen)
 
 
+@pytest.mark.parametrize("dialect", ["forge", "sdnext"])
+def test_no_step_of_somebody_elses_image_is_told_as_ours(dialect: str) -> None:
+    seen: list[StepProgress] = []
+    with Simulator(dialect, delay_s=0.8, options={"server_rate_limit": 0}) as server:
+        client = Client(server.url)
+        first, _ = in_thread(lambda: client.txt2img(SMALL))
+        _until(lambda: (client.progress().step or 0) >= 2)
+        execute(client.prepare(SMALL.replace(steps=7)), watch=WatchPolicy(seen.append, interval_s=0.02))
+        first.join()
+
+    assert seen[0] == StepProgress(is_queued=True)
+    assert {one.steps for one in seen if one.steps} == {7}
+
+
 def test_draw_things_tells_no_steps_and_draws_all_the_same() -> None:
     seen: list[StepProgress] = []
     with Simulator("drawthings", delay_s=0.1) as server:
