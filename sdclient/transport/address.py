@@ -14,6 +14,8 @@ __all__ = ["Credentials", "Origin", "ServerAddress", "origin_of", "parse_server_
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_NAME = re.compile(r"[\w.-]+")
+# Every route of a server's API brings it along.
+_API_PATH = re.compile(r"/sdapi/v1(/.*)?$", re.DOTALL)
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
 _EXAMPLE = "write it like http://192.168.1.20:7860"
 _SHOWN_CHARACTERS = 80
@@ -103,7 +105,8 @@ def parse_server_url(text: str) -> ServerAddress:
     """Read a server's address as people write it.
 
     `http://host:7860`, `host:7860`, `https://user:secret@host/prefix/` and `[::1]:7860` are all taken;
-    without a scheme it is `http`.
+    without a scheme it is `http`. What a browser's address bar or another client's settings say of the API's own path
+    (`http://host:7860/sdapi/v1`) is cut off.
 
     Args:
         text: The address. Never repeated in an error with its user part.
@@ -122,7 +125,7 @@ def parse_server_url(text: str) -> ServerAddress:
     if parts.query or parts.fragment or "//" in parts.path:
         raise ConfigurationError(f"server address {shown!r}: has a query, a fragment or a double slash; {_EXAMPLE}")
     return ServerAddress(
-        base_url=f"{parts.scheme}://{_netloc(origin)}{parts.path.rstrip('/')}",
+        base_url=f"{parts.scheme}://{_netloc(origin)}{_API_PATH.sub('', parts.path).rstrip('/')}",
         host=origin.host,
         port=origin.port,
         is_loopback=_is_loopback(origin.host),

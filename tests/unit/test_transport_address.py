@@ -25,6 +25,8 @@ PRINTABLE = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")
         ("localhost:7860/", "http://localhost:7860", "localhost", 7860, True),
         ("HTTP://GPU-2.Local:7860", "http://gpu-2.local:7860", "gpu-2.local", 7860, False),
         ("https://host/sub/", "https://host/sub", "host", 443, False),
+        ("host:7860/sdapi/v1", "http://host:7860", "host", 7860, False),
+        ("https://host/sub/sdapi/v1/txt2img", "https://host/sub", "host", 443, False),
         ("https://host:443", "https://host", "host", 443, False),
         ("http://host:443", "http://host:443", "host", 443, False),
         ("127.0.0.2:1", "http://127.0.0.2:1", "127.0.0.2", 1, True),
