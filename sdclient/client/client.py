@@ -12,7 +12,7 @@ from sdclient.client.finding import find_address
 from sdclient.client.seeds import with_seed
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.dialects.base import Compiled, Loss, Operation, ServerFacts
-from sdclient.errors import BadReplyError, CodecError, ConfigurationError
+from sdclient.errors import BadReplyError, CodecError
 from sdclient.images import FitBox, GeneratedImage, ImageInput, decode_base64, encode_base64, read_image_input
 from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas.server import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 RequestT = TypeVar("RequestT", bound="Request")
 ReplyT = TypeVar("ReplyT", bound=ReplyModel)
-MAX_SCALE = 8
 _LOADING_S = 600.0
 
 
@@ -273,11 +272,13 @@ class Client:
             cancel: Ends the call from another thread.
 
         Raises:
+            ConfigurationError: If the scale is none, or the server lists no such upscaler.
             MissingRouteError: If this server cannot do that alone.
             BadReplyError: If no image comes back.
         """
-        if not 1 <= scale <= MAX_SCALE:
-            raise ConfigurationError(f"extra_single_image: scale {scale!r:.40}: must be between 1 and {MAX_SCALE}")
+        from sdclient.client.installed import check_enlarging
+
+        check_enlarging(self._connection, upscaler, scale)
         body: dict[str, JsonValue] = {
             "image": encode_base64(read_image_input(image)),
             "resize_mode": 0,

@@ -14,9 +14,11 @@ from sdclient.dialects.elsewhere import missing_overlays
 from sdclient.dialects.facts import close_names
 from sdclient.dialects.lora_tags import lora_stem, lora_tags
 from sdclient.dialects.losses import add_losses
-from sdclient.errors import ServerError
+from sdclient.errors import ConfigurationError, ServerError
 from sdclient.schemas import Img2Img, Txt2Img
 
+MAX_SCALE = 8
+"""How many times as large an upscaler network makes an image at most."""
 _SCRIPT_FIELDS = {
     "tiled diffusion": "tiled.diffusion",
     "multidiffusion integrated": "tiled.diffusion",
@@ -52,6 +54,30 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         *_missing_modules(connection, request, compiled),
     ]
     return add_losses(compiled, losses)
+
+
+def check_enlarging(connection: Connection, upscaler: object, scale: object) -> None:
+    """Look at what a call that only enlarges is to do; a server answers an unknown upscaler with a bare 500.
+
+    Raises:
+        ConfigurationError: If the scale is none, or the server lists no such upscaler.
+        TransportError: If the server cannot be asked what it has.
+    """
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 <= scale <= MAX_SCALE:
+        raise ConfigurationError(f"extra_single_image: scale {scale!r:.40}: must be a number between 1 and {MAX_SCALE}")
+    if not isinstance(upscaler, str):
+        raise ConfigurationError(f"extra_single_image: upscaler {upscaler!r:.80}: must be a name")
+    if connection.dialect.route("extra_single_image") is None:
+        # Said by the call itself.
+        return
+    known = connection.names("upscalers", "name")
+    if known is not None and upscaler not in known:
+        # It may have been installed since the server was asked.
+        connection.forget()
+        known = connection.names("upscalers", "name")
+    if known is not None and upscaler not in known:
+        where = f"{connection.dialect.title} at {connection.address.base_url}"
+        raise ConfigurationError(f"{where}: has no upscaler {upscaler!r:.80}{close_names(upscaler, known)}")
 
 
 def _other_arguments(connection: Connection, compiled: Compiled) -> Iterable[Loss]:

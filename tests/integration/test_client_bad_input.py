@@ -432,9 +432,10 @@ def test_a_list_that_is_none_and_an_object_that_is_none_are_bad_replies() -> Non
             client.memory()
 
 
-def test_a_scale_no_upscaler_has_is_refused() -> None:
-    with scripted({}) as server, pytest.raises(ConfigurationError, match=r"scale 9"):
-        Client(base_url(server)).extra_single_image(png(), upscaler="x", scale=9)
+@pytest.mark.parametrize("scale", [9, "2", None, True, float("nan")])
+def test_a_scale_no_upscaler_has_is_refused(scale: float) -> None:
+    with scripted({}) as server, pytest.raises(ConfigurationError, match=rf"scale {scale!r}: must be a number"):
+        Client(base_url(server)).extra_single_image(png(), upscaler="x", scale=scale)
 
 
 @pytest.mark.parametrize("body", [{}, {"image": ""}, {"image": "QUJD"}], ids=["missing", "empty", "no image"])

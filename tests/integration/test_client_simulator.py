@@ -637,6 +637,11 @@ def test_an_image_is_enlarged_alone_and_its_metadata_read_back(a1111: Simulator)
     assert client.png_info(made).prompt == "a red fox"
 
 
+def test_an_upscaler_that_is_not_there_is_refused_with_the_nearest_name(a1111: Simulator) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no upscaler '4x-Ultrasharp'; did you mean 4x-UltraSharp"):
+        Client(a1111.url).extra_single_image(png(), upscaler="4x-Ultrasharp")
+
+
 def test_draw_things_cannot_enlarge_alone_and_says_so(drawthings: Simulator) -> None:
     with pytest.raises(MissingRouteError, match=r"Draw Things has no extra single image"):
         Client(drawthings.url).extra_single_image(png(), upscaler="x")
