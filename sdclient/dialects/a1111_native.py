@@ -36,6 +36,8 @@ REFUSED: Mapping[str, str] = {
 
 # Whether it runs at all, and whether img2img itself is skipped; either may be left out.
 _ADETAILER_SWITCHES = 2
+# Keys of the body that name a model, and end in a bare 500 where it is not there.
+_MODEL_KEYS = (MODEL_OPTION, "refiner_checkpoint")
 _MERGED = ("override_settings", "alwayson_scripts")
 
 
@@ -98,7 +100,7 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
                 draft.lose(where, "approximated", "note", message)
             draft.claim_native(name, where)
             draft.values[name] = value
-            if name == MODEL_OPTION:
+            if name in _MODEL_KEYS:
                 _check_model(value, where, draft, facts)
     check_script(native, tables)
     _check_title(native.get("script_name"), f"{tables.where}.script_name", draft, facts)

@@ -235,3 +235,12 @@ def test_a_native_unit_that_does_not_say_that_it_is_on_is_told_as_off() -> None:
     assert found.call.body["alwayson_scripts"]["ControlNet"]["args"] == units
     assert losses(found) == [("native.a1111.alwayson_scripts.ControlNet.args[0]", "dropped")]
     assert "is off: it says no `enabled`" in found.losses[0].message
+
+
+def test_a_native_refiner_that_is_not_there_is_refused() -> None:
+    keys = {"refiner_checkpoint": "sd_xl_refinr", "refiner_switch_at": 0.8}
+    request = Txt2Img(model="m", native={"a1111": keys})
+    found = A1111.compile(request, ServerFacts("a1111", models=("m", "sd_xl_refiner")))
+
+    assert losses(found) == [("native.a1111.refiner_checkpoint", "refused")]
+    assert "did you mean sd_xl_refiner?" in found.losses[0].message
