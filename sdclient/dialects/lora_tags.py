@@ -1,4 +1,4 @@
-"""LoRA tags of a prompt (``<lora:name:0.7>``): A1111 and its forks act on them, other programs read them as words."""
+"""LoRA tags of a prompt (``<lora:name:0.7>``), and those of its elder kin: A1111 and its forks act on them, other programs read them as words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sdclient.dialects.draft import Draft, shown
 __all__ = ["LoraTag", "lora_stem", "lora_tags", "lose_tags", "take_tags"]
 
 _TAG = re.compile(r" ?(<lora:([^:<>]{1,300})(?::([^<>]{0,60}))?>)")
+# A1111 takes these for networks, too; no other program does.
+_NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^:<>]{1,300}(?::[^<>]{0,60})?>")
 _WEIGHT = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{0,6})?|-?\.[0-9]{1,6}")
 _ENDINGS = (".safetensors", ".pt", ".ckpt")
 _TOLD = 3
@@ -63,7 +65,7 @@ def lose_tags(prompt: str, draft: Draft, advice: str) -> None:
         draft: The body, and where the loss is noted.
         advice: What to do instead.
     """
-    texts = [shown(tag.text) for tag in lora_tags(prompt)]
+    texts = [shown(tag) for tag in _NETWORK.findall(prompt)]
     if texts:
         more = f" and {len(texts) - _TOLD} more" if len(texts) > _TOLD else ""
         message = f"{draft.program} reads {', '.join(texts[:_TOLD])}{more} as words and draws without; {advice}"

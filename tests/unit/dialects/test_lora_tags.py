@@ -91,3 +91,9 @@ def test_who_acts_on_tags_gets_them_as_they_are(name: str) -> None:
 
     assert found.call.body["prompt"] == "a fox <lora:fur:0.7:0.5>"
     assert told(found) == []
+
+
+@pytest.mark.parametrize("program", ["drawthings", "sdcpp", "koboldcpp"])
+@pytest.mark.parametrize("tag", ["<lyco:fur:1>", "<hypernet:fur:0.5>"])
+def test_tags_of_other_networks_are_told_as_words_too(program: str, tag: str) -> None:
+    assert tag in told(compiled(program, f"a fox {tag}"))[0]
