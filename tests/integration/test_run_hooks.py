@@ -151,9 +151,12 @@ def test_pauses_a_server_asks_for_are_trouble_only_where_nothing_moves_for_long(
 def test_a_server_that_only_ever_says_that_it_is_busy_is_told_as_stuck_once(tmp_path: Path) -> None:
     log, now = tmp_path / "told.jsonl", [0.0]
     hooks = Hooks(tmp_path, ["gpu"], HookSettings((sys.executable, "-c", WRITE, str(log))), clock=lambda: now[0])
-    for _ in range(5):
+    for number in range(1, 4):
         hooks.listen(event("begun"))
         hooks.listen(replace(event("asleep"), pause_s=300.0))
+        # Told while the clock stands: else what comes soon after the last is left out anyway.
+        until(lambda: [one["event"] for one in lines(log)].count("server") == number)  # noqa: B023 - at once
+        until(lambda: "stuck" in [one["event"] for one in lines(log)])
         now[0] += 300
     hooks.end(Counts(jobs=3))
 
