@@ -12,6 +12,7 @@ import pytest
 from sdclient.batch.company import ANY, ServerKind
 from sdclient.batch.events import Event
 from sdclient.batch.pipeline import Stop
+from sdclient.batch.plan import OutputInput, make_job, spec_id
 from sdclient.engines import awake
 from sdclient.engines.threads import ThreadsEngine
 from sdclient.errors import ConfigurationError, LossError, NotSentError, RunFolderError, StorageError
@@ -22,6 +23,8 @@ from sdclient.run import Run
 from sdclient.schemas import Enlarge, Img2Img, Txt2Img
 from sdclient.segment import SegmentSettings
 from sdclient.simulator import Simulator
+from sdclient.steps.generate import GenerateSpec
+from tests.integration.scripted_server import png
 from tests.practice_lane import PracticeLane, plan_jobs, quick, work
 
 
@@ -235,6 +238,50 @@ class TestLookahead:
         run.add(["b"], Txt2Img(width=512, height=512, enlarge=Enlarge(model="4x", scale=2)))
 
         assert disk_estimate_bytes(run) == pytest.approx(5 * small, rel=0.01)
+
+    @pytest.mark.parametrize(
+        ("size", "pixels"),
+        [("source", 320 * 200), ("long-side=640", 640 * 400), ("scale=2", 640 * 400), (None, 320 * 200)],
+    )
+    def test_disk_goes_by_the_sizes_of_inputs_where_no_size_is_set(
+        self, run: Run, tmp_path: Path, size: str | None, pixels: int
+    ) -> None:
+        (tmp_path / "in").mkdir()
+        for number in range(40):
+            (tmp_path / "in" / f"{number}.png").write_bytes(png(320, 200))
+        run.add_folder(tmp_path / "in", Img2Img(), size=size)
+
+        assert disk_estimate_bytes(run) == pytest.approx(40 * pixels * 1.9, rel=0.01)
+
+    def test_disk_for_inputs_that_nobody_can_read_is_a_guess(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.png").write_bytes(png(320, 200))
+        run.add_folder(tmp_path / "in", Img2Img(), size="source")
+        (tmp_path / "in" / "a.png").unlink()
+
+        assert disk_estimate_bytes(run) == pytest.approx(1024 * 1024 * 1.9, rel=0.01)
+
+    def test_disk_for_a_chain_goes_by_the_size_it_begins_with(self, run: Run) -> None:
+        request = Txt2Img(width=256, height=512, enlarge=Enlarge(model="4x", scale=2))
+        spec, again = GenerateSpec(request).to_json(), GenerateSpec(Img2Img()).to_json()
+        first = make_job("txt2img", "a", spec)
+        second = make_job("img2img", "b", again, input=OutputInput(first.id))
+        third = make_job("img2img", "c", again, input=OutputInput(second.id))
+        run.folder.add([first, second, third], {spec_id(one): one for one in (spec, again)})
+
+        assert disk_estimate_bytes(run) == pytest.approx(3 * 512 * 1024 * 1.9, rel=0.01)
+
+    def test_disk_goes_by_what_was_made_once_something_was(self, run: Run) -> None:
+        jobs = plan_jobs(run.folder, [f"place-{number}" for number in range(50)])
+        work(run.folder, limit=20)
+        made = [
+            one.size_bytes
+            for job in jobs
+            if job.id in run.folder.read_done()
+            for one in run.folder.record(job.id).files
+        ]
+
+        assert disk_estimate_bytes(run) == pytest.approx(30 * sum(made) / 20, rel=0.1)
 
     def test_losses_of_the_open_jobs_are_named_with_their_server(self, run: Run, tmp_path: Path) -> None:
         run.add(["a", "b"], Txt2Img(steps=2))
