@@ -135,11 +135,25 @@ def _ask(change: PlanChange, *, has_variants: bool = True) -> Choice:
 
 def _commands(*, has_variants: bool = True) -> str:
     """Return what can be typed instead, without passwords in addresses."""
-    typed = shlex.join(["sdclient", *(safe_url(word) if "://" in word else word for word in sys.argv[1:])])
-    variant = f"  keep them, and make a variant beside them:\n    {typed} --variant NAME\n" if has_variants else ""
+    typed = [safe_url(word) if "://" in word else word for word in sys.argv[1:]]
+    beside = _line([*_without_variant(typed), "--variant", "NAME"])
+    variant = f"  keep them, and make a variant beside them:\n    {beside}\n" if has_variants else ""
     return (
         "  make them anew, the old images are kept:\n"
-        f"    {typed} --redo-changed\n"
+        f"    {_line([*typed, '--redo-changed'])}\n"
         f"{variant}"
         "  or the same command with another output folder"
     )
+
+
+def _line(words: list[str]) -> str:
+    return shlex.join(["sdclient", *words])
+
+
+def _without_variant(words: list[str]) -> list[str]:
+    """Leave out a variant's name that was typed: another one takes its place."""
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--variant" not in (before, word.partition("=")[0])
+    ]

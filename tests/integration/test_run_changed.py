@@ -49,6 +49,19 @@ def test_unattended_it_refuses_with_the_difference_and_the_commands_to_type(
     assert sorted((cli.folder / "out").rglob("*")) == before
 
 
+@pytest.mark.parametrize("typed", [("--variant", "more"), ("--variant=more",)], ids=["apart", "as one word"])
+def test_a_variant_that_is_planned_otherwise_is_offered_another_name_in_place_of_its_own(
+    cli: CommandLine, begun: tuple[str, ...], typed: tuple[str, ...]
+) -> None:
+    cli(*begun, "--variant", "more", "--limit", "1")
+    command, *rest = begun
+    ended = cli(command, *typed, *rest, "--set", "steps=3")
+
+    assert ended.code == 2
+    assert shlex.join(["sdclient", *begun, "--set", "steps=3", "--variant", "NAME"]) in ended.stderr
+    assert shlex.join(["sdclient", command, *typed, *rest, "--set", "steps=3", "--redo-changed"]) in ended.stderr
+
+
 def test_what_is_typed_then_makes_them_anew_keeps_the_old_and_draws_nothing_twice(
     cli: CommandLine, begun: tuple[str, ...], a1111: Simulator
 ) -> None:
