@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -41,8 +40,6 @@ def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool 
     from sdclient.segment.sam import choose_device
     from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 
-    # What a segmenter does about too little memory, or about half precision, is for people to know.
-    logging.getLogger("sdclient.segment").setLevel(logging.INFO)
     known = KNOWN_WEIGHTS.get(model)
     if known is None or (models_folder() / known.file_name).is_file():
         return True
