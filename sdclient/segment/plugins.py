@@ -48,9 +48,11 @@ def open_plugin(plugin: EntryPoint, settings: SegmentSettings) -> Segmenter:
         raise
     # Foreign code: whatever it raises, a person gets words.
     except Exception as exc:
+        given = ", ".join(settings.options)
+        mend = f"look at what was given to it, option {given:.100}, else " if given else ""
         raise SegmentationError(
             f"the segmenter {plugin.name} ({plugin.value}) does not open: {type(exc).__name__}: {exc!s:.200}: "
-            "update or remove its package"
+            f"{mend}update or remove its package"
         ) from exc
     if not all(hasattr(opened, name) for name in ("name", "device", "segment")):
         raise SegmentationError(

@@ -44,6 +44,15 @@ def test_the_example_in_the_guide_is_found_by_its_name_and_cuts(site: Path, scen
     assert [item.bbox_xywh for item in found] == [(30, 10, 20, 10)]
 
 
+def test_an_option_that_a_plugin_does_not_understand_is_named(site: Path) -> None:
+    install(site, "bright", "my_dots:open_bright", EXAMPLE.read_text(encoding="utf-8"))
+
+    with pytest.raises(
+        SegmentationError, match=r"invalid literal.*look at what was given to it, option above=abc, else"
+    ):
+        open_segmenter(settings=SegmentSettings(model="bright", options=("above=abc",)))
+
+
 def test_the_example_is_about_twenty_lines_long() -> None:
     code = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"]
 
