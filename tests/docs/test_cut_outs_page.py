@@ -91,3 +91,10 @@ def test_the_plugin_and_the_image_of_the_page_are_there() -> None:
 
     assert named
     assert all((ROOT / "examples" / name).is_file() for name in named)
+
+
+def test_page_and_help_say_that_polygons_fill_holes() -> None:
+    told = CliRunner().invoke(app, ["segment", "--help"]).output
+
+    assert "no holes: those of an object are filled" in " ".join(told.split())
+    assert "A polygon has no holes: `--polygons` fills those of an object" in " ".join(PAGE.split())
