@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -242,6 +243,26 @@ def told(on_trouble: str | None, notify: str | None) -> tuple[tuple[str, ...], s
     except ValueError as exc:
         raise ConfigurationError(f"--on-trouble {on_trouble[:80]!r}: {exc}; close what you quote") from exc
     return tuple(words), config.notify if notify is None else notify
+
+
+class ImagesFolder(click.Path):
+    """A folder of images that is there; a file in its place is refused with what to do.
+
+    Args:
+        for_one: What to do about a single image.
+    """
+
+    def __init__(self, for_one: str) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+        self._for_one = for_one
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the folder's path."""
+        if Path(value).is_file():
+            self.fail(f"{value}: a file, and a folder of images is needed; {self._for_one}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def order(function: F) -> F:

@@ -34,7 +34,7 @@ class SegmentOptions(CutoutOptions, RunningOptions, ChangingOptions):
     epilog="Example:  sdclient segment UPSCALED CUTOUTS --model vit_b\n\n"
     "By word:  sdclient segment UPSCALED CUTOUTS --words person,hair,cap --model MODELS"
 )
-@click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="IN", type=options.ImagesFolder("put a single image into a folder of its own"))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @options.order
 @options.watching

@@ -31,7 +31,7 @@ class UpscaleOptions(RunningOptions, options.VersionOptions, ThenOptions, Changi
     "--set 'prompt={nation} family at home, {prompt}'\n\n"
     "While another program draws:  sdclient upscale GENERATIONS UPSCALED --payload bake --watch --idle-exit 5"
 )
-@click.argument("folder", metavar="IN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="IN", type=options.ImagesFolder("sdclient img2img draws over a single image"))
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @options.urls
 @options.payload

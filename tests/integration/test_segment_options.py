@@ -108,6 +108,22 @@ def test_a_model_that_is_nowhere_is_named_where_it_was_planned_otherwise(
     assert "--redo-changed" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "what_to_do"),
+    [
+        ("segment IN/fox.png OUT --model classical", "put a single image into a folder of its own"),
+        ("upscale IN/fox.png OUT --payload bake", "sdclient img2img draws over a single image"),
+    ],
+    ids=["segment", "upscale"],
+)
+def test_a_file_in_place_of_a_folder_is_refused_with_what_to_do(desk: CommandLine, words: str, what_to_do: str) -> None:
+    ended = desk(*words.split())
+
+    assert ended.code == 2
+    assert f"IN/fox.png: a file, and a folder of images is needed; {what_to_do}" in " ".join(ended.stderr.split())
+    assert not (desk.folder / "OUT").exists()
+
+
 def test_an_option_of_no_plugin_is_refused_and_enters_no_plan(desk: CommandLine) -> None:
     ended = desk("segment", "IN", "OUT", "--model", "classical", "--option", "a=b")
 
