@@ -58,16 +58,14 @@ class LaneHistory:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A pause between two jobs of a lane.
+    """A pause between two jobs of a server, whichever workers sent them.
 
     Attributes:
-        worker: First digits of the worker's token.
         server: The server's name.
         begin_s: When it began, seconds since 1970.
         length_s: How long it was.
     """
 
-    worker: str
     server: str
     begin_s: float
     length_s: float
@@ -119,14 +117,28 @@ def read_lanes(attempts: Sequence[Mapping[str, str]]) -> list[LaneHistory]:
 
 
 def find_gaps(lanes: Iterable[LaneHistory]) -> list[Gap]:
-    """List the pauses that are longer than usual for their lane, longest first."""
-    gaps: list[Gap] = []
+    """List the pauses that are longer than usual for their server, longest first."""
+    by_server: dict[str, list[tuple[Bar, str]]] = {}
     for lane in lanes:
-        pauses = [(one.end_s, two.begin_s - one.end_s) for one, two in pairwise(lane.bars)]
-        usual_s = median([length for _, length in pauses]) if pauses else 0.0
-        least_s = max(SHORTEST_GAP_S, 3 * usual_s)
-        gaps += [Gap(lane.worker, lane.server, begin, length) for begin, length in pauses if length > least_s]
+        by_server.setdefault(lane.server, []).extend((bar, lane.worker) for bar in lane.bars)
+    gaps = [gap for server, bars in by_server.items() for gap in _server_gaps(server, bars)]
     return sorted(gaps, key=lambda gap: -gap.length_s)
+
+
+def _server_gaps(server: str, bars: Iterable[tuple[Bar, str]]) -> list[Gap]:
+    first, *rest = sorted(bars, key=lambda entry: entry[0].begin_s)
+    end_s, holder = first[0].end_s, first[1]
+    pauses: list[tuple[float, float]] = []
+    usual: list[float] = []
+    for bar, worker in rest:
+        pauses.append((end_s, bar.begin_s - end_s))
+        # Between two workers nobody may have been there: that says nothing about how long a pause usually is.
+        usual += [max(0.0, bar.begin_s - end_s)] if worker == holder else []
+        if bar.end_s >= end_s:
+            end_s, holder = bar.end_s, worker
+    usual_s = median(usual) if len(usual) > 1 else 0.0
+    least_s = min(LONG_PAUSE_S, max(SHORTEST_GAP_S, 3 * usual_s))
+    return [Gap(server, begin, length) for begin, length in pauses if length > least_s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +257,24 @@ def make_axis(lanes: Iterable[LaneHistory]) -> Axis:
     pieces: list[tuple[float, float]] = []
     for begin, end in bars:
         if pieces and begin - pieces[-1][1] <= LONG_PAUSE_S:
+            pieces[-1] = (pieces[-1][0], max(end, pieces[-1][1]))
+        else:
+            pieces.append((begin, end))
+    return Axis(tuple(pieces))
+
+
+def make_work_axis(lanes: Iterable[LaneHistory]) -> Axis:
+    """Return the axis of the time in which a worker was there, from its first job to its last.
+
+    Time in which there was none is cut out, however short; long pauses of a worker are, as in `make_axis`.
+    """
+    by_worker: dict[str, list[LaneHistory]] = {}
+    for lane in lanes:
+        by_worker.setdefault(lane.worker, []).append(lane)
+    there = sorted(piece for mine in by_worker.values() for piece in make_axis(mine).pieces)
+    pieces: list[tuple[float, float]] = []
+    for begin, end in there:
+        if pieces and begin <= pieces[-1][1]:
             pieces[-1] = (pieces[-1][0], max(end, pieces[-1][1]))
         else:
             pieces.append((begin, end))

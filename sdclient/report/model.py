@@ -188,8 +188,8 @@ class ServerSummary:
         failed: Tries that failed on it.
         images: Files it made.
         median_s: Median seconds a job held it; None where nothing was measured.
-        images_per_hour: While it was at work, long pauses left out; None where unknown.
-        busy_percent: Share of the time between its first and last job, pauses left out, that it was held by a job.
+        images_per_hour: While a worker was there, long pauses left out; None where unknown.
+        busy_percent: Share of that time, from each worker's first job on it to its last, that it was held by a job.
         rss_mb: Largest memory of the server process in MiB; None where it is not on the sending machine.
     """
 

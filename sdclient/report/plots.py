@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdclient.report.history import figure, make_axis, read_lanes
+from sdclient.report.history import figure, make_work_axis, read_lanes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +144,7 @@ def _read_table(attempts: Sequence[Mapping[str, str]]) -> _Table | None:
     import pandas as pd
 
     lanes = read_lanes(attempts)
-    axis = make_axis(lanes)
+    axis = make_work_axis(lanes)
     per_hour, unit = _time_unit(axis.length_s)
     rows = [
         {

@@ -14,7 +14,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import Plan, latest_jobs
 from sdclient.batch.record import Record
 from sdclient.report.gallery import shortened
-from sdclient.report.history import figure, make_axis, read_lanes
+from sdclient.report.history import figure, make_work_axis, read_lanes
 from sdclient.report.model import Change, EnergySummary, Failure, LossCount, RequestSummary, ServerSummary
 from sdclient.segment.settings import SegmentSettings
 
@@ -98,7 +98,7 @@ def _server(name: str, rows: Sequence[Mapping[str, str]]) -> ServerSummary:
     images = sum(_image_count(cells) for cells in done)
     held = [value for cells in done if (value := figure(cells, "execute_s")) is not None]
     lanes = read_lanes(rows)
-    active_s = make_axis(lanes).length_s
+    active_s = make_work_axis(lanes).length_s
     busy_s = sum(lane.busy_s for lane in lanes)
     sizes = [value for cells in rows if (value := figure(cells, "server_rss_mb")) is not None]
     return ServerSummary(

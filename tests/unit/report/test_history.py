@@ -17,6 +17,7 @@ from sdclient.report.history import (
     find_clock_trouble,
     find_gaps,
     make_axis,
+    make_work_axis,
     read_bar,
     read_lanes,
     shift_to_zero,
@@ -106,6 +107,25 @@ def test_a_single_job_has_no_gap() -> None:
     assert find_gaps(read_lanes([row(0)])) == []
 
 
+def test_a_pause_of_a_server_is_found_between_two_workers_too() -> None:
+    gaps = find_gaps(read_lanes([row(0), row(9), row(108, worker="w2"), row(117, worker="w2")]))
+
+    assert [(gap.server, round(gap.begin_s - ZERO), round(gap.length_s)) for gap in gaps] == [("mini", 17, 91)]
+
+
+def test_a_pause_of_one_worker_in_which_another_held_the_server_is_none() -> None:
+    filler = [row(9 * number, worker="w2") for number in range(20)]
+
+    assert find_gaps(read_lanes([row(0), row(4), row(170), *filler])) == []
+
+
+@pytest.mark.parametrize("begins_s", [(0, 300), (0, 10_000, 20_000)], ids=["a single one", "all of them"])
+def test_a_pause_is_long_also_where_there_is_no_shorter_one(begins_s: tuple[float, ...]) -> None:
+    gaps = find_gaps(read_lanes([row(begin_s) for begin_s in begins_s]))
+
+    assert len(gaps) == len(begins_s) - 1
+
+
 def test_clocks_in_order_are_no_trouble() -> None:
     rows = [row(0, job="a"), row(20, job="b", worker="w2")]
 
@@ -169,6 +189,12 @@ def test_a_pause_that_another_worker_fills_is_not_cut_out() -> None:
     axis = make_axis(read_lanes([row(0), row(890), *filler]))
 
     assert axis.cuts == []
+
+
+def test_time_between_two_workers_in_which_nobody_was_there_is_no_time_of_work() -> None:
+    axis = make_work_axis(read_lanes([row(0), row(60), row(168, worker="w2"), row(170, server="gpu", worker="w3")]))
+
+    assert [(round(begin - ZERO), round(end - ZERO)) for begin, end in axis.pieces] == [(0, 68), (168, 178)]
 
 
 @given(

@@ -87,6 +87,13 @@ def test_a_server_is_summed_up_over_its_time_at_work() -> None:
     assert server.rss_mb == 900
 
 
+def test_time_between_two_workers_is_no_time_that_a_server_was_at_work() -> None:
+    [server] = summarise_servers([row(0, 10, files="a.png"), row(100, 10, files="b.png", worker="w2")])
+
+    assert server.images_per_hour == pytest.approx(2 / 20 * 3600)
+    assert server.busy_percent == pytest.approx(100)
+
+
 def test_two_workers_on_one_server_do_not_make_it_busier_than_always() -> None:
     [server] = summarise_servers([row(0, 10), row(0, 10, worker="w2")])
 

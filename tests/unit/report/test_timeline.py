@@ -42,6 +42,13 @@ def test_a_night_off_is_cut_out_and_said() -> None:
     assert timeline.gaps == ("mini: 11.1 h from 01 Jan 12:00",)
 
 
+def test_a_night_between_two_workers_is_cut_out_and_listed() -> None:
+    timeline = make_timeline([row(0), row(10_808, worker="w2")], {}, NOW)
+
+    assert [(round(at), text) for at, text in timeline.cuts] == [(50, "3 h")]
+    assert timeline.gaps == ("mini: 3 h from 01 Jan 12:00",)
+
+
 def test_of_many_gaps_the_longest_are_listed_and_the_rest_counted() -> None:
     rows = [row(100 * number + 10 * part) for number in range(20) for part in range(4)]
 
