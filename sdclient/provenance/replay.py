@@ -20,7 +20,7 @@ from sdclient.dialects.importing.image import import_settings
 from sdclient.errors import ConfigurationError
 from sdclient.files import find_spelled
 from sdclient.infotext import Infotext
-from sdclient.provenance.difference import Difference, compare_values
+from sdclient.provenance.difference import MISSING, Difference, compare_values
 from sdclient.provenance.origin import Origin, RunOrigin, required_request
 from sdclient.provenance.pixels import PixelComparison, compare_pixels
 from sdclient.schemas import Txt2Img
@@ -34,7 +34,8 @@ class Replayed:
     Attributes:
         data: The new image file.
         pixels: How it compares with the old one.
-        sent: What was sent otherwise than the first time; empty where that is not known.
+        sent: What was sent otherwise than the first time; empty where that is not known. To another program: of the keys
+            that both have.
         notes: What may explain a difference, in sentences.
     """
 
@@ -83,8 +84,9 @@ def _replay_job(origin: Origin, run: RunOrigin, client: Client, inputs: Path | N
         task = Task(run.job, spec, run.record.epoch, seed if isinstance(seed, int) else 0, path, folder / "out")
         outcome = ServerLane(client).prepare(task).execute().finish(folder / "part")
         data = (folder / "part" / outcome.files[run.index].name).read_bytes()
-    notes = _notes(origin, run, client, outcome)
-    return Replayed(data, compare_pixels(origin.data, data), _sent(run, outcome), tuple(notes))
+    sent, apart = _sent(run, outcome, client.dialect)
+    notes = [*_notes(origin, run, client, outcome), *apart]
+    return Replayed(data, compare_pixels(origin.data, data), sent, tuple(notes))
 
 
 def _input(run: RunOrigin, inputs: Path | None) -> Path | None:
@@ -100,11 +102,26 @@ def _input(run: RunOrigin, inputs: Path | None) -> Path | None:
     return path
 
 
-def _sent(run: RunOrigin, outcome: Outcome) -> tuple[Difference, ...]:
+def _sent(run: RunOrigin, outcome: Outcome, dialect: str) -> tuple[tuple[Difference, ...], list[str]]:
+    """Return what was sent otherwise, and a sentence about keys that only one of two programs has."""
     before, now = run.record.facts.get("request"), outcome.record.get("request")
     if not isinstance(before, dict) or not isinstance(now, dict):
-        return ()
-    return compare_values(before, now)
+        return (), []
+    differences = compare_values(before, now)
+    made_on = run.record.facts.get("dialect")
+    if made_on == dialect:
+        return differences, []
+    # Another program has keys of its own: that they are missing here says nothing of what was asked.
+    shared = tuple(one for one in differences if MISSING not in (one.a, one.b))
+    only = [
+        (sum(one.b == MISSING for one in differences), made_on),
+        (sum(one.a == MISSING for one in differences), dialect),
+    ]
+    return shared, [
+        f"{number} {'key' if number == 1 else 'keys'} that only {name} has: not compared"
+        for number, name in only
+        if number
+    ]
 
 
 def _notes(origin: Origin, run: RunOrigin, client: Client, outcome: Outcome) -> list[str]:
@@ -121,11 +138,14 @@ def _notes(origin: Origin, run: RunOrigin, client: Client, outcome: Outcome) -> 
 
 def _new_losses(facts: Mapping[str, JsonValue], outcome: Outcome) -> list[str]:
     before, now = facts.get("losses"), outcome.record.get("losses")
-    known = before if isinstance(before, list) else []
-    fresh = [loss for loss in now if loss not in known] if isinstance(now, list) else []
-    return [
-        f"not done as asked here, and it was then: {loss.get('message')}" for loss in fresh if isinstance(loss, dict)
-    ]
+    # Not by their messages: each program has its own words for the same loss.
+    known = {(loss.get("field"), loss.get("kind")) for loss in _losses(before)}
+    fresh = [loss for loss in _losses(now) if (loss.get("field"), loss.get("kind")) not in known]
+    return [f"not done as asked here, and it was then: {loss.get('message')}" for loss in fresh]
+
+
+def _losses(found: JsonValue) -> list[dict[str, JsonValue]]:
+    return [loss for loss in found if isinstance(loss, dict)] if isinstance(found, list) else []
 
 
 def _other_input(facts: Mapping[str, JsonValue], outcome: Outcome) -> list[str]:

@@ -91,7 +91,23 @@ def test_another_program_is_named_as_the_reason(made: Path, a1111: Simulator) ->
     result = replay(find_origin(image_of(made, "made")), Client(a1111.url))
 
     assert any("made on drawthings, and now on a1111" in note for note in result.notes)
-    assert result.sent != ()
+
+
+def test_a_loss_that_another_program_has_its_own_words_for_is_no_new_one(made: Path, a1111: Simulator) -> None:
+    origin = find_origin(image_of(made, "made"))
+
+    result = replay(origin, Client(a1111.url))
+
+    assert origin.run is not None
+    assert "'field': 'model', 'kind': 'inherited'" in str(origin.run.record.facts["losses"])
+    assert not any("loaded" in note for note in result.notes)
+
+
+def test_keys_that_only_one_of_two_programs_has_are_counted_and_not_compared(made: Path, a1111: Simulator) -> None:
+    result = replay(find_origin(image_of(made, "made")), Client(a1111.url))
+
+    assert all("—" not in (one.a, one.b) for one in result.sent)
+    assert any(note.endswith("that only drawthings has: not compared") for note in result.notes)
 
 
 def test_the_command_asks_the_server_that_made_the_image(made: Path, cli: CommandLine) -> None:
