@@ -103,6 +103,39 @@ def test_the_slider_shows_more_or_less_of_the_image_before(page: Page, written: 
     assert "90%" in before.evaluate("image => getComputedStyle(image).clipPath")
 
 
+@pytest.mark.parametrize("used", ["#cut", ".cuts input"], ids=["slider", "cut-out box"])
+def test_marks_are_set_by_key_after_the_slider_or_a_box_was_used(page: Page, written: Path, used: str) -> None:
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+
+    page.locator(used).first.click()
+    page.keyboard.press("k")
+
+    expect(page.locator("#keep")).to_have_attribute("aria-pressed", "true")
+
+
+def test_arrow_keys_inside_the_slider_move_it_and_nothing_else(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".samples a").first.click()
+    name = page.locator("#sheet-name").inner_text()
+    page.locator("#cut").focus()
+
+    page.keyboard.press("ArrowRight")
+
+    expect(page.locator("#cut")).to_have_value("51")
+    assert page.locator("#sheet-name").inner_text() == name
+
+
+def test_letters_that_are_typed_into_the_search_mark_nothing(page: Page, written: Path) -> None:
+    page.goto(written.as_uri())
+    page.locator(".card a").first.focus()
+
+    page.locator("#find").press_sequentially("kr")
+
+    expect(page.locator("#find")).to_have_value("kr")
+    expect(page.locator("#shown")).to_contain_text("0 kept · 0 rejected")
+
+
 def test_cut_outs_are_laid_over_their_image(page: Page, written: Path) -> None:
     page.goto(written.as_uri())
     page.locator(".samples a").first.click()
@@ -328,6 +361,19 @@ def test_a_page_that_was_sent_without_its_images_shows_what_it_carries(page: Pag
     expect(page.locator("#cut")).to_be_hidden()
     expect(page.locator("#pile img")).to_have_count(1)
     assert page.locator("#pile img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+def test_a_page_that_was_sent_without_its_cut_outs_says_so_where_one_is_ticked(page: Page, tmp_path: Path) -> None:
+    page_here = write_report(study(tmp_path / "OUT").fresh(), ReportOptions(embed=True)).page
+    (tmp_path / "sent").mkdir()
+    page.goto(page_here.rename(tmp_path / "sent" / "report.html").as_uri())
+    page.locator(".samples a").first.click()
+    said = page.get_by_text("their files are not beside this page")
+    expect(said).to_be_hidden()
+
+    page.locator(".cuts input").first.check()
+
+    expect(said).to_be_visible()
 
 
 def test_of_many_images_only_those_near_the_view_are_loaded(page: Page, tmp_path: Path) -> None:

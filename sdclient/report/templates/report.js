@@ -162,7 +162,7 @@
       const on = boxes.some((box) => !box.checked);
       boxes.forEach((box) => { if (box.checked !== on) { box.checked = on; box.onchange(); } });
     };
-    set.append(all);
+    set.append(all, element("p", { id: "missing-cuts", className: "warn", hidden: true }, "Not all of them can be shown: their files are not beside this page."));
     return set;
   }
   function toggle(card, index, on) {
@@ -191,8 +191,13 @@
     fill(Number((link.closest(".card") || link).dataset.n));
     $("sheet").showModal();
   });
+  // Letters belong to what is typed into or chosen from, arrows to the slider as well; a ticked box needs neither.
+  function takesKey(at, key) {
+    if (at.tagName !== "INPUT") return at.tagName === "SELECT" || at.tagName === "TEXTAREA";
+    return at.type === "range" ? key.startsWith("Arrow") : at.type !== "checkbox";
+  }
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || takesKey(event.target, event.key)) return;
     const focused = event.target.closest?.(".card");
     const n = open >= 0 ? open : focused ? Number(focused.dataset.n) : -1;
     if (n < 0) return;
@@ -212,6 +217,8 @@
     } else if (image.className === "cutout") {
       image.remove();
       pile.classList.toggle("dim", Boolean(pile.querySelector(".cutout")));
+      const missing = $("missing-cuts");
+      if (missing) missing.hidden = false;
     } else if (thumb.startsWith("data:") && image.src !== thumb) {
       image.src = thumb;
       pile.append(element("span", { className: "tag low" }, "small: the image itself is not beside this page"));
