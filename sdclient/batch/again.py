@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from sdclient.batch.claims import End
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Job, OutputInput, job_id, job_seed, latest_jobs, normal_place
+from sdclient.batch.plan import Job, OutputInput, job_id, latest_jobs, normal_place
+from sdclient.batch.seeds import redo_seed
 from sdclient.batch.survey import dependents, survey
 from sdclient.errors import PlanError, RunFolderError
 from sdclient.files import storage_errors
@@ -245,6 +246,5 @@ def _next_revision(job: Job, new_ids: Mapping[str, str], run_seed: int | None) -
         source = OutputInput(new_ids[source.job], source.index)
     changes: Mapping[str, JsonValue] = job.changes
     if run_seed is not None and job.kind != "segment":
-        key = f"{job.place}\0{job.revision + 1}"
-        changes = {**changes, "seed": job_seed(run_seed, job.kind, key)}
+        changes = {**changes, "seed": redo_seed(run_seed, job.kind, job.place, job.revision + 1)}
     return replace(job, id=new_ids[job.id], revision=job.revision + 1, input=source, changes=changes)

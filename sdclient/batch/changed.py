@@ -17,7 +17,8 @@ from typing import TypeAlias
 from pydantic import JsonValue
 
 from sdclient.batch.adding import said
-from sdclient.batch.plan import Job, OutputInput, Plan, Specs, job_id, job_seed, latest_jobs
+from sdclient.batch.plan import Job, OutputInput, Plan, Specs, job_id, latest_jobs
+from sdclient.batch.seeds import KeptSeeds, names_seed
 from sdclient.errors import ChangedPlanError, PlanError
 
 _Key: TypeAlias = tuple[str, str]
@@ -207,14 +208,14 @@ def resolve(plan: Plan, jobs: Iterable[Job]) -> Resolved:
     return Resolved(tuple(resolver.jobs), tuple(resolver.changed))
 
 
-def as_variant(jobs: Sequence[Job], specs: Specs, name: str, run_seed: int) -> list[Job]:
+def as_variant(jobs: Sequence[Job], specs: Specs, name: str, seeds: KeptSeeds) -> list[Job]:
     """Return jobs at places of their own, ``<place>_<name>``, drawn from the seeds of the plain ones.
 
     Args:
         jobs: The jobs.
         specs: Their specs, by hash.
         name: The variant's name: letters, digits, ``_``, ``-`` and ``.``, 40 at most.
-        run_seed: The run's seed.
+        seeds: The seeds of the plain ones.
 
     Raises:
         PlanError: If it cannot be part of a file name.
@@ -222,7 +223,7 @@ def as_variant(jobs: Sequence[Job], specs: Specs, name: str, run_seed: int) -> l
     if not _NAME.fullmatch(name):
         raise PlanError(f"--variant {name[:60]!r}: a name of letters, digits, _ - and . is needed, 40 at most")
     ids = {job.id: job_id(job.kind, f"{job.place}_{name}") for job in jobs}
-    return [_variant_of(job, specs, name, ids, run_seed) for job in jobs]
+    return [_variant_of(job, specs, name, ids, seeds) for job in jobs]
 
 
 @dataclass(slots=True)
@@ -249,14 +250,16 @@ class Naming:
             only_beside: Leave out of it what works on an image of the variant, for it has a place of its own by that,
                 and what is planned just so already, unless the variant has it too. None may work on another of them.
         """
+        seeds = KeptSeeds(plan, self.run_seed)
+        kept = seeds.keep(jobs, specs)
         if not self.name:
-            return list(jobs)
+            return kept
         others = [job for job in jobs if not (only_beside and job.needs in self.given)]
-        varied = dict(zip((one.id for one in others), as_variant(others, specs, self.name, self.run_seed), strict=True))
+        varied = dict(zip((one.id for one in others), as_variant(others, specs, self.name, seeds), strict=True))
         if only_beside:
-            varied = _needed(plan, others, varied)
+            varied = _needed(plan, [job for job in kept if job.id in varied], varied)
         self.given.update(two.id for two in varied.values())
-        return [varied.get(job.id, job) for job in jobs]
+        return [varied.get(job.id, job) for job in kept]
 
 
 def _needed(plan: Plan, jobs: Sequence[Job], varied: Mapping[str, Job]) -> dict[str, Job]:
@@ -270,14 +273,12 @@ def _needed(plan: Plan, jobs: Sequence[Job], varied: Mapping[str, Job]) -> dict[
     }
 
 
-def _variant_of(job: Job, specs: Specs, name: str, ids: Mapping[str, str], run_seed: int) -> Job:
+def _variant_of(job: Job, specs: Specs, name: str, ids: Mapping[str, str], seeds: KeptSeeds) -> Job:
     source = job.input
     if isinstance(source, OutputInput):
         source = OutputInput(ids.get(source.job, source.job), source.index)
-    request = specs[job.spec].get("request")
-    own_seed = job.changes.get("seed", request.get("seed") if isinstance(request, dict) else None)
     changes = job.changes
-    if isinstance(request, dict) and (own_seed is None or own_seed == -1):
+    if not names_seed(job, specs):
         # What differs between variants is what was changed, and not the luck of the draw.
-        changes = {**changes, "seed": job_seed(run_seed, job.kind, job.place)}
+        changes = {**changes, "seed": seeds.of_variant(job.kind, job.place, name)}
     return replace(job, id=ids[job.id], place=f"{job.place}_{name}", input=source, changes=changes)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdclient.batch.adding import check_new_jobs
-from sdclient.batch.changed import as_variant, resolve
+from sdclient.batch.changed import Naming, as_variant, resolve
 from sdclient.batch.plan import Job, OutputInput, Plan, Shard, Staged, job_id, latest_jobs, make_job, spec_id, unite
+from sdclient.batch.seeds import KeptSeeds, redo_seed
 from sdclient.errors import PlanError
 
 SPECS = [{"request": {"steps": steps}} for steps in range(3)]
@@ -111,10 +112,73 @@ def test_going_back_to_settings_of_before_is_a_change() -> None:
     assert (before.revision, after.revision, after.spec) == (1, 2, first.spec)
 
 
+def redrawn(job: Job, *, run_seed: int = 7) -> Job:
+    """Return a job as a redo with another seed plans it."""
+    revision = job.revision + 1
+    seed = redo_seed(run_seed, job.kind, job.place, revision)
+    return replace(job, id=job_id(job.kind, job.place, revision), revision=revision, changes={"seed": seed})
+
+
+def named(plan: Plan, job: Job, name: str = "") -> Job:
+    (found,) = Naming(name, 7).named(plan, [job], BY_HASH, only_beside=False)
+    return found
+
+
+def test_a_changed_payload_keeps_the_seed_of_a_redo() -> None:
+    first = make_job("txt2img", "fox", SPECS[0])
+    second = redrawn(first)
+    asked = make_job("txt2img", "fox", SPECS[1])
+    plan = plan_of([first, second])
+
+    ((before, after),) = resolve(plan, [named(plan, asked)]).changed
+    assert (before, after.spec, after.changes) == (second, asked.spec, second.changes)
+
+
+def test_after_that_the_same_question_changes_nothing() -> None:
+    first = make_job("txt2img", "fox", SPECS[0])
+    asked = make_job("txt2img", "fox", SPECS[1])
+    plan = plan_of([first, redrawn(first)])
+    after = redone(plan, [named(plan, asked)], set(plan.jobs))
+
+    assert resolve(after, [named(after, asked)]).jobs == ()
+
+
+@pytest.mark.parametrize("own", [{"seed": 5}, {"seed": 5, "prompt": "a hare"}])
+def test_a_seed_that_is_named_is_taken_whatever_a_redo_drew(own: dict[str, int | str]) -> None:
+    first = make_job("txt2img", "fox", SPECS[0])
+    asked = make_job("txt2img", "fox", SPECS[1], changes=own)
+    plan = plan_of([first, redrawn(first)])
+
+    assert named(plan, asked).changes == own
+
+
+def test_a_seed_that_was_named_is_not_kept_once_none_is_named() -> None:
+    first = make_job("txt2img", "fox", SPECS[0], changes={"seed": 5})
+    plan = plan_of([first])
+
+    assert named(plan, make_job("txt2img", "fox", SPECS[0])).changes == {}
+
+
+def test_a_variant_is_drawn_from_the_seed_of_a_redo() -> None:
+    first = make_job("txt2img", "fox", SPECS[0])
+    second = redrawn(first)
+
+    assert named(plan_of([first, second]), make_job("txt2img", "fox", SPECS[1]), "more").changes == second.changes
+
+
+@pytest.mark.parametrize("is_redrawn", [False, True])
+def test_a_variant_stays_what_it_is_when_the_plain_image_is_redone_after_it(*, is_redrawn: bool) -> None:
+    first = make_job("txt2img", "fox", SPECS[0])
+    variant = named(plan_of([first]), first, "more")
+    planned = [first, variant, redrawn(first), *([redrawn(variant)] if is_redrawn else [])]
+
+    assert resolve(plan_of(planned), [named(plan_of(planned), first, "more")]).jobs == ()
+
+
 @given(chains, st.sampled_from(["cfg6", "a", "x_1.b"]))
 def test_a_variant_has_places_of_its_own_and_the_same_seeds(chain: list[tuple[bool, int]], name: str) -> None:
     jobs = jobs_of(chain)
-    found = as_variant(jobs, BY_HASH, name, run_seed=7)
+    found = as_variant(jobs, BY_HASH, name, KeptSeeds(plan_of([]), 7))
 
     assert [job.place for job in found] == [f"{job.place}_{name}" for job in jobs]
     assert resolve(plan_of(jobs), found).changed == ()
@@ -134,4 +198,4 @@ def test_what_is_staged_upon_a_plan_takes_the_place_of_what_is_withdrawn() -> No
 @pytest.mark.parametrize("name", ["a/b", "../up", "", ".", "-" * 41])
 def test_a_variant_that_is_no_part_of_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(PlanError, match="a name of letters"):
-        as_variant([make_job("txt2img", "fox", SPECS[0])], BY_HASH, name, run_seed=7)
+        as_variant([make_job("txt2img", "fox", SPECS[0])], BY_HASH, name, KeptSeeds(plan_of([]), 7))
