@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from sdclient.batch.board import Board, Candidate
-from sdclient.batch.claims import End, Epoch, claim_name, is_token
+from sdclient.batch.claims import End, Epoch, claim_name, is_token, try_number
 from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import EventName, Teller
 from sdclient.batch.folder import RunFolder
@@ -61,6 +61,7 @@ class Try:
 
     task: Task
     lane: Lane
+    number: int
     started: str
     began_s: float
     prepare_s: float | None = None
@@ -134,7 +135,8 @@ class Attempts:
         seed = job_seed(self._folder.settings.run_seed, job.kind, job.place)
         task = Task(job, self._board.plan.specs[job.spec], candidate.epoch, seed, None, self._folder.out)
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
-        return Try(task, lane, now, time.monotonic())
+        number = try_number(self._board.epochs(job.id), candidate.epoch)
+        return Try(task, lane, number, now, time.monotonic())
 
     def _win(self, job: str, number: int) -> bool:
         """Make a claim, or find that it was made by us when an error hid it: nobody else would ever end that one."""
@@ -176,7 +178,7 @@ class Attempts:
                 "kind": job.kind,
                 "place": job.place,
                 "status": "lost",
-                "attempt": str(lost.number),
+                "attempt": str(try_number(earlier, lost.number)),
                 "worker": lost.owner[:8] if is_token(lost.owner) else "",
                 "message": "its worker ended or fell silent in the middle of it; another worker tries it again",
             }
@@ -298,7 +300,7 @@ class Attempts:
             return verdict
         log.debug("job %s (%s)", task.job.id, task.job.place, exc_info=error)
         if verdict.reply and end.ended != "released":
-            save_reply(self._folder, task.job.id, task.epoch, verdict.reply)
+            save_reply(self._folder, task.job.id, one.number, verdict.reply)
         self._end(one, end)
         return verdict
 
@@ -331,7 +333,7 @@ class Attempts:
                 "kind": job.kind,
                 "place": job.place,
                 "status": status,
-                "attempt": str(one.task.epoch),
+                "attempt": str(one.number),
                 "seed": "" if one.seed is None else str(one.seed),
                 "server": one.lane.name,
                 "dialect": one.lane.dialect,
@@ -359,6 +361,7 @@ def _facts(one: Try) -> dict[str, JsonValue]:
         "place": one.task.job.place,
         "server": one.lane.name,
         "dialect": one.lane.dialect,
+        "attempt": one.number,
         "started": one.started,
         "execute_s": round(one.execute_s or 0.0, 3),
     }

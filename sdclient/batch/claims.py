@@ -161,6 +161,16 @@ def standing(epochs: Sequence[Epoch], is_stale: Callable[[Epoch], bool]) -> Stan
     return Standing("failed" if failures else "waiting", latest.number + 1, failures, last)
 
 
+def try_number(epochs: Sequence[Epoch], number: int) -> int:
+    """Return which try of its job a claim is, from 1: what `retry` claims is none.
+
+    Args:
+        epochs: The job's claims, as far as they are known.
+        number: The claim's epoch.
+    """
+    return number - sum(one.number < number and one.end is not None and one.end.resets for one in epochs)
+
+
 def count_failures(ends: Sequence[End]) -> int:
     """Count the failed tries since the last ``retry``."""
     return len(_counted(ends))

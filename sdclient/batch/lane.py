@@ -28,7 +28,7 @@ class Task:
     Attributes:
         job: The job.
         spec: What the job's spec says.
-        epoch: Number of this try, from 1.
+        epoch: Number of its claim, from 1.
         seed: The seed that run and place give it; used unless the job or spec has its own.
         input_path: The file it works on, if any.
         out: The output folder, to look for files of the user's.

@@ -225,7 +225,7 @@ def done_cells(job: Job, record: Record) -> dict[str, str]:
         "place": job.place,
         "status": "done",
         "files": " ".join(one.place.replace(" ", "%20") for one in record.files),
-        "attempt": str(record.epoch),
+        "attempt": str(record.attempt),
         "worker": record.token[:8],
         **{name: _text(facts.get(name)) for name in ("seed", "server", "dialect", "started", "execute_s")},
     }
@@ -299,7 +299,7 @@ def _image_row(job: Job, spec: Mapping[str, JsonValue], record: Record, one: Out
         "sha256": one.sha256,
         "prompt": _text(merged.get("prompt")),
         "negative_prompt": _text(merged.get("negative_prompt")),
-        "attempt": str(record.epoch),
+        "attempt": str(record.attempt),
         "input": _input_cell(job),
         "losses": _count(record.facts.get("losses")),
         "changed": _count(record.facts.get("changed")),
@@ -364,10 +364,10 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
     write_view(path, data, [table_mark(columns)])
 
 
-def save_reply(folder: RunFolder, job: str, epoch: int, body: str) -> None:
+def save_reply(folder: RunFolder, job: str, attempt: int, body: str) -> None:
     """Keep a strange answer for a look; trouble in doing so is only logged."""
     try:
-        (folder.state / "replies" / f"{job}.e{epoch:06d}.txt").write_text(
+        (folder.state / "replies" / f"{job}.e{attempt:06d}.txt").write_text(
             body[:65536], encoding="utf-8", errors="replace"
         )
     except OSError as exc:

@@ -57,7 +57,7 @@ class Record:
 
     Attributes:
         job: Its id.
-        epoch: The try that won.
+        epoch: The claim that won.
         token: The worker that committed it.
         files: What it made.
         facts: Everything else in the file.
@@ -68,6 +68,12 @@ class Record:
     token: str
     files: tuple[OutFile, ...]
     facts: Mapping[str, JsonValue]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the try that won, from 1; of a record that does not say, its epoch, in which `retry` counts too."""
+        known = self.facts.get("attempt")
+        return known if isinstance(known, int) else self.epoch
 
     def to_bytes(self) -> bytes:
         """Return the content of ``record.json``."""

@@ -189,7 +189,7 @@ def _read_attempts(
         rows += found
         logged.update((row["job"], row.get("attempt", "")) for row in found if row["status"] == "done")
     for job, record in records.items():
-        if (job, str(record.epoch)) not in logged:
+        if (job, str(record.attempt)) not in logged:
             # Its worker was killed between the commit and the row; the record knows most of it.
             rows.append(dict.fromkeys(ATTEMPT_COLUMNS, "") | done_cells(plan.jobs[job], record))
     rows.sort(key=lambda row: started_s(row) or 0.0)

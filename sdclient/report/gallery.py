@@ -209,7 +209,7 @@ def _facts(record: Record, one: OutFile | None) -> dict[str, str]:
         "dialect": record.facts.get("dialect"),
         "started": record.facts.get("started"),
         "execute_s": record.facts.get("execute_s"),
-        "attempt": record.epoch,
+        "attempt": record.attempt,
         "objects": record.facts.get("objects"),
     }
     return {name: shortened(value, 200) for name, value in values.items() if value is not None}

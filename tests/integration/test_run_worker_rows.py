@@ -11,7 +11,7 @@ from sdclient.batch.claims import End, claim_name
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.identity import new_token
-from sdclient.batch.log import read_attempts
+from sdclient.batch.log import image_rows, read_attempts
 from sdclient.batch.plan import job_seed
 from sdclient.batch.worker import Worker
 from sdclient.energy import EnergyMeter, Reading
@@ -89,7 +89,20 @@ class TestLostTries:
 
         work(folder)
 
-        assert [(row["attempt"], row["status"]) for row in rows_of(folder)] == [("5", "done")]
+        # The fourth try: what `retry` claimed in between was none.
+        assert [(row["attempt"], row["status"]) for row in rows_of(folder)] == [("4", "done")]
+        assert [row["attempt"] for row in image_rows(folder)[1]] == ["4"]
+
+    def test_the_row_of_a_lost_try_does_not_count_what_retry_claimed(self, folder: RunFolder) -> None:
+        (job,) = plan_jobs(folder, ["a"])
+        folder.claim(job.id, 1, new_token())
+        folder.end_claim(job.id, 1, End("set_aside", "E", "m", "s"))
+        retry(folder, new_token())
+        folder.claim(job.id, 3, new_token())
+
+        work(folder)
+
+        assert sorted((row["attempt"], row["status"]) for row in rows_of(folder)) == [("2", "lost"), ("3", "done")]
 
 
 class TestSeeds:
