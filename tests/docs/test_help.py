@@ -16,7 +16,7 @@ from sdclient.cli.app import ALIASES, COMMANDS, app
 from tests.conftest import CommandLine
 
 NAMES = [name for group in COMMANDS.values() for name in group]
-NO_COMMANDS = {"__init__", "app", "changing", "cluster", "cutouts", "engine", "fetching", "options", "running", "single",
+NO_COMMANDS = {"__init__", "announcing", "app", "changing", "cluster", "cutouts", "engine", "fetching", "options", "running", "single",
                "stepbar", "stopping", "talk"}  # fmt: skip
 
 
