@@ -68,8 +68,8 @@ TOLD = {
     "truncated-png": Told(BadReplyError, "image 1"),
     "wrong-size": Told(BadReplyError, "32x32"),
     "black": Told(BadReplyError, "black"),
-    "nan": Told(BadReplyError, "no JSON"),
-    "deep": Told(BadReplyError, "no JSON"),
+    "nan": Told(BadReplyError, "holds NaN"),
+    "deep": Told(BadReplyError, "nested too deep"),
     "restart": Told(AnswerLostError, "closed", "s=0"),
 }
 # The image comes all the same.
