@@ -92,9 +92,13 @@ class Connection:
             WrongServerError: If it is not a Stable Diffusion server.
             AuthenticationError: If it wants credentials.
         """
+        if self._spoken is not None:
+            return self._spoken
+        found = self._found
+        if found is not None:
+            # Not behind the lock: whoever holds it may be asking for lists, and a server would wait for its next image.
+            return found.dialect
         with self._lock:
-            if self._spoken is not None:
-                return self._spoken
             if self._found is None:
                 self._found = self._detected()
             return self._found.dialect

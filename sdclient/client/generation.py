@@ -256,11 +256,9 @@ def _send(
             watcher.stop()
     was_interrupted = watcher is not None and watcher.was_interrupted
     # Asked here and not when the image is checked: by then the next request is out, and the server has forgotten.
-    return reply, was_interrupted or (not _is_error(reply) and was_cut_short(connection, reply.elapsed_s, cancel=token))
-
-
-def _is_error(reply: HttpReply) -> bool:
-    return reply.status >= HTTPStatus.MULTIPLE_CHOICES
+    if prepared.task_id and not was_interrupted and reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        was_interrupted = was_cut_short(connection, reply.elapsed_s, cancel=token)
+    return reply, was_interrupted
 
 
 def _explained(

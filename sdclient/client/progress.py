@@ -254,7 +254,7 @@ def was_cut_short(connection: Connection, elapsed_s: float, *, cancel: CancelTok
         elapsed_s: Seconds the drawing took.
         cancel: Ends the question from another thread.
     """
-    if connection.dialect.name not in _NAMES_JOBS or elapsed_s < _LOOK_BACK_FROM_S:
+    if elapsed_s < _LOOK_BACK_FROM_S or connection.dialect.name not in _NAMES_JOBS:
         return False
     try:
         seen = _progress(connection, limits=_BRIEF, cancel=cancel)
