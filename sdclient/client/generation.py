@@ -255,10 +255,14 @@ def _send(
         if watcher is not None:
             watcher.stop()
     was_interrupted = watcher is not None and watcher.was_interrupted
-    # Asked here and not when the image is checked: by then the next request is out, and the server has forgotten.
-    if prepared.task_id and not was_interrupted and reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        was_interrupted = was_cut_short(connection, reply.elapsed_s, cancel=token)
-    return reply, was_interrupted
+    return reply, was_interrupted or _looked_back(prepared, reply, token)
+
+
+def _looked_back(prepared: PreparedGeneration, reply: HttpReply, token: CancelToken) -> bool:
+    """Tell whether the server says that the image was cut short; later the next request is out, and it has forgotten."""
+    if not prepared.task_id or reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        return False
+    return was_cut_short(prepared.connection, reply.elapsed_s, cancel=token)
 
 
 def _explained(
