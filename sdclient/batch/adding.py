@@ -70,12 +70,16 @@ def said(before: Job, job: Job, specs: tuple[Specs, Specs]) -> str:
 
 def _taken(one: Job, two: Job, known: Mapping[str, Job], *, is_new: bool) -> str:
     """Say why a place is taken: by another input now, or by a chain that was planned in another way before."""
-    texts = [_input_text(job, known) for job in (one, two)]
-    are_files = isinstance(one.input, FileInput) and isinstance(two.input, FileInput)
-    if is_new or are_files:
-        both = " and ".join(texts)
-        return f"{two.place}: two inputs would be written under this name, {both}; rename one of them"
-    before, now = texts
+    before, now = (_input_text(job, known) for job in (one, two))
+    if is_new:
+        return f"{two.place}: two inputs would be written under this name, {before} and {now}; rename one of them"
+    if isinstance(one.input, FileInput) and isinstance(two.input, FileInput):
+        # The other file may be gone: a plan keeps what it was made for.
+        return (
+            f"{two.place}: was planned for {before} in this folder, and {now} would be written under this name, too. "
+            f"Rename {now.rpartition('/')[2]}, or move it away; where it took the other's place, --variant NAME or "
+            "another output folder makes all images from what is there now"
+        )
     return (
         f"{two.place}: was planned otherwise in this folder: it was made from {before}, and would be from {now} now; "
         + _ELSEWHERE

@@ -73,16 +73,28 @@ class Inputs:
         if isinstance(job.input, OutputInput):
             return locate(self._folder, self._folder.record(job.input.job), job.input.index)
         if isinstance(job.input, FileInput):
-            root = self.root(job.input.root)
-            path = input_path(root, job.input.path)
-            with storage_errors("look at the input", path):
-                is_there = path.is_file()
+            path, is_there = self.look(job, job.input)
             if is_there:
-                self._note_device(root)
                 return path
-            self.refuse_gone(job)
             raise RunFolderError(f"{path}: the input is not there; bring it back, then `sdclient retry`")
         return None
+
+    def look(self, job: Job, source: FileInput) -> tuple[Path, bool]:
+        """Return where a job's file lies, and whether it is there.
+
+        Raises:
+            RunFolderError: If it leads out of its folder.
+            StorageError: As for `path`.
+        """
+        root = self.root(source.root)
+        path = input_path(root, source.path)
+        with storage_errors("look at the input", path):
+            is_there = path.is_file()
+        if is_there:
+            self._note_device(root)
+        else:
+            self.refuse_gone(job)
+        return path, is_there
 
     def refuse_gone(self, job: Job) -> None:
         """Tell an input's folder that is gone from an input that is: the one comes back and is no job's fault.

@@ -132,12 +132,15 @@ def _look_at_input(inputs: Inputs, job: Job, record: Record) -> Iterator[Finding
         # The output of another job is looked at where that job is.
         return
     try:
-        path = inputs.path(job)
-        found = "" if path is None else sha256_of(path)
+        path, is_there = inputs.look(job, job.input)
+        found = sha256_of(path) if is_there else ""
     except (SDClientError, OSError) as exc:
         yield Finding(job.id, job.place, "input", str(exc))
         return
-    if found and found != recorded:
+    if not is_there:
+        text = f"{job.place}: its input {path} is not there any more; bring it back before you `sdclient redo` this"
+        yield Finding(job.id, job.place, "input", text)
+    elif found != recorded:
         text = f"{job.place}: its input {path} is another file than it was made from; `sdclient redo` it if you like"
         yield Finding(job.id, job.place, "input", text)
 

@@ -322,6 +322,9 @@ class TestVerify:
             ("input", "x", False),
             ("input", "y", False),
         ]
+        # Nothing was set aside, so there is nothing to retry.
+        assert "y.png is not there any more" in findings[1].message
+        assert "retry" not in findings[1].message
 
     @pytest.mark.usefixtures("chain")
     def test_inputs_and_decoding_can_be_left_out(self, run: Run) -> None:

@@ -143,7 +143,7 @@ def test_an_image_in_the_way_of_another_is_said_and_the_others_go_on(tmp_path: P
     remarks = [one.message for one in told if one.name == "remark"]
     assert result.counts.done == 2
     assert len(remarks) == 1
-    assert "two inputs would be written under this name" in remarks[0]
+    assert "was planned for ../IN/a.png in this folder, and ../IN/A.PNG would be written under this name" in remarks[0]
 
 
 def test_a_folder_that_goes_away_and_comes_back_is_said_once_and_watched_on(tmp_path: Path, source: Path) -> None:

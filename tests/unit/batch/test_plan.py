@@ -48,6 +48,14 @@ def test_two_jobs_with_one_place_are_refused_even_in_other_case() -> None:
         check_new_jobs(Plan(), [one, two])
 
 
+def test_an_input_that_took_another_s_place_is_told_from_two_that_are_there() -> None:
+    before = make_job("img2img", "fox", SPEC, input=FileInput("../in", "fox.png"))
+    now = make_job("img2img", "fox", SPEC, input=FileInput("../in", "fox.jpg"))
+
+    with pytest.raises(PlanError, match=r"fox: was planned for \.\./in/fox\.png .* Rename fox\.jpg, or move"):
+        check_new_jobs(plan_of(before), [now])
+
+
 def test_one_job_asked_for_twice_is_refused() -> None:
     job = make_job("txt2img", "a", SPEC)
 
