@@ -27,7 +27,12 @@ class _Gallery:
     def __init__(self, folder: RunFolder, plan: Plan, records: Mapping[str, Record]) -> None:
         self.folder = folder
         self.plan = plan
-        self.records = records
+        # Where its first revision stands in the plan: what was redone keeps its place among the others.
+        first: dict[tuple[str, str], int] = {}
+        for number, job in enumerate(plan.jobs.values()):
+            first.setdefault((job.kind, job.place), number)
+        order = {job_id: first[plan.jobs[job_id].kind, plan.jobs[job_id].place] for job_id in records}
+        self.records = dict(sorted(records.items(), key=lambda entry: order[entry[0]]))
         # What was redone has given its place to a later revision.
         self.current = latest_done(plan.jobs, records.keys())
         self.notes: list[str] = []
@@ -176,7 +181,7 @@ class _Gallery:
 def make_cards(
     folder: RunFolder, plan: Plan, records: Mapping[str, Record]
 ) -> tuple[tuple[ImageCard, ...], tuple[str, ...]]:
-    """Make the cards of all images, in the order of the plan.
+    """Make the cards of all images, in the order of the plan; what was redone stands where it stood.
 
     Returns:
         The cards, and sentences about images that are gone or changed.

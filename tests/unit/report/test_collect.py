@@ -106,8 +106,9 @@ def test_an_image_that_was_redone_is_shown_once_and_what_was_drawn_over_the_old_
 
     report = report_of(builder)
 
-    assert [card.key for card in report.images] == [f"{bake.id}-0", f"{again.id}-0"]
-    assert report.images[0].before == Before(f".sdclient/replaced/{old.id}/fox_1.png", is_there=True)
+    # Where the old one stood.
+    assert [card.key for card in report.images] == [f"{again.id}-0", f"{bake.id}-0"]
+    assert report.images[1].before == Before(f".sdclient/replaced/{old.id}/fox_1.png", is_there=True)
     assert report.notes == ()
 
 
