@@ -142,6 +142,8 @@ def test_json_lines_tell_the_plan_every_event_and_the_end(cli: CommandLine, draw
 
     events = [json.loads(line) for line in ended.stdout.splitlines()]
     assert events[0]["event"] == "planned"
+    documented = (Path(__file__).parents[2] / "examples" / "progress.md").read_text(encoding="utf-8")
+    assert [name for name in events[0] if f"`{name}`" not in documented] == []
     assert events[-1] == {"event": "ended", "jobs": 2, "done": 2, "failed": 0, "set_aside": 0, "claimed": 0, "waiting": 0,
                           "made": 2, "exit_code": 0}  # fmt: skip
     assert [one["images"] for one in events[1:-1] if one["event"] == "done"] == [1, 1]
