@@ -11,6 +11,8 @@ from sdclient.batch.survey import Counts
 from sdclient.progress import Pace, finish_text, short_time
 from sdclient.report.history import read_bar
 
+SOON_S = 120.0
+"""A finish that is nearer has no time of day, which could pass, cut to minutes, before the page is made anew."""
 _KEPT = 40
 _ENDED = frozenset({"done", "failed", "set_aside"})
 
@@ -41,4 +43,6 @@ def outlook(attempts: Sequence[Mapping[str, str]], counts: Counts, now: dt.datet
     if pace.is_stalled(now_s):
         return f"STALLED: nothing ended for {short_time(pace.quiet_s(now_s))}"
     left_s = pace.left_s()
-    return "finish unknown yet" if left_s is None else f"{finish_text(left_s, now)} UTC"
+    if left_s is None:
+        return "finish unknown yet"
+    return "done in a minute or two" if left_s < SOON_S else f"{finish_text(left_s, now)} UTC"

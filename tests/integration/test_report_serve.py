@@ -219,7 +219,7 @@ def test_a_page_of_a_run_that_stands_still_is_read_anew_after_a_minute_and_says_
     after, last = live.version(), live.page()
 
     assert (same == before, after != before) == (True, True)
-    assert b"1 left \xc2\xb7 <b>done about 12:00 UTC</b>" in first
+    assert b"1 left \xc2\xb7 <b>done in a minute or two</b>" in first
     assert b"<b>STALLED: nothing ended for 60 min</b>" in last
 
 

@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 
 from sdclient.batch.survey import Counts
-from sdclient.report.outlook import outlook
+from sdclient.report.live import AGAIN_S
+from sdclient.report.outlook import SOON_S, outlook
 from tests.unit.report.builder import BEGAN
 from tests.unit.report.test_history import row
 
@@ -33,6 +34,13 @@ def test_one_job_that_took_an_hour_does_not_move_it_by_much() -> None:
 
 def test_a_run_in_which_nothing_has_ended_for_long_is_stalled() -> None:
     assert outlook(steady(10), HALF, at(600 + 1200), is_at_work=True) == "STALLED: nothing ended for 20 min"
+
+
+def test_a_finish_that_could_pass_before_the_page_is_made_anew_has_no_time_of_day() -> None:
+    nearly = Counts(jobs=11, done=10, waiting=1)
+
+    assert outlook(steady(10), nearly, at(600), is_at_work=True) == "done in a minute or two"
+    assert SOON_S >= AGAIN_S + 60
 
 
 def test_a_failure_is_a_sign_of_life() -> None:
