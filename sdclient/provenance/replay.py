@@ -183,6 +183,9 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
         request = request.replace(inherit=True)
     left = list(imported.left_out)
     notes = ["made from the file's own metadata, which says less than the request did"]
+    if info.fields.get("Version", "").startswith("stable-diffusion.cpp") and not request.loras:
+        # What it is given as a list it does not write down.
+        notes.append("stable-diffusion.cpp writes no LoRAs into an image; if there were any, this one is drawn without")
     if left:
         notes.append(f"not taken over: {', '.join(left[:12])}")
     return request, notes

@@ -231,6 +231,12 @@ def test_a_text_is_read_for_a_replay_as_it_is_for_a_payload() -> None:
     assert len(notes) == 1
 
 
+def test_of_an_image_that_may_have_had_loras_nobody_wrote_down_a_replay_says_so() -> None:
+    _, notes = request_of(Infotext("a fox", "", {"Steps": "20", "Version": "stable-diffusion.cpp"}))
+
+    assert notes[1].startswith("stable-diffusion.cpp writes no LoRAs into an image")
+
+
 def test_an_image_drawn_over_another_cannot_be_made_from_its_text_alone() -> None:
     with pytest.raises(ConfigurationError, match="drawn over another one"):
         request_of(Infotext("a fox", "", {"Steps": "20", "Denoising strength": "0.3"}))
