@@ -133,8 +133,18 @@ def _csv_rows(text: str, path: Path, needed: Sequence[str]) -> Iterator[tuple[in
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(names) or any(cell for name, cell in zip(names, cells, strict=True) if not name):
-            raise ConfigurationError(f"{path}, line {line}: has another number of cells than the header")
+            raise ConfigurationError(f"{path}, line {line}: {_uneven(names, cells, delimiter_of(text))}")
         yield line, {name: cell for name, cell in zip(names, cells, strict=True) if name}
+
+
+def _uneven(names: Sequence[str], cells: Sequence[str], delimiter: str) -> str:
+    """Say what is wrong with a row that does not fit its header, and what people forget who write one by hand."""
+    named = sum(map(bool, names))
+    said = f"has another number of cells than the header ({len(cells)}, not {named})"
+    if any(cells[named:]):
+        mark = "semicolon" if delimiter == ";" else "comma"
+        return f'{said}; put "quotes" around a prompt with a {mark}'
+    return said
 
 
 def _cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:

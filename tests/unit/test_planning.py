@@ -279,9 +279,10 @@ class TestReadPrompts:
         ("name", "text", "words"),
         [
             ("p.csv", "text\na fox\n", "no column named prompt"),
-            ("p.csv", "prompt,seed\na fox\n", "line 2: has another number of cells"),
-            ("p.csv", "prompt\na fox,b\n", "another number of cells"),
-            ("p.csv", "prompt,\na fox, red\n", "another number of cells"),
+            ("p.csv", "prompt,seed\na fox\n", "line 2: has another number of cells than the header .1, not 2.$"),
+            ("p.csv", "prompt\na fox,b\n", '.2, not 1.; put "quotes" around a prompt with a comma$'),
+            ("p.csv", "prompt,\na fox, red\n", "around a prompt with a comma$"),
+            ("p.csv", "prompt;seed\na fox; red;7\n", "around a prompt with a semicolon$"),
             ("p.csv", "prompt,loras\na fox," + "[" * 100_000, "line 2: loras"),
             ("p.csv", "x" * 200_000, "line 1: no CSV"),
             ("p.csv", "prompt,steps\na fox,many\n", "line 2"),
