@@ -12,10 +12,11 @@ from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.client.finding import find_server, is_word
 from sdclient.engines.cluster import ClusterEngine
 from sdclient.engines.keeper import Post
+from sdclient.errors import ConfigurationError
 from sdclient.nodes import ClusterSettings, cluster_posts, share_run
 from sdclient.run import Run
 from sdclient.schemas.config import ServerConfig, load_config
-from sdclient.transport import parse_server_url
+from sdclient.transport import parse_server_url, safe_url
 
 
 def prepare_cluster(
@@ -45,7 +46,8 @@ def named_servers(urls: Sequence[str], dialect: str | None) -> list[ServerConfig
         dialect: What all of them speak; None: what the file says, or what is found out.
 
     Raises:
-        ConfigurationError: If one is named by a name that is not in the file, or its address is wrong.
+        ConfigurationError: If one is named by a name that is not in the file, or its address is wrong or holds a
+            password, which would travel to its node.
     """
     named = urls or [url for url in (os.environ.get("SDCLIENT_URL"),) if url]
     servers = [_server(url) for url in named] if named else list(load_config().servers.values())
@@ -58,6 +60,11 @@ def _server(url: str) -> ServerConfig:
     if server.name:
         return server
     address = parse_server_url(url)
+    if address.credentials is not None:
+        raise ConfigurationError(
+            f"server {safe_url(url)}: with --engine ray no user name or password in an address, as it would travel to "
+            "another machine; name the server in sdclient.toml, with username and password_env"
+        )
     return replace(server, name=f"{address.host}:{address.port}")
 
 

@@ -74,6 +74,20 @@ def test_a_mistyped_name_is_no_host_of_a_cluster(folder: Path) -> None:
         named_servers(("one",), None)
 
 
+def test_a_password_in_an_address_does_not_travel_and_is_refused_without_being_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder
+    with pytest.raises(ConfigurationError, match="no user name or password in an address") as given:
+        named_servers(("http://anna:geheim@10.0.0.5:7860",), None)
+    monkeypatch.setenv("SDCLIENT_URL", "http://anna:geheim@10.0.0.5:7860")
+    with pytest.raises(ConfigurationError, match="with username and password_env"):
+        named_servers((), None)
+
+    assert "geheim" not in str(given.value)
+    assert "anna" not in str(given.value)
+
+
 @pytest.mark.parametrize(
     ("words", "option"),
     [("--address auto", "--address"), ("--segmenters 1", "--segmenters"), ("--gpu-share 0", "--gpu-share")],
