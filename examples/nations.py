@@ -1,6 +1,6 @@
 """The nations study in small: generate, draw over, cut out, and EMIF's own tables.
 
-python examples/nations.py [--url http://127.0.0.1:7860] [--out STUDY]
+python examples/nations.py [--url http://127.0.0.1:7860] [--out STUDY] [--full-size]
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sdclient.simulator import Simulator
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--url", help="your server; left out, a simulated one")
 parser.add_argument("--out", type=Path, default=Path("STUDY"))
+parser.add_argument("--full-size", action="store_true", help="as the study drew; left out, small images of few steps")
 options = parser.parse_args()
 
 queue = [QueueEntry("Italian", "family", 1), QueueEntry("Greek", "family", 1)]
 generate = Txt2Img.load("sdxl-refiner-ultrasharp")
 bake = Img2Img.load("bake")
-if options.url is None:
-    # Small, so that the example ends in seconds.
+if not options.full_size:
     generate = generate.replace(hires=None, enlarge=None, width=512, height=512, steps=8)
     bake = bake.replace(width=512, height=512, tiled=None, steps=8)
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _CUTOUTS = "Cut the objects out? none, classical (OpenCV), vit_b, vit_l, vit_h, or a checkpoint file"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NO_CUTOUTS = ("", "none")
+_NO_CUTOUTS = ("", "none", "no", "n")
 
 
 class NationsOptions(RunningOptions, ChangingOptions):
@@ -118,11 +118,7 @@ def command(
     if with_base64 and not export_emif:
         raise ConfigurationError("--base64 puts images into EMIF's table; say --export-emif, too")
     if export_emif and plan is None:
-        if not has_run(out):
-            raise ConfigurationError(
-                f"{out}: holds no study to write EMIF's tables of; to make one, too, give --plan FILE"
-            )
-        _export(Run.open(out), with_base64=with_base64)
+        _export(_open_study(out), with_base64=with_base64)
         return
     known = load_study(study, suffix=suffix)
     generate = apply_sets(Txt2Img.load(payload), sets)
@@ -267,6 +263,14 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
         if not fetch_with_progress(model, dry_run=dry_run):
             return None
     return read_cutout_sets(model, sets)
+
+
+def _open_study(out: Path) -> Run:
+    """Open the run of a study; refuse a folder that holds none, or a run of something else."""
+    run = Run.open(out) if has_run(out) else None
+    if run is None or not any("nation" in job.columns for job in run.jobs()):
+        raise ConfigurationError(f"{out}: holds no study to write EMIF's tables of; to make one, too, give --plan FILE")
+    return run
 
 
 def _export(run: Run, *, with_base64: bool) -> None:

@@ -92,6 +92,16 @@ class Shelf:
             notes.mkdir(parents=True, exist_ok=True)
         create_whole(notes / sha256, b"")
 
+    def holds(self, place: str) -> bool:
+        """Tell whether a document is there, and to the byte as it was noted.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        path = resolve_inside(self.folder.out, place)
+        with storage_errors("read", path):
+            return path.is_file() and (self._notes(place) / sha256_of(path)).exists()
+
     def require_ours(self, place: str) -> None:
         """Refuse to write over a document that is not as it was noted; one that is missing or empty is nobody's.
 
@@ -100,8 +110,10 @@ class Shelf:
         """
         path = resolve_inside(self.folder.out, place)
         with storage_errors("read", path):
-            if not path.exists() or not path.stat().st_size or (self._notes(place) / sha256_of(path)).exists():
+            if not path.exists() or not path.stat().st_size:
                 return
+        if self.holds(place):
+            return
         raise StorageError(
             f"{path}: was not written by this run, or was changed since, and is left as it is; rename it, and the same "
             "command writes the run's own"

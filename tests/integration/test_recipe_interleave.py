@@ -302,6 +302,28 @@ def test_grids_are_built_again_without_a_server(cli: CommandLine, draw_things: S
     assert len(json.loads(ended.stdout)["files"]) == 4
 
 
+def test_a_grid_that_was_cut_off_or_edited_is_built_again_and_kept_aside(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    write(cli)
+    cli("interleave", "c.toml", "--out", "OUT", "--url", draw_things.url, *SMALL)
+    cut, edited = (cli.folder / FOLDER / f"nature grid-{chapter}.png" for chapter in (0, 1))
+    before = [cut.read_bytes(), edited.read_bytes()]
+    changed = [before[0][:-1000], before[1] + b"mine"]
+    cut.write_bytes(changed[0])
+    edited.write_bytes(changed[1])
+
+    ended = cli("interleave", "c.toml", "--out", "OUT", "--documents-only")
+
+    assert ended.code == 0
+    assert [cut.read_bytes(), edited.read_bytes()] == before
+    assert [path.with_stem(f"{path.stem}~1").read_bytes() for path in (cut, edited)] == changed
+    assert (
+        "nature grid-0.png was changed by hand since it was made; that one is kept as nature grid-0~1.png"
+        in ended.stderr
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [{"weight": "0.7"}, {"weight": "0"}, {"generation": "interleave = false"}],

@@ -447,6 +447,18 @@ def test_tables_of_a_folder_without_a_study_are_refused_without_questions(cli: C
     assert not (cli.folder / "TYPO").exists()
 
 
+def test_tables_of_a_run_that_is_no_study_are_refused(cli: CommandLine, draw_things: Simulator) -> None:
+    (cli.folder / "p.txt").write_text("a fox\n")
+    small = ("--set", "width=64", "--set", "height=64", "--set", "steps=1", "--set", "inherit=true")
+    cli("generate", "p.txt", "--out", "FOXES", "--url", draw_things.url, *small)
+
+    ended = cli("nations", "--out", "FOXES", "--export-emif")
+
+    assert ended.code == 2
+    assert "FOXES: holds no study to write EMIF's tables of" in ended.stderr
+    assert not list((cli.folder / "FOXES").glob("*data.csv"))
+
+
 @pytest.mark.parametrize("name", ["image_data.csv", "metrics.csv"])
 def test_an_older_table_of_emifs_is_left_as_it_is_and_told_before_anything_is_drawn(
     cli: CommandLine, draw_things: Simulator, name: str

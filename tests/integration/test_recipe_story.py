@@ -591,6 +591,23 @@ def test_a_broken_list_of_ideas_is_named_with_its_place(cli: CommandLine, draw_t
 
     assert ended.code == 2
     assert "sections[0].ideas[0].idae: unknown field; did you mean idea?" in ended.stderr
+    assert "make new ideas with --new-ideas, which keeps this one beside them" in ended.stderr
+
+
+def test_a_list_of_ideas_that_was_cut_off_is_said_with_the_way_on(cli: CommandLine, draw_things: Simulator) -> None:
+    write(cli)
+    story(cli, draw_things.url, "--ideas-only")
+    path = Path(cli.folder / "OUT/the_fox/ideas.json")
+    path.write_text(cut := path.read_text()[:-40])
+
+    refused = story(cli, draw_things.url)
+    anew = story(cli, draw_things.url, "--ideas-only", "--new-ideas")
+
+    assert refused.code == 2
+    assert "not JSON" in refused.stderr
+    assert "make new ideas with --new-ideas, which keeps this one beside them" in refused.stderr
+    assert anew.code == 0
+    assert path.with_name("ideas~1.json").read_text() == cut
 
 
 def test_the_example_runs_on_a_simulated_server_and_prints_what_it_made(cli: CommandLine) -> None:

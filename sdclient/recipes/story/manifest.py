@@ -8,13 +8,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sdclient.errors import ConfigurationError
+from sdclient.errors import ConfigurationError, PayloadError
 from sdclient.files import create_whole, safe_name, storage_errors, write_durable
 from sdclient.schemas.jsontext import parse_json_object
 from sdclient.schemas.problems import problem_lines
 
 FILE_NAME = "ideas.json"
 FORMAT = 1
+_WAY_ON = "repair the file, or make new ideas with --new-ideas, which keeps this one beside them"
 _Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
@@ -85,11 +86,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path}: cannot be read ({exc}); repair it, or make new ideas") from exc
+        raise ConfigurationError(f"{path}: cannot be read ({exc}); {_WAY_ON}") from exc
     try:
         return Manifest.model_validate(parse_json_object(text, str(path)))
     except ValidationError as exc:
-        raise ConfigurationError("\n".join(problem_lines(exc.errors(), Manifest, f"{path}: "))) from None
+        raise ConfigurationError("\n".join([*problem_lines(exc.errors(), Manifest, f"{path}: "), _WAY_ON])) from None
+    except PayloadError as exc:
+        raise ConfigurationError(f"{exc}\n{_WAY_ON}") from None
 
 
 def keep_manifest(folder: Path) -> Path | None:
