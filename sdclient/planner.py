@@ -249,7 +249,8 @@ class Planner:
         return self.folder.add(resolve(self.folder.read_plan(), listed.jobs).jobs, listed.specs)
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
-        found = find_images(folder, out=self.out, order=order, seed=self.folder.settings.run_seed)
+        seed, planned = self.folder.settings.run_seed, self._inputs_below(folder)
+        found = find_images(folder, out=self.out, order=order, seed=seed, planned=planned)
         refuse_none(folder, found)
         if folder.resolve() == self.out.resolve():
             self.remarks.append(

@@ -14,6 +14,7 @@ from typing import Literal
 from sdclient.batch.plan import STATE_FOLDER
 from sdclient.batch.views import is_grid
 from sdclient.errors import ConfigurationError
+from sdclient.images.facts import format_of
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 OTHER_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".tif", ".tiff"})
@@ -24,6 +25,10 @@ ORDERS: tuple[Order, ...] = ("name", "newest", "random")
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", ".ds_store", ".localized"})
 _SHOWN_NAMES = 3
 _SHOWN_CHARS = 40
+_START_BYTES = 16
+_SMALL_BYTES = 64 * 1024
+"""What is longer is taken by its name: texts and error pages are shorter, and opening ten thousand files on a share takes
+minutes."""
 _NUMBER = re.compile(r"([0-9]+)")
 _MADE_BY_A_JOB = re.compile(r"_[0-9]+\.png", re.IGNORECASE)
 
@@ -66,6 +71,7 @@ def find_images(
     order: Order = "name",
     seed: int = 0,
     known: Collection[str] = frozenset(),
+    planned: Collection[str] | None = None,
 ) -> FoundImages:
     """List the images below a folder.
 
@@ -76,6 +82,8 @@ def find_images(
             the last changed first, whatever folder it is in; ``random``: shuffled by ``seed``.
         seed: For ``random``; the same seed shuffles alike on every machine.
         known: Paths, in composed spelling (NFC), that are left out without a word and without being looked at.
+        planned: Paths, in composed spelling, that were taken before and are again. Of all others small ones are opened,
+            and left out where they hold no image. None takes files by their names alone.
 
     Raises:
         ConfigurationError: If the folder is none, or there is no such order.
@@ -84,7 +92,7 @@ def find_images(
         raise ConfigurationError(f"order={order!r}: give {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; name the folder that holds the images")
-    found = _Finder(out.resolve() if out else None, known, _is_run(folder))
+    found = _Finder(out.resolve() if out else None, known, planned, _is_run(folder))
     found.walk(folder, "")
     return FoundImages(tuple(_ordered(found.paths, order, seed)), tuple(found.skipped))
 
@@ -115,6 +123,7 @@ class _Finder:
 
     out: Path | None
     known: Collection[str] = frozenset()
+    planned: Collection[str] | None = None
     is_run: bool = False
     paths: dict[str, int] = field(default_factory=dict[str, int])
     skipped: list[LeftOut] = field(default_factory=list[LeftOut])
@@ -176,8 +185,13 @@ class _Finder:
             self.skipped.append(LeftOut(relative, "empty"))
         elif self.is_run and _may_be_grid(entry.name) and is_grid(Path(entry.path)):
             self.skipped.append(LeftOut(relative, "a grid of the run's images"))
+        elif facts.st_size <= _SMALL_BYTES and self._is_doubted(relative) and _is_other(Path(entry.path)):
+            self.skipped.append(LeftOut(relative, "no image, though its name says so"))
         else:
             self.paths[relative] = facts.st_mtime_ns
+
+    def _is_doubted(self, relative: str) -> bool:
+        return self.planned is not None and composed(relative) not in self.planned
 
 
 def _is_run(folder: Path) -> bool:
@@ -187,6 +201,15 @@ def _is_run(folder: Path) -> bool:
 def _may_be_grid(name: str) -> bool:
     # What jobs made is told by its name: a hundred thousand files that are opened on a share take minutes.
     return name.lower().endswith(".png") and not _MADE_BY_A_JOB.search(name)
+
+
+def _is_other(path: Path) -> bool:
+    """Tell whether a file begins as no image does; False where it cannot be read, which its job will say."""
+    try:
+        with path.open("rb") as file:
+            return not format_of(file.read(_START_BYTES))
+    except OSError:
+        return False
 
 
 def _is_no_text(name: str) -> bool:

@@ -35,7 +35,7 @@ def make(folder: Path, jobs: int) -> None:
         parent = folder / "in" / f"{number // PER_FOLDER:03d}"
         if number % PER_FOLDER == 0:
             parent.mkdir(parents=True)
-        (parent / f"{number:06d}.png").write_bytes(b"x")
+        (parent / f"{number:06d}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     run = Run(folder / "out").add_folder(folder / "in", REQUEST).save()
     for job in run.jobs()[:-1]:
         run.folder.done_folder(job.id).mkdir(parents=True)

@@ -138,11 +138,9 @@ def test_a_name_that_is_no_image_is_refused(cli: CommandLine) -> None:
     assert "fox.txt: not the name of an image" in ended.stderr
 
 
-def test_an_input_that_is_no_image_is_set_aside_and_the_others_are_done(
-    cli: CommandLine, draw_things: Simulator
-) -> None:
+def test_an_input_that_is_broken_is_set_aside_and_the_others_are_done(cli: CommandLine, draw_things: Simulator) -> None:
     image(cli.folder / "IN" / "good.png")
-    (cli.folder / "IN" / "bad.png").write_bytes(b"this is no image at all")
+    (cli.folder / "IN" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no image at all")
 
     ended = cli("upscale", "IN", "OUT", "--payload", "bake", *SMALL, "--url", draw_things.url)
     status = cli("status", "OUT", "--json")
@@ -272,7 +270,7 @@ def test_one_server_that_is_away_does_not_keep_the_others_from_working(
 
 def test_what_was_set_aside_is_tried_again_when_its_cause_is_mended(cli: CommandLine, draw_things: Simulator) -> None:
     image(cli.folder / "IN" / "good.png")
-    (cli.folder / "IN" / "bad.png").write_bytes(b"not yet an image")
+    (cli.folder / "IN" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n, not yet an image")
     words = ("upscale", "IN", "OUT", "--payload", "bake", *SMALL, "--url", draw_things.url)
     cli(*words)
     image(cli.folder / "IN" / "bad.png")

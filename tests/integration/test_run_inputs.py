@@ -39,13 +39,24 @@ def images(out: Path) -> dict[str, dict[str, str]]:
 def test_odd_files_are_listed_once_a_run_in_few_words(cli: CommandLine, draw_things: Simulator) -> None:
     source = cli.folder / "IN"
     draw(source / "fox.PNG")
-    for name in ("._fox.PNG", "Thumbs.db", ".DS_Store", ".hidden.png", "empty.png", "notes.txt", "photo.heic"):
+    for name in (
+        "._fox.PNG",
+        "Thumbs.db",
+        ".DS_Store",
+        ".hidden.png",
+        "empty.png",
+        "notes.txt",
+        "page.jpg",
+        "photo.heic",
+    ):
         (source / name).write_bytes(b"" if name == "empty.png" else b"x")
     words = ("upscale", "IN", "OUT", *TINY, "--url", draw_things.url)
 
     dry = cli(*words, "--dry-run")
     first = cli(*words)
     (source / "later.txt").write_bytes(b"x")
+    # It was an image when its job was planned: taken as before.
+    (source / "fox.PNG").write_bytes(b"x")
     again = cli(*words)
 
     told = [line for line in first.stderr.splitlines() if line.startswith("left out: ")]
@@ -54,6 +65,7 @@ def test_odd_files_are_listed_once_a_run_in_few_words(cli: CommandLine, draw_thi
         "left out: .hidden.png: hidden",
         "left out: empty.png: empty",
         "left out: notes.txt: no image",
+        "left out: page.jpg: no image, though its name says so",
         "left out: photo.heic: neither PNG, JPEG nor WebP; convert first",
     ]
     assert [line for line in dry.stderr.splitlines() if line.startswith("left out: ")] == told

@@ -164,7 +164,7 @@ def test_an_image_twenty_thousand_pixels_wide_is_cut(tmp_path: Path) -> None:
         assert cutout.size == (20_000, 900)
 
 
-def test_files_that_are_no_images_are_set_aside_and_the_others_are_cut(cli: CommandLine) -> None:
+def test_files_that_are_no_images_are_left_out_or_set_aside_and_the_others_are_cut(cli: CommandLine) -> None:
     folder = cli.folder / "IN"
     folder.mkdir()
     scene().save(folder / "good.png")
@@ -176,7 +176,7 @@ def test_files_that_are_no_images_are_set_aside_and_the_others_are_cut(cli: Comm
 
     assert ended.code == 1
     assert "left out: empty.png: empty" in ended.stderr
-    assert "set aside: text" in ended.stderr
+    assert "left out: text.png: no image, though its name says so" in ended.stderr
     assert "set aside: cut" in ended.stderr
     with (cli.folder / "OUT" / "objects.csv").open(encoding="utf-8", newline="") as file:
         assert {row["image"] for row in csv.DictReader(file)} == {"good.png"}

@@ -46,6 +46,19 @@ class TestFindImages:
 
         assert find_images(tmp_path).paths == ("a.jpg", "b.PNG", "sub/c.JPEG", "sub/deep/d.webp")
 
+    def test_small_files_that_hold_no_image_are_left_out_unless_they_were_planned(self, tmp_path: Path) -> None:
+        make(tmp_path, "old.png", "text.png", "page.jpg")
+        (tmp_path / "real.png").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+        (tmp_path / "large.png").write_bytes(b"image" * 20_000)
+
+        found = find_images(tmp_path, planned={"old.png"})
+
+        assert found.paths == ("large.png", "old.png", "real.png")
+        assert [str(one) for one in found.skipped] == [
+            "page.jpg: no image, though its name says so",
+            "text.png: no image, though its name says so",
+        ]
+
     def test_hidden_files_and_folders_are_left_out(self, tmp_path: Path) -> None:
         make(tmp_path, "._a.png", ".sdclient/x.png", ".Trash/y.png", "a.png", "Thumbs.db")
 

@@ -47,7 +47,7 @@ class TestPlanning:
 
     def test_folders_are_planned_for_drawing_over_and_cutting_out(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "a.png").write_bytes(b"image")
+        (tmp_path / "in" / "a.png").write_bytes(png())
         (tmp_path / "in" / "b.png").write_bytes(b"")
         run.add_folder(tmp_path / "in", Img2Img(), size="long-side=512", into="up")
         run.add_cutouts(tmp_path / "in", SegmentSettings(model="classical"), into="cut")
@@ -143,7 +143,7 @@ class TestWorking:
 
     def test_the_segmenter_of_the_plan_is_opened(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "a.png").write_bytes(b"no image")
+        (tmp_path / "in" / "a.png").write_bytes(png())
         run.add_cutouts(tmp_path / "in", SegmentSettings(model="classical"))
 
         (lane,) = run.lanes()
@@ -286,7 +286,7 @@ class TestLookahead:
     def test_losses_of_the_open_jobs_are_named_with_their_server(self, run: Run, tmp_path: Path) -> None:
         run.add(["a", "b"], Txt2Img(steps=2))
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "a.png").write_bytes(b"image")
+        (tmp_path / "in" / "a.png").write_bytes(png())
         run.add_cutouts(tmp_path / "in", SegmentSettings(model="classical"))
         with Simulator("a1111") as server:
             lanes = run.lanes(server.url)
@@ -306,7 +306,7 @@ class TestLookahead:
         self, run: Run, tmp_path: Path, how: dict[str, str], lost: list[str]
     ) -> None:
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "a.png").write_bytes(b"image")
+        (tmp_path / "in" / "a.png").write_bytes(png())
         request = Img2Img(prompt="x", width=512, height=256, resize_mode=2, inherit=True)
         run.add_folder(tmp_path / "in", request, **how)
         with Simulator("a1111") as server:
@@ -414,7 +414,7 @@ def test_a_folder_is_not_drawn_from_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spelled", ["in", "./in/../in"])
 def test_results_among_their_inputs_are_made_and_spoken_of(tmp_path: Path, spelled: str) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in/a.png").write_bytes(b"x")
+    (tmp_path / "in/a.png").write_bytes(png())
 
     among = Run(tmp_path / spelled).add_folder(tmp_path / "in", Img2Img())
     below = Run(tmp_path / "in/out").add_folder(tmp_path / "in", Img2Img())
