@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.inputs import Inputs
-from sdclient.batch.plan import Job, Plan
+from sdclient.batch.plan import FileInput, Job, Plan
 from sdclient.client.sizes import SizeRule
 from sdclient.errors import ConfigurationError, SDClientError
 from sdclient.images import read_size
@@ -71,7 +73,7 @@ class _Disk:
     def __init__(self, folder: RunFolder, plan: Plan, done: AbstractSet[str]) -> None:
         self._folder = folder
         self._plan = plan
-        self._inputs = Inputs(folder)
+        self._inputs = Inputs(folder, _roots_beside(folder, plan))
         self._done: dict[str, list[Job]] = {}
         self._open: dict[str, list[Job]] = {}
         self._pixels: dict[str, float] = {}
@@ -144,3 +146,11 @@ def _target(rule: SizeRule, source: tuple[int, int]) -> tuple[int, int] | None:
         return rule.target(source)
     except ConfigurationError:
         return None
+
+
+def _roots_beside(folder: RunFolder, plan: Plan) -> dict[str, Path]:
+    """Return where inputs lie while the output folder is not made yet: no system finds its way through it."""
+    if folder.out.is_dir():
+        return {}
+    roots = {job.input.root for job in plan.jobs.values() if isinstance(job.input, FileInput)}
+    return {root: Path(os.path.normpath(folder.out.resolve() / root)) for root in roots}

@@ -253,6 +253,14 @@ class TestLookahead:
 
         assert disk_estimate_bytes(run) == pytest.approx(40 * pixels * 1.9, rel=0.01)
 
+    def test_disk_goes_by_the_sizes_of_inputs_before_the_output_folder_is_made(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.png").write_bytes(png(320, 200))
+        run = Run(tmp_path / "new").add_folder(tmp_path / "in", Img2Img(), size="source")
+
+        assert not run.out.exists()
+        assert disk_estimate_bytes(run) == pytest.approx(320 * 200 * 1.9, rel=0.01)
+
     def test_disk_for_inputs_that_nobody_can_read_is_a_guess(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.png").write_bytes(png(320, 200))
