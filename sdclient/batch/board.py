@@ -19,7 +19,7 @@ from sdclient.batch.claims import CLAIMED, Epoch, Standing, is_token, standing
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.plan import Job, Plan
 from sdclient.batch.rounds import Rounds
-from sdclient.batch.survey import Counts, count_redone, dependents, survey, tally
+from sdclient.batch.survey import Counts, can_come, count_redone, dependents, survey, tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,21 +301,11 @@ class Board:
                 return True
             hands = {kind for kind, lanes in self._lanes.items() if lanes > 0} | self._others | kinds
             return any(
-                self._plan.jobs[job_id].kind in kinds and self._can_come(job_id, hands)
+                self._plan.jobs[job_id].kind in kinds
+                and can_come(job_id, self._plan.jobs, self._done, self._standings, hands)
                 for job_id, known in self._standings.items()
                 if known.state != "set_aside"
             )
-
-    def _can_come(self, job_id: str, hands: AbstractSet[str]) -> bool:
-        current: str | None = job_id
-        while current is not None and current not in self._done:
-            known = self._standings.get(current)
-            if known is None or known.state == "set_aside":
-                return False
-            if known.state != "claimed" and self._plan.jobs[current].kind not in hands:
-                return False
-            current = self._plan.jobs[current].needs
-        return True
 
     def counts(self) -> Counts:
         """Count the jobs by where they stand."""

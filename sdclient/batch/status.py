@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sdclient.batch.beats import parse_beat, read_beats
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.survey import Counts, count, survey
-from sdclient.files import storage_errors
+from sdclient.batch.outlook import read_outlook
+from sdclient.batch.survey import Counts, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +48,11 @@ class RunStatus:
 def read_status(folder: RunFolder) -> RunStatus:
     """Read where a run stands, now and once.
 
-    How long a worker has been silent cannot be known from one look: only those whose process has certainly
-    ended count as gone.
-
     Raises:
         RunFolderError: If the plan is damaged.
         StorageError: If the folder cannot be read.
     """
-    with storage_errors("read the run in", folder.out):
-        raw = read_beats(folder.state / "beats")
-        claims = folder.read_claims()
-        done = folder.read_done()
-        jobs = folder.read_plan().jobs
-    beats = {token: beat for token, data in sorted(raw.items()) if (beat := parse_beat(data)) is not None}
-    gone = {token for token, beat in beats.items() if beat.identity.is_certainly_gone()}
-    standings = survey(jobs, done, claims, lambda epoch: epoch.owner in gone)
-    aside = {jobs[job].place: one.words for job, one in standings.items() if one.state == "set_aside"}
-    workers = tuple(WorkerStatus(token[:8], beat.label, token in gone) for token, beat in beats.items())
-    return RunStatus(count(jobs, done, standings.values()), workers, aside)
+    seen = read_outlook(folder)
+    aside = {seen.jobs[job].place: one.words for job, one in seen.standings.items() if one.state == "set_aside"}
+    workers = tuple(WorkerStatus(token[:8], beat.label, token in seen.gone) for token, beat in seen.beats.items())
+    return RunStatus(count(seen.jobs, seen.done, seen.standings.values()), workers, aside)

@@ -77,6 +77,33 @@ def dependents(jobs: Mapping[str, Job], open_jobs: Iterable[str]) -> dict[str, l
     return found
 
 
+def can_come(
+    job_id: str,
+    jobs: Mapping[str, Job],
+    done: AbstractSet[str],
+    standings: Mapping[str, Standing],
+    hands: AbstractSet[str],
+) -> bool:
+    """Tell whether an open job may still be done: somebody holds or can do it, and all that it grows out of.
+
+    Args:
+        job_id: The job.
+        jobs: The plan.
+        done: What is committed.
+        standings: Where the open jobs stand.
+        hands: The kinds of jobs that somebody does.
+    """
+    current: str | None = job_id
+    while current is not None and current not in done:
+        known = standings.get(current)
+        if known is None or known.state == "set_aside":
+            return False
+        if known.state != "claimed" and jobs[current].kind not in hands:
+            return False
+        current = jobs[current].needs
+    return True
+
+
 def _spread(jobs: Mapping[str, Job], found: dict[str, Standing]) -> None:
     """Set aside what can never be, because what it works on never will be.
 

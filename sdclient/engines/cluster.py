@@ -11,21 +11,21 @@ up, or two that are there for one server for a while, change nothing that is com
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from sdclient._version import __version__
-from sdclient.batch.events import Event, Listener, Teller
+from sdclient.batch.events import Event, Listener
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.outlook import read_outlook
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.status import read_status
-from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult
 from sdclient.engines.keeper import NodeKeeper, NodeReport, Post
 from sdclient.engines.rays import connect, first_line, how_to_offer, need_ray, node_addresses, offered_resources
+from sdclient.engines.told import Told
 from sdclient.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ RESOURCE = "sdapi:"
 """A node that reaches the server NAME is started with the resource ``sdapi:NAME``."""
 _POLL_S = 0.5
 _BACK_AFTER_S = 15.0
-"""A worker whose server was away is tried again after so long, while others work."""
+"""A worker whose server was away, or that had nothing to do, is tried again after so long, while others work."""
 _LAST_NEWS_S = 5.0
 """A worker that has reported is heard out for so long."""
 _NODE_PATIENCE_S = 120.0
@@ -61,6 +61,7 @@ class _Seat:
         trouble: What stopped it.
         problems: What it could not write or read.
         is_refusal: It left because it cannot do what is asked.
+        called_at: How many jobs were done when it was wanted again; -1 before.
     """
 
     post: Post
@@ -74,6 +75,12 @@ class _Seat:
     trouble: str = ""
     problems: tuple[str, ...] = ()
     is_refusal: bool = False
+    called_at: int = -1
+
+    @property
+    def has_ended(self) -> bool:
+        """True for a post whose worker found nothing to do; more may have come since."""
+        return self.work is None and self.back_s > 0 and not (self.left or self.trouble)
 
     @property
     def is_wanting(self) -> bool:
@@ -83,44 +90,6 @@ class _Seat:
     def rest(self, left: str, back_s: float) -> None:
         """Leave the post until ``back_s``."""
         self.work, self.left, self.back_s = None, left, back_s
-
-
-class _Told:
-    """Where all jobs stand by the latest news; news of several machines do not arrive in order."""
-
-    def __init__(self, counts: Counts, listener: Listener | None = None) -> None:
-        self.counts = counts
-        self._teller = Teller(lambda: self.counts, listener)
-        self._said: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-
-    def take(self, event: Event) -> None:
-        with self._lock:
-            # Each machine looks at the folder now and then: between two looks it knows its own jobs only.
-            heard = self.counts.done + (event.name == "done")
-            self.counts = _with_done(event.counts, max(event.counts.done, heard))
-            self._teller.pass_on(lambda counts: replace(event, counts=counts))
-
-    def remark_once(self, lane: str, message: str) -> None:
-        if message and (lane, message) not in self._said:
-            self._said.add((lane, message))
-            self.remark(lane, message)
-
-    def remark(self, lane: str, message: str) -> None:
-        self.take(Event("remark", self.counts, lane, message=message))
-
-
-def _with_done(counts: Counts, done: int) -> Counts:
-    """Return counts with more done; those were claimed, or waiting, by an older look."""
-    more = done - counts.done
-    claimed = min(counts.claimed, more)
-    waiting = min(counts.waiting, more - claimed)
-    return replace(
-        counts,
-        done=counts.done + claimed + waiting,
-        claimed=counts.claimed - claimed,
-        waiting=counts.waiting - waiting,
-    )
 
 
 class ClusterEngine:
@@ -153,11 +122,12 @@ class ClusterEngine:
         self._seats = [_Seat(post) for post in posts]
         self._address = address
         self._before = read_status(folder).counts
-        self._told = _Told(self._before, listener)
+        self._told = Told(self._before, listener)
         self._back_after_s = back_after_s
         self._node_patience_s = node_patience_s
         self._idle_since_s = 0.0
         self._is_connected = False
+        self._has_lost_news = False
         self._stop: Stop | None = None
 
     @property
@@ -189,6 +159,7 @@ class ClusterEngine:
                     self._fill(seat)
                     self._hear(seat)
                 self._collect()
+                self._call_back()
             return self._result()
         finally:
             for seat in self._seats:
@@ -280,6 +251,28 @@ class ClusterEngine:
         others_work = any(other.work is not None for other in self._seats)
         return bool(seat.left) and others_work and time.monotonic() >= seat.back_s
 
+    def _call_back(self) -> None:
+        """Want those again that ended where work for them has come, or may come: who draws may begin after who cuts."""
+        others = frozenset[str]().union(*(seat.post.kinds for seat in self._seats if seat.work is not None))
+        # At the end nobody is left whose next look could be waited for.
+        is_end = not others and not any(seat.is_wanting for seat in self._seats)
+        now_s = time.monotonic()
+        due = [seat for seat in self._seats if seat.has_ended and (is_end or now_s >= seat.back_s)]
+        if not due or self._stop is not None:
+            return
+        try:
+            seen = read_outlook(self._folder)
+        except StorageError as exc:
+            log.debug("%s: looked for nothing new: %s", self._folder.out, exc)
+            return
+        for seat in due:
+            # Whoever found nothing though nobody else works, and nothing was done since, would find nothing again.
+            may_help = bool(others) or seat.called_at != len(seen.done)
+            if may_help and seen.has_more(seat.post.kinds, others):
+                seat.called_at, seat.back_s = len(seen.done), 0.0
+            else:
+                seat.back_s = now_s + self._back_after_s
+
     def _place(self, post: Post) -> ActorHandle[NodeKeeper]:
         import ray
 
@@ -326,6 +319,7 @@ class ClusterEngine:
                 self._note(seat, ray.get(ref))
             except RayActorError as exc:
                 log.debug("%s: %s", seat.post.name, exc)
+                self._has_lost_news = True
                 self._told.remark(seat.post.name, f"its worker died, or its machine; {_started_anew(seat.post)}")
                 seat.rest("", 0.0)
             except RayError as exc:
@@ -352,20 +346,42 @@ class ClusterEngine:
     def _result(self) -> WorkerResult:
         counts = read_status(self._folder).counts
         trouble = next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
-        absent = {seat.post.name: "no node offers it" for seat in self._seats if seat.is_wanting}
-        # Counted in the folder: the report of a worker that was killed never came.
-        made = counts.done - self._before.done
+        left = self._why_left() if counts.left and self._stop is None else {}
+        # The report of a worker that was killed never came: then all that was done meanwhile is counted, by others too.
+        made = counts.done - self._before.done if self._has_lost_news else self._told.made
         return WorkerResult(
             counts=counts,
             made=made,
             images=made,
-            left=absent | {seat.post.name: seat.left for seat in self._seats if seat.left},
+            left=left | {seat.post.name: seat.left for seat in self._seats if seat.left},
             trouble=StorageError(trouble) if trouble else None,
             problems=tuple(text for seat in self._seats for text in seat.problems),
-            is_refusal=all(seat.is_refusal for seat in self._seats),
+            is_refusal=all(seat.is_refusal or seat.has_ended for seat in self._seats)
+            and any(seat.is_refusal for seat in self._seats),
         )
+
+    def _why_left(self) -> dict[str, str]:
+        """Say why jobs are left where no worker has said it: a run must not end as if it were done."""
+        why = {
+            seat.post.name: f"nobody does its jobs: {_missing(seat.post)}" for seat in self._seats if seat.is_wanting
+        }
+        if not why and not any(seat.left or seat.trouble for seat in self._seats):
+            seen = read_outlook(self._folder)
+            left = {seat.post.name: seen.left(seat.post.kinds) for seat in self._seats if seat.has_ended}
+            why = {name: f"it ended, and {number} jobs for it are left" for name, number in left.items() if number}
+        for name, words in why.items():
+            self._told.take(Event("left", self._told.counts, name, message=words))
+        return why
 
 
 def _started_anew(post: Post) -> str:
-    where = f"a machine that offers {post.resource}" if post.resource else "a machine with room for it"
-    return f"another starts as soon as {where} is there"
+    return f"another starts as soon as {_where(post)} is there"
+
+
+def _where(post: Post) -> str:
+    return f"a machine that offers {post.resource}" if post.resource else "a machine with room for it"
+
+
+def _missing(post: Post) -> str:
+    share = f" ({post.gpus:g} of a GPU)" if post.gpus else f" ({post.cpus:g} CPU)" if post.cpus else ""
+    return f"{_where(post)}{share} did not come"

@@ -131,17 +131,28 @@ def server_gone(stage: Stage) -> Mapping[str, object]:
 
 def cut_on_a_gpu(stage: Stage) -> Mapping[str, object]:
     """Two segmenters share what one node says is a GPU; nothing here needs a real one."""
-    (stage.folder / "IN").mkdir()
-    for number in range(PICTURES):
-        picture = Image.new("RGB", (512, 384), "white")
-        ImageDraw.Draw(picture).ellipse((40 + number, 60, 300 + number, 320), fill="navy")
-        picture.save(stage.folder / "IN" / f"{number:02d}.png")
+    _paint(stage.folder / "IN")
     words = ["segment", "IN", "OUT", "--model", "classical", "--segmenters", "2", "--gpu-share", "0.5"]
     leader = stage.command(words)
     time.sleep(3)
     before = stage.done()
     stage.cluster.add_node(num_cpus=0, num_gpus=1)
     return {**_finish(leader), "without_gpu": before}
+
+
+def drawn_then_cut(stage: Stage) -> Mapping[str, object]:
+    """The segmenter needs nobody's answer before it begins, and finds nothing drawn and nobody who draws."""
+    _paint(stage.folder / "IN")
+    words = ["upscale", "IN", "OUT", "--payload", "bake", "--set", "steps=1"]
+    return _finish(stage.command([*words, "--then", "segment", "--cutouts-model", "classical"]))
+
+
+def _paint(folder: Path) -> None:
+    folder.mkdir()
+    for number in range(PICTURES):
+        picture = Image.new("RGB", (512, 384), "white")
+        ImageDraw.Draw(picture).ellipse((40 + number, 60, 300 + number, 320), fill="navy")
+        picture.save(folder / f"{number:02d}.png")
 
 
 def public_address(stage: Stage) -> Mapping[str, object]:
@@ -183,6 +194,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         driver_killed,
         server_gone,
         cut_on_a_gpu,
+        drawn_then_cut,
         public_address,
         folder_not_shared,
         nobody_offers,

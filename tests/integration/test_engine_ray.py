@@ -140,6 +140,20 @@ def test_segmenters_share_a_gpu_and_wait_for_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @in_a_namespace
+def test_what_is_drawn_is_cut_out_though_the_segmenter_was_there_before_anybody_drew(tmp_path: Path) -> None:
+    came = play("drawn_then_cut", tmp_path)
+
+    run = Run.open(tmp_path / "OUT")
+    said = str(came["said"])
+    assert came["code"] == 0, said
+    assert (run.status().counts.done, run.verify()) == (2 * PICTURES, [])
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert max(event["done"] for event in events if "done" in event) == 2 * PICTURES
+    assert (events[-1]["event"], events[-1]["made"]) == ("ended", 2 * PICTURES)
+
+
+@pytest.mark.slow
+@in_a_namespace
 def test_a_cluster_with_a_public_address_is_refused(tmp_path: Path) -> None:
     came = play("public_address", tmp_path)
 
