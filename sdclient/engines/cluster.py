@@ -24,7 +24,15 @@ from sdclient.batch.pipeline import Stop
 from sdclient.batch.status import read_status
 from sdclient.batch.worker import WorkerResult
 from sdclient.engines.keeper import NodeKeeper, NodeReport, Post
-from sdclient.engines.rays import connect, first_line, how_to_offer, need_ray, node_addresses, offered_resources
+from sdclient.engines.rays import (
+    connect,
+    first_line,
+    how_to_offer,
+    how_to_offer_gpu,
+    need_ray,
+    node_addresses,
+    offered_resources,
+)
 from sdclient.engines.told import Told
 from sdclient.errors import ConfigurationError, StorageError
 
@@ -176,6 +184,9 @@ class ClusterEngine:
 
     def _refuse_what_does_not_fit(self) -> None:
         offered = offered_resources()
+        gpus = [seat.post for seat in self._seats if seat.post.gpus]
+        if gpus and "GPU" not in offered:
+            self._told.remark(gpus[0].name, f"{how_to_offer_gpu()}; it begins as soon as one does")
         wanted = [seat.post for seat in self._seats if seat.post.resource]
         if wanted and not any(name.startswith(RESOURCE) for name in offered) and len(node_addresses()) == 1:
             # One machine and nothing said: it is the one that reaches every server.

@@ -112,6 +112,14 @@ def how_to_offer(resource: str) -> str:
     )
 
 
+def how_to_offer_gpu() -> str:
+    """Say how a node comes to offer a GPU."""
+    return (
+        "no node of the cluster has a GPU; start Ray on a machine that has one with: "
+        "ray start --address HEAD:6379 --num-gpus 1"
+    )
+
+
 def first_line(exc: BaseException) -> str:
     """Return the words of an error that fit a line; Ray's have pages."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]

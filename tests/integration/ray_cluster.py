@@ -134,7 +134,9 @@ def cut_on_a_gpu(stage: Stage) -> Mapping[str, object]:
     _paint(stage.folder / "IN")
     words = ["segment", "IN", "OUT", "--model", "classical", "--segmenters", "2", "--gpu-share", "0.5"]
     leader = stage.command(words)
-    time.sleep(3)
+    # Only a cluster without a GPU is told what is missing.
+    stage.wait_for("the run written", (stage.out / ".sdclient" / "run.json").exists)
+    time.sleep(1)
     before = stage.done()
     stage.cluster.add_node(num_cpus=0, num_gpus=1)
     return {**_finish(leader), "without_gpu": before}

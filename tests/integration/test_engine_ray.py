@@ -134,6 +134,7 @@ def test_segmenters_share_a_gpu_and_wait_for_one(tmp_path: Path) -> None:
     assert came["code"] == 0, said
     assert came["without_gpu"] == 0
     assert (run.status().counts.done, run.verify()) == (PICTURES, [])
+    assert "no node of the cluster has a GPU; start Ray on a machine that has one with: ray start" in said
     assert {row["server"] for row in run.attempts().to_dict("records")} == {"classical"}
     assert run.attempts()["worker"].nunique() == 2
 
