@@ -14,6 +14,10 @@ from sdclient.errors import ConfigurationError, MissingExtraError, NotSentError
 
 _ANSWER_S = 5.0
 _MOST_PORTS = 65535
+_FOUND_HERE = (
+    "; that is the cluster that RAY_ADDRESS names, or the last ray start on this machine: forget it with: ray stop, or "
+    "give another --address (local: this machine alone)"
+)
 
 
 def need_ray() -> None:
@@ -34,10 +38,11 @@ def connect(address: str | None) -> None:
     """Join a cluster as its driver, without dashboard and usage statistics.
 
     Args:
-        address: Its address, ``auto`` for the one this machine belongs to; None starts Ray here.
+        address: Its address, ``auto`` for the one this machine belongs to; None starts Ray here, unless it belongs to
+            one.
 
     Raises:
-        NotSentError: If there is none.
+        NotSentError: If there is none, or the one that this machine belongs to does not answer.
         ConfigurationError: If the address is none, or one of its nodes has a public address.
     """
     _refuse_silence(address)
@@ -62,7 +67,12 @@ def connect(address: str | None) -> None:
 
 def _refuse_silence(address: str | None) -> None:
     """Try the head's port first: where nobody listens, Ray waits for minutes, and no signal ends that."""
-    if address in (None, "auto", "local"):
+    if address in (None, "auto"):
+        address = _found(address)
+        hint = _FOUND_HERE
+    else:
+        hint = ""
+    if address in (None, "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) <= _MOST_PORTS):
@@ -73,9 +83,29 @@ def _refuse_silence(address: str | None) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as exc:
-        raise NotSentError(_no_cluster(address, exc.strerror or first_line(exc))) from exc
+        raise NotSentError(_no_cluster(address, exc.strerror or first_line(exc)) + hint) from exc
     except UnicodeError as exc:
-        raise NotSentError(_no_cluster(address, "no host can be called so")) from exc
+        raise NotSentError(_no_cluster(address, "no host can be called so") + hint) from exc
+
+
+def _found(address: str | None) -> str | None:
+    """Return the cluster that ``auto``, or no address, stands for on this machine; None where there is none.
+
+    Raises:
+        NotSentError: If ``auto`` stands for nothing.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", "auto"):
+        return named
+    try:
+        # Ray has no public name for how it finds one: by its running processes, and what the last `ray start` wrote.
+        from ray._private.services import canonicalize_bootstrap_address
+    except ImportError:
+        return None
+    try:
+        return canonicalize_bootstrap_address(address)  # type: ignore[arg-type]  # None is documented
+    except (OSError, ValueError) as exc:
+        raise NotSentError(_no_cluster(address, first_line(exc))) from exc
 
 
 def _no_cluster(address: str | None, why: str) -> str:

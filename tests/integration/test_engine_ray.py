@@ -219,6 +219,27 @@ def test_where_no_cluster_answers_nothing_is_written_and_nobody_waits(cli: Comma
     assert not (cli.folder / "OUT").exists()
 
 
+@pytest.mark.parametrize("options", [["--address", "auto"], []])
+def test_the_cluster_a_machine_belonged_to_is_named_and_not_waited_for_once_its_head_is_gone(
+    cli: CommandLine, options: list[str]
+) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\n")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    # What the last `ray start` on a machine leaves behind; with the first, what its user says.
+    (cli.folder / "ray").mkdir()
+    (cli.folder / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}")
+    cli.env.update({"RAY_ADDRESS": f"127.0.0.1:{port}"} if options else {"RAY_TMPDIR": str(cli.folder)})
+    draw = ("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--url", "10.0.0.5:7860")
+
+    ended = cli(*draw, "--engine", "ray", *options)
+
+    assert ended.code == 3
+    assert re.search(rf"no Ray cluster at [0-9.]+:{port}: Connection refused", ended.stderr)
+    assert "forget it with: ray stop" in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
 def test_a_cluster_that_says_nothing_is_not_waited_for_when_told_to_stop(cli: CommandLine) -> None:
     (cli.folder / "prompts.txt").write_text("a fox\n")
     draw = ("generate", "prompts.txt", "--set", "inherit=true", "--out", "OUT", "--url", "10.0.0.5:7860")
