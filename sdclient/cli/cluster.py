@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sdclient.batch.unbegun import take_back, written_names
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.client.finding import find_server, is_word
 from sdclient.engines.cluster import ClusterEngine
@@ -78,13 +79,17 @@ def run_cluster(engine: ClusterEngine, run: Run, at_start: Callable[[], None] | 
 
     Raises:
         KeyboardInterrupt: If it was told to stop before the cluster was reached.
+        ConfigurationError: If no server does what is asked, so that the run could not begin: nothing is left of it.
     """
     ended: list[WorkerResult | BaseException] = []
+    is_new, written = not written_names(run.folder), frozenset[str]()
 
     def ready() -> None:
+        nonlocal written
         if at_start is not None:
             at_start()
         run.save()
+        written = written_names(run.folder)
 
     def work() -> None:
         try:
@@ -101,4 +106,8 @@ def run_cluster(engine: ClusterEngine, run: Run, at_start: Callable[[], None] | 
             raise KeyboardInterrupt
     if isinstance(ended[0], BaseException):
         raise ended[0]
-    return ended[0]
+    result = ended[0]
+    if is_new and result.is_refusal and not result.counts.done and take_back(run.folder, written):
+        why = "\n".join(f"{name}: {words}" for name, words in result.left.items())
+        raise ConfigurationError(f"nothing is drawn, and the plan is not kept, so that it can be corrected\n{why}")
+    return result

@@ -182,6 +182,12 @@ def losses_told(stage: Stage) -> Mapping[str, object]:
     return _finish(stage.lead(more=["--set", "shift=3"]))
 
 
+def refused_then_corrected(stage: Stage) -> Mapping[str, object]:
+    refused = _finish(stage.lead(more=["--set", "shift=3", "--strict"]))
+    is_left = stage.out.exists()
+    return {**_finish(stage.lead()), "refused": refused, "is_left": is_left}
+
+
 def _finish(leader: subprocess.Popen[str]) -> Mapping[str, object]:
     text, _ = leader.communicate(timeout=DEADLINE_S)
     return {"code": leader.returncode, "said": text[-_MOST_SAID:]}
@@ -201,6 +207,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         folder_not_shared,
         nobody_offers,
         losses_told,
+        refused_then_corrected,
     )
 }
 

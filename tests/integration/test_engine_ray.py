@@ -120,6 +120,20 @@ def test_every_server_says_what_it_would_not_do_before_it_draws_and_the_leader_h
     assert sum(event["event"] == "done" for event in events) == JOBS
 
 
+@pytest.mark.slow
+@in_a_namespace
+def test_a_plan_that_every_server_refuses_is_taken_back_and_does_not_bar_its_correction(tmp_path: Path) -> None:
+    came = play("refused_then_corrected", tmp_path)
+
+    refused = came["refused"]
+    assert isinstance(refused, dict)
+    assert refused["code"] == 2
+    assert "nothing is drawn, and the plan is not kept" in str(refused["said"])
+    assert "A1111 has no sigma shift" in str(refused["said"])
+    assert came["is_left"] is False
+    assert_whole(tmp_path, came)
+
+
 def _positions(events: list[dict[str, object]], name: str, lane: str) -> list[int]:
     return [at for at, event in enumerate(events) if (event["event"], event.get("lane")) == (name, lane)]
 
