@@ -79,13 +79,19 @@ class Stage:
             time.sleep(0.1)
 
     def keepers(self) -> list[psutil.Process]:
-        """The processes of the actors."""
-        found = []
+        """The processes of the actors; those of other tests run in other networks."""
+        found: list[psutil.Process] = []
         for process in psutil.process_iter(["cmdline"]):
             title = " ".join(process.info["cmdline"] or [])
-            if title.startswith("ray::NodeKeeper"):
+            if title.startswith("ray::NodeKeeper") and _network(process.pid) == _network(os.getpid()):
                 found.append(process)
         return found
+
+
+def _network(pid: int) -> str:
+    with suppress(OSError):
+        return str(Path(f"/proc/{pid}/ns/net").readlink())
+    return ""
 
 
 def actor_killed(stage: Stage) -> Mapping[str, object]:
