@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from sdclient.batch.plan import latest_jobs
 from sdclient.cli import options
 from sdclient.cli.changing import ChangingOptions, changing, has_run, open_run
 from sdclient.cli.cutouts import read_cutout_sets
@@ -133,11 +134,11 @@ def command(
     if export_emif:
         # Not after hours of drawing.
         require_own_tables(run)
-    before = len(run.jobs())
+    before = _planned(run)
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
     if before:
-        new = plural(len(run.jobs()) - before, "new job")
+        new = plural(_planned(run) - before, "new job")
         say(f"{plural(before, 'job')} planned in {out} before, and {new} now: counts are in all")
     code = work(run, Company(urls, segmenter), running)
     if export_emif and not running["dry_run"]:
@@ -263,6 +264,11 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
         if not fetch_with_progress(model, dry_run=dry_run):
             return None
     return read_cutout_sets(model, sets)
+
+
+def _planned(run: Run) -> int:
+    """Return how many jobs a run counts: those made once more count once."""
+    return len(latest_jobs({job.id: job for job in run.jobs()}))
 
 
 def _open_study(out: Path) -> Run:

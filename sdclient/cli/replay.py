@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from sdclient.provenance.origin import required_request
 from sdclient.provenance.replay import recorded_server
 
 _SHOWN_CHARS = 60
+_BEFORE_CHARS = 15
+"""Of what two long texts have in common, so much is shown before they part."""
 
 
 @click.command(
@@ -103,9 +106,17 @@ def _as_json(differences: tuple[Difference, ...]) -> list[dict[str, str]]:
 
 
 def _as_table(differences: tuple[Difference, ...]) -> str:
-    return table([(one.field, _shown(one.a), _shown(one.b)) for one in differences])
+    return table([(one.field, *_shown(one.a, one.b)) for one in differences])
 
 
-def _shown(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _SHOWN_CHARS else flat[: _SHOWN_CHARS - 1] + "…"
+def _shown(*texts: str) -> list[str]:
+    """Cut long texts short, so that the first place where they differ is in sight."""
+    flat = [" ".join(text.split()) for text in texts]
+    begin = 0
+    if max(map(len, flat)) > _SHOWN_CHARS:
+        begin = max(0, len(os.path.commonprefix(flat)) - _BEFORE_CHARS)  # noqa: RUF071 - characters are meant
+    return [_cut("…" + text[begin:] if begin else text) for text in flat]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"

@@ -26,6 +26,8 @@ from sdclient.provenance.pixels import PixelComparison, compare_pixels
 from sdclient.schemas import Txt2Img
 from sdclient.steps.generate import ServerLane
 
+_OWN_MODEL = ("model", "inherited")
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -79,7 +81,7 @@ def _replay_job(origin: Origin, run: RunOrigin, client: Client, inputs: Path | N
         folder = Path(temporary)
         (folder / "out").mkdir()
         (folder / "part").mkdir()
-        spec = run.folder.read_plan().specs[run.job.spec]
+        spec = _spec(run)
         # Another output folder: the image that is there must not stand in its own copy's way.
         task = Task(run.job, spec, run.record.epoch, seed if isinstance(seed, int) else 0, path, folder / "out")
         outcome = ServerLane(client).prepare(task).execute().finish(folder / "part")
@@ -87,6 +89,21 @@ def _replay_job(origin: Origin, run: RunOrigin, client: Client, inputs: Path | N
     sent, apart = _sent(run, outcome, client.dialect)
     notes = [*_notes(origin, run, client, outcome), *apart]
     return Replayed(data, compare_pixels(origin.data, data), sent, tuple(notes))
+
+
+def _spec(run: RunOrigin) -> Mapping[str, JsonValue]:
+    """Return what its job was asked to do; where the server's own model drew it, whichever was loaded, that is meant again.
+
+    Else a program that wants this said would refuse, and a replay has no options to say it with.
+    """
+    spec = run.folder.read_plan().specs[run.job.spec]
+    request = spec.get("request")
+    was_inherited = any(
+        (loss.get("field"), loss.get("kind")) == _OWN_MODEL for loss in _losses(run.record.facts.get("losses"))
+    )
+    if was_inherited and isinstance(request, dict):
+        return {**spec, "request": {**request, "inherit": True}}
+    return spec
 
 
 def _input(run: RunOrigin, inputs: Path | None) -> Path | None:

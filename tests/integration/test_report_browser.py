@@ -7,6 +7,7 @@ import io
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from pydantic import JsonValue
 
+from sdclient.batch.plan import job_id
 from sdclient.report.serve import PageServer
 from sdclient.report.write import ReportOptions, write_report
 from tests.conftest import CommandLine
@@ -427,6 +429,29 @@ def test_a_live_page_shows_what_is_done_meanwhile_and_forgets_nothing_of_its_rea
 
             assert page.locator("#find").input_value() == "fox"
             expect(page.locator(".card[data-mark=keep]")).to_have_count(1)
+        finally:
+            server.stop()
+
+
+def test_an_open_image_that_is_redone_meanwhile_gives_way_to_the_new_one(page: Page, tmp_path: Path) -> None:
+    run = study(tmp_path / "OUT")
+    with PageServer(run.fresh(), port=0) as server:
+        threading.Thread(target=server.serve, daemon=True).start()
+        try:
+            page.goto(server.url)
+            page.locator(".card a[href*='Greek/fox_1.png']").first.click()
+            name = page.locator("#sheet-name").inner_text()
+            was = run.folder.read_plan().jobs[job_id("txt2img", "generated/Greek/fox")]
+            again = replace(was, id=job_id(was.kind, was.place, 1), revision=1)
+            run.folder.add([again], run.folder.read_plan().specs)
+
+            with page.expect_response(lambda answer: "Greek/fox_1.png" in answer.url) as fetched:
+                run.commit(again, new := png((1, 2, 3)))
+
+            assert fetched.value.body() == new
+            assert page.locator("#sheet-name").inner_text() == name
+            page.keyboard.press("r")
+            expect(page.locator("#shown")).to_have_text("4 of 4 shown · 0 kept · 1 rejected")
         finally:
             server.stop()
 

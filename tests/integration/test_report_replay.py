@@ -13,6 +13,7 @@ from sdclient.client import Client
 from sdclient.errors import ConfigurationError
 from sdclient.images import splice_text
 from sdclient.provenance import find_origin, replay
+from sdclient.provenance.replay import recorded_server
 from sdclient.run import Run
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.simulator import Simulator
@@ -101,6 +102,31 @@ def test_a_loss_that_another_program_has_its_own_words_for_is_no_new_one(made: P
     assert origin.run is not None
     assert "'field': 'model', 'kind': 'inherited'" in str(origin.run.record.facts["losses"])
     assert not any("loaded" in note for note in result.notes)
+
+
+def test_an_image_of_whichever_model_was_loaded_is_made_by_the_one_that_another_program_has(
+    tmp_path: Path, a1111: Simulator, draw_things: Simulator
+) -> None:
+    run = Run(tmp_path / "OUT", run_seed=7).add(["a red fox"], REQUEST.replace(inherit=False))
+    run.start(a1111.url)
+
+    result = replay(find_origin(image_of(tmp_path, "OUT")), Client(draw_things.url))
+
+    assert result.pixels.size_b == (128, 128)
+    assert any("made on a1111, and now on drawthings" in note for note in result.notes)
+
+
+def test_of_two_long_texts_the_part_that_differs_is_shown(made: Path, cli: CommandLine) -> None:
+    request = Txt2Img(prompt="a fox " * 40 + "in the snow", steps=3, width=128, height=128, inherit=True)
+    run = Run(cli.folder / "LONG", run_seed=7)
+    url = recorded_server(find_origin(image_of(made, "made"))) or ""
+    run.add([request.prompt, request.prompt.replace("snow", "rain")], request).start(url)
+
+    ended = cli("replay", "--diff", *(str(path) for path in sorted((cli.folder / "LONG").glob("*.png"))))
+
+    line = next(line for line in ended.stdout.splitlines() if "prompt" in line)
+    assert "in the snow" in line
+    assert "in the rain" in line
 
 
 def test_keys_that_only_one_of_two_programs_has_are_counted_and_not_compared(made: Path, a1111: Simulator) -> None:

@@ -8,6 +8,8 @@
 
   const text = (index) => data.texts[index] || "";
   const href = (place) => "./" + place.split("/").map(encodeURIComponent).join("/");
+  // A document shows again what it has shown under one address, whatever the server says: one for each image.
+  const source = (card) => href(card.place) + (document.body.dataset.live ? "?" + encodeURIComponent(card.key) : "");
   const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : "'" + word.replaceAll("'", "'\"'\"'") + "'");
   const element = (name, properties = {}, ...children) => {
     const made = Object.assign(document.createElement(name), properties);
@@ -106,7 +108,7 @@
     pile.className = "pile";
     pile.replaceChildren();
     if (card.state === "gone") pile.append(element("p", { className: "warn" }, "The file is gone."));
-    else pile.append(element("img", { className: "after", src: card.url || href(card.place), alt: card.name }));
+    else pile.append(element("img", { className: "after", src: card.url || source(card), alt: card.name }));
     const before = card.before;
     $("slide").hidden = !before;
     if (before) {
@@ -250,17 +252,25 @@
     }
     $("kind").value = kind;
   }
+  // Redone meanwhile: the sheet shows the new image in its place, or closes where there is none.
+  function keepOpen(seen) {
+    open = data.cards.findIndex((card) => card.key === seen.key);
+    if (open >= 0) return;
+    const there = data.cards.findIndex((card) => card.place === seen.place);
+    if (there >= 0) fill(there);
+    else $("sheet").close();
+  }
   function merge(fresh) {
     mergeParts(fresh);
     const groups = $("groups"), scroll = window.scrollY, focus = document.activeElement?.closest?.(".card")?.id;
     const closed = new Set([...groups.querySelectorAll(".group:not([open])")].map((group) => group.dataset.folder));
     groups.replaceChildren(...fresh.getElementById("groups").childNodes);
     for (const group of groups.querySelectorAll(".group")) if (closed.has(group.dataset.folder)) group.open = false;
-    const key = open >= 0 ? data.cards[open].key : "";
+    const seen = open >= 0 ? data.cards[open] : null;
     data = JSON.parse(fresh.getElementById("data").textContent);
-    if (key) open = data.cards.findIndex((card) => card.key === key);
     data.cards.forEach((_, n) => showMark(n));
     filter();
+    if (seen) keepOpen(seen);
     if (focus) $(focus)?.querySelector("a")?.focus({ preventScroll: true });
     window.scrollTo({ top: scroll, behavior: "instant" });
   }
