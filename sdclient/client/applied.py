@@ -61,7 +61,7 @@ def find_changes(
         size: Width and height in pixels of the first image as it came; None does not compare them.
     """
     applied = {**_told_in_text(read.infotexts), **read.applied}
-    wanted_fields = {**_asked_parts(request), **compiled.asked}
+    wanted_fields = {**_asked_parts(request, compiled), **compiled.asked}
     # What was left out before sending is told by its loss.
     asked = {
         name: value for name, value in wanted_fields.items() if not is_lost(_FIELD_OF.get(name, name), compiled.losses)
@@ -152,12 +152,14 @@ def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _asked_parts(request: Txt2Img | Img2Img) -> dict[str, JsonValue]:
+def _asked_parts(request: Txt2Img | Img2Img, compiled: Compiled) -> dict[str, JsonValue]:
     asked: dict[str, JsonValue] = {}
     if request.vae is not None and request.vae.casefold() not in ("automatic", "none"):
         asked["vae"] = request.vae
     if request.refiner is not None:
-        asked |= {"refiner": request.refiner.model, "switch_at": request.refiner.switch_at}
+        # As the server lists it; where that is another spelling than the request's, a loss tells.
+        sent = compiled.call.body.get("refiner_checkpoint", request.refiner.model)
+        asked |= {"refiner": sent, "switch_at": request.refiner.switch_at}
     if isinstance(request, Txt2Img) and request.hires is not None and request.hires.upscaler is not None:
         asked["hires_upscaler"] = request.hires.upscaler
     return asked

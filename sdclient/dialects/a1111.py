@@ -11,7 +11,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_model, put_sampler
+from sdclient.dialects.a1111_names import put_sampler, spelled_model
 from sdclient.dialects.a1111_native import MODEL_OPTION, NativeTables, put_native
 from sdclient.dialects.a1111_parts import (
     CONTROL_TITLE,
@@ -223,8 +223,7 @@ class A1111:
         The checkpoint stays loaded all the same: the next request that asks for it again loads nothing.
         """
         if request.model is not None:
-            draft.override(MODEL_OPTION, request.model, "model")
-            check_model(request.model, "model", draft, facts)
+            draft.override(MODEL_OPTION, spelled_model(request.model, "model", draft, facts), "model")
         if request.vae is not None:
             self.put_vae(request.vae, draft)
         if request.clip_skip is not None:

@@ -13,7 +13,6 @@ from sdclient.dialects.samplers import SamplerChoice, drawthings_sampler, schedu
 
 __all__ = [
     "check_control_model",
-    "check_model",
     "check_upscaler",
     "close_hint",
     "doubt_sampler",
@@ -22,11 +21,13 @@ __all__ = [
     "model_stem",
     "model_titles",
     "put_sampler",
+    "spelled_model",
     "without_hash",
 ]
 
 _PATH = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 _HASH = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{10}|[0-9a-fA-F]{64}")
+_ENDING = re.compile(r"\.(safetensors|ckpt|pth?|bin)$", re.IGNORECASE)
 _HASH_BEHIND = re.compile(r" \[[0-9a-fA-F]{6,64}\]$")
 # Schedules that only Draw Things' labels know, and the nearest of A1111's.
 _NEAREST_SCHEDULE = {"Trailing": "SGM Uniform", "Substep": None}
@@ -59,20 +60,65 @@ def _is_title(name: str) -> bool:
     return _PATH.match(name) is None and _HASH.fullmatch(name) is None
 
 
-def check_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> None:
-    """Refuse a checkpoint that is not installed: the server would draw with whatever is loaded."""
+def spelled_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> str:
+    """Return a checkpoint as the server knows it; one that it does not is replaced by the only one that fits.
+
+    For a request's own checkpoint these servers look up whole names alone, and draw with whatever is loaded where
+    they find none. So a name that none or several fit is refused.
+    """
     known = facts.models
-    # The server finds a checkpoint by any part of its title, and by none of its path: that holds the models folder.
-    if known is None or any(
-        model_stem(name) == model_stem(title) or (_is_title(title) and name.casefold() in title.casefold())
-        for title in known
-    ):
-        return
+    if known is None or name in _whole_names(known):
+        return name
+    fitting = _fitting(name, known)
+    if len(fitting) == 1:
+        message = (
+            f"this server knows no model {shown(name)}; {without_hash(fitting[0])}, the only one that fits, is sent"
+        )
+        draft.lose(field, "replaced", "note", message)
+        return fitting[0]
     titles = model_titles(known)
     stems = {model_stem(title): title for title in titles}
     close = difflib.get_close_matches(model_stem(name), list(stems), n=1)
     hint = f"; did you mean {stems[close[0]]}?" if close else close_hint(name, titles)
+    if fitting:
+        hint = f", and several fit: {few_names([without_hash(title) for title in fitting])}"
     draft.refuse(field, f"this server has no model {shown(name)}{hint}")
+    return name
+
+
+def _whole_names(known: Sequence[str]) -> frozenset[str]:
+    """Return every name by which the server finds a checkpoint: not by its path, which holds the models folder."""
+    names = {name for name in known if _PATH.match(name) is None}
+    for title in filter(_is_title, known):
+        file = without_hash(title)
+        stem = _ENDING.sub("", file.replace("\\", "/").rsplit("/", 1)[-1])
+        tag = title.removeprefix(file)
+        names |= {file, stem, stem + tag, tag.strip(" []")}
+    return frozenset(names - {""})
+
+
+def _fitting(name: str, known: Sequence[str]) -> list[str]:
+    """Return the title of each checkpoint that has this name in another case, ending or folder, or as a part of it."""
+    titles = _titles(known)
+    stem, tag = model_stem(name), _HASH_BEHIND.search(name)
+    same = [title for title in titles if model_stem(title) == stem]
+    if same:
+        # Another hash of the same kind is another file.
+        tags = [(title, _HASH_BEHIND.search(title)) for title in same]
+        return [title for title, its in tags if not (tag and its and len(tag[0]) == len(its[0]) and tag[0] != its[0])]
+    return [title for title in titles if stem and stem in without_hash(title).casefold()]
+
+
+def _titles(known: Sequence[str]) -> list[str]:
+    """Return the whole title of each checkpoint; its other names are listed behind it, without hash or ending."""
+    titles: dict[str, str] = {}
+    for title in filter(_is_title, known):
+        flat = _ENDING.sub("", without_hash(title)).replace("\\", "/")
+        # Where checkpoints lie in folders, the second name has `_` between them, or no folder.
+        others = {flat, flat.replace("/", "_"), flat.rsplit("/", 1)[-1]}
+        if title not in titles:
+            titles |= dict.fromkeys({title, *others} - titles.keys(), title)
+    return list(dict.fromkeys(titles.values()))
 
 
 def check_upscaler(name: str, field: str, draft: Draft, facts: ServerFacts, also: Sequence[str] = ()) -> None:

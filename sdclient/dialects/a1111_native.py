@@ -9,7 +9,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_control_model, check_model, close_hint, exact_control_model
+from sdclient.dialects.a1111_names import check_control_model, close_hint, exact_control_model, spelled_model
 from sdclient.dialects.a1111_parts import CONTROL_TITLE
 from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
@@ -99,9 +99,7 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
                 message = f"its name and value are not checked here, and {draft.program} ignores what it does not know"
                 draft.lose(where, "approximated", "note", message)
             draft.claim_native(name, where)
-            draft.values[name] = value
-            if name in _MODEL_KEYS:
-                _check_model(value, where, draft, facts)
+            draft.values[name] = _model(value, where, draft, facts) if name in _MODEL_KEYS else value
     check_script(native, tables)
     _check_title(native.get("script_name"), f"{tables.where}.script_name", draft, facts)
 
@@ -125,14 +123,11 @@ def _put_options(options: Mapping[str, JsonValue], where: str, draft: Draft, fac
             hint = close_names(option, tuple(facts.options))
             draft.refuse(f"{where}.{option[:60]}", f"this server has no such option{hint}")
             continue
-        target[option] = value
-        if option == MODEL_OPTION:
-            _check_model(value, f"{where}.{option}", draft, facts)
+        target[option] = _model(value, f"{where}.{option}", draft, facts) if option == MODEL_OPTION else value
 
 
-def _check_model(value: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:
-    if isinstance(value, str) and value:
-        check_model(value, where, draft, facts)
+def _model(value: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> JsonValue:
+    return spelled_model(value, where, draft, facts) if isinstance(value, str) and value else value
 
 
 def _check_title(title: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:

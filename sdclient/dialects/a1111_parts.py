@@ -7,7 +7,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_control_model, check_model, check_upscaler
+from sdclient.dialects.a1111_names import check_control_model, check_upscaler, spelled_model
 from sdclient.dialects.base import FollowUp, Route, ServerFacts
 from sdclient.dialects.draft import Draft, check_down_sampling, shown
 from sdclient.dialects.facts import latent_modes
@@ -59,9 +59,9 @@ def put_refiner(request: Request, draft: Draft, facts: ServerFacts) -> None:
     refiner = request.refiner
     if refiner is None:
         return
-    draft.put("refiner_checkpoint", refiner.model, "refiner.model")
+    model = spelled_model(refiner.model, "refiner.model", draft, facts)
+    draft.put("refiner_checkpoint", model, "refiner.model")
     draft.put("refiner_switch_at", refiner.switch_at, "refiner.switch_at")
-    check_model(refiner.model, "refiner.model", draft, facts)
     if not isinstance(request, Txt2Img) or request.hires is None:
         return
     # An option that an old version does not know would end the request in a 500, so it must be seen first.

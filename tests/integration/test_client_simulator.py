@@ -572,6 +572,29 @@ def test_a_model_that_a_native_option_names_is_compared_with_what_drew() -> None
     assert [(one.field, one.asked, one.applied) for one in result.changed] == [("model", "xl", "other")]
 
 
+@pytest.mark.parametrize(("dialect", "version"), [("a1111", "1.10"), ("a1111", "1.8"), ("forge", ""), ("sdnext", "")])
+def test_a_model_named_in_another_case_is_the_one_that_draws(dialect: str, version: str) -> None:
+    request = Txt2Img.from_mapping({**SMALL, "prompt": "a red fox", "model": "JUGGERNAUT_REBORN.ckpt"})
+    with Simulator(dialect, version=version) as server:
+        result = Client(server.url).txt2img(request)
+
+        with pytest.raises(LossError, match=r"juggernaut_reborn.*the only one that fits, is sent"):
+            Client(server.url, strict=True).txt2img(request)
+        with pytest.raises(LossError, match="several fit: juggernaut_reborn"):
+            Client(server.url).txt2img(request.replace(model="juggernaut"))
+
+    assert parse_infotext(result.parameters).fields["Model"] == "juggernaut_reborn"
+    assert result.changed == ()
+
+
+def test_a_refiner_named_in_part_is_the_one_that_refines(a1111: Simulator) -> None:
+    refiner = {"model": "SD_XL_Refiner", "switch_at": 0.7}
+    result = Client(a1111.url).txt2img("a red fox", **SMALL, refiner=refiner)
+
+    assert "sd_xl_refiner_1.0" in parse_infotext(result.parameters).fields["Refiner"]
+    assert result.changed == ()
+
+
 def test_a_detector_of_a_native_key_that_did_not_run_is_noticed(a1111: Simulator) -> None:
     units = [{"ad_model": "face_yolov8n.pt"}, {"ad_model": "no_such_detector.pt"}]
     native = {"a1111": {"alwayson_scripts": {"ADetailer": {"args": [True, False, *units]}}}}

@@ -244,3 +244,13 @@ def test_a_native_refiner_that_is_not_there_is_refused() -> None:
 
     assert losses(found) == [("native.a1111.refiner_checkpoint", "refused")]
     assert "did you mean sd_xl_refiner?" in found.losses[0].message
+
+
+def test_native_model_names_are_sent_as_the_server_lists_them() -> None:
+    keys = {"refiner_checkpoint": "SD_XL_Refiner", "override_settings": {"sd_model_checkpoint": "M.ckpt"}}
+    facts = ServerFacts("a1111", models=("m.safetensors [aaaaaaaaaa]", "m", "sd_xl_refiner.safetensors"))
+    found = A1111.compile(Txt2Img(inherit=True, native={"a1111": keys}), facts)
+
+    assert found.call.body["override_settings"] == {"sd_model_checkpoint": "m.safetensors [aaaaaaaaaa]"}
+    assert found.call.body["refiner_checkpoint"] == "sd_xl_refiner.safetensors"
+    assert [kind for field, kind in losses(found) if "checkpoint" in field] == ["replaced", "replaced"]
