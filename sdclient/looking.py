@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.glance import Glance, glance
 from sdclient.batch.log import IMAGE_COLUMNS, OnImages, image_rows, read_attempts, typical_seconds, write_views
+from sdclient.batch.otherwise import Otherwise, find_otherwise
 from sdclient.batch.plan import Job
 from sdclient.batch.status import RunStatus, read_status
 from sdclient.files import storage_errors
@@ -83,6 +84,14 @@ class RunView:
             StorageError: If the folder cannot be read.
         """
         return glance(self.folder, image_rows(self.folder, [])[1])
+
+    def otherwise(self) -> Otherwise:
+        """Count the images that their servers say they drew otherwise than asked, and name the settings.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+        """
+        return find_otherwise(self.folder, image_rows(self.folder, [])[1])
 
     def report(self, *, embed: bool = False) -> Path:
         """Write the page of the run, ``report.html``, and the tables beside it; works while it runs.

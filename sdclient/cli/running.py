@@ -265,6 +265,8 @@ def _sum_up(
         emit({"event": "ended", **counts.to_json(), "made": result.made if result else 0, "exit_code": code})
         return code
     if result is not None:
+        if result.trouble is None:
+            _say_otherwise(run, counts)
         for text in result.problems:
             say(f"note: {text}")
         if result.trouble is not None:
@@ -275,6 +277,12 @@ def _sum_up(
     if counts.left:
         say(f"  {counts.left} left; the same command goes on, or: sdclient join {run.out}")
     return code
+
+
+def _say_otherwise(run: Run, counts: Counts) -> None:
+    """Say where servers drew otherwise than asked: each image is a success, and nobody would look."""
+    if 0 < counts.done <= _MOST_GLANCED_AT and (text := run.otherwise().words(run.out)):
+        say(f"note: {text}")
 
 
 def _say_set_aside(run: Run, counts: Counts) -> None:

@@ -9,6 +9,7 @@ import click
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.glance import Glance, glance
 from sdclient.batch.log import OnImages, write_views
+from sdclient.batch.otherwise import Otherwise, find_otherwise
 from sdclient.batch.status import read_status
 from sdclient.cli.talk import emit, say, table
 
@@ -20,11 +21,11 @@ def command(out: Path, *, as_json: bool) -> None:
     """Say where the run in OUT stands; works while it runs, from any machine that sees the folder."""
     folder = RunFolder.open(out)
     status = read_status(folder)
-    seen: list[Glance] = []
-    for text in _write_views(folder, lambda rows: seen.append(glance(folder, rows))):
+    seen: list[Glance | Otherwise] = []
+    for text in _write_views(folder, lambda rows: seen.extend((glance(folder, rows), find_otherwise(folder, rows)))):
         say(f"note: {text}")
     if as_json:
-        emit({**status.to_json(), **(seen[0].to_json() if seen else {})})
+        emit({**status.to_json(), **{name: value for one in seen for name, value in one.to_json().items()}})
         return
     counts = status.counts.to_json()
     click.echo(table([(name.replace("_", " "), str(number)) for name, number in counts.items()], indent=""))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
@@ -109,6 +109,7 @@ class ServerLane:
         self._sameness = Sameness(client)
         self._times_s: deque[float] = deque(maxlen=_REMEMBERED_TIMES)
         self._has_waited = False
+        self._said: set[str] = set()
 
     def server_rss_mb(self) -> float | None:
         """Return the memory of the server process in MiB where it runs on this machine."""
@@ -194,6 +195,12 @@ class ServerLane:
         """Remember how long a job held the server, in seconds."""
         self._times_s.append(elapsed_s)
 
+    def say_once(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Return the sentences that were not said of this server yet."""
+        new = tuple(text for text in dict.fromkeys(texts) if text not in self._said)
+        self._said.update(new)
+        return new
+
     def note_wait(self, has_waited: bool) -> None:  # noqa: FBT001 - it is all that is noted
         """Remember whether the last request waited behind somebody else's."""
         self._has_waited = has_waited
@@ -243,7 +250,7 @@ class PreparedJob:
             # Judged here and not when it is finished: the next request is ready, and would go out meanwhile.
             sd.finish(raw)
         self._lane.note_time(raw.elapsed_s)
-        return ExecutedJob(self._task, raw, self._facts)
+        return ExecutedJob(self._task, raw, self._facts, self._lane)
 
     def _look_at(self, progress: sd.StepProgress) -> None:
         self._has_waited = self._has_waited or progress.is_queued
@@ -256,10 +263,11 @@ class PreparedJob:
 class ExecutedJob:
     """A job whose reply is here."""
 
-    def __init__(self, task: Task, raw: sd.RawGeneration, facts: Mapping[str, JsonValue]) -> None:
+    def __init__(self, task: Task, raw: sd.RawGeneration, facts: Mapping[str, JsonValue], lane: ServerLane) -> None:
         self._task = task
         self._raw = raw
         self._facts = facts
+        self._lane = lane
 
     def finish(self, part: Path) -> Outcome:
         """Check every image in full and write it, flushed.
@@ -282,7 +290,9 @@ class ExecutedJob:
         }
         if self._raw.reply.is_simulated:
             record["simulated"] = True
-        return Outcome(files, record, {"seed": "" if result.seed is None else str(result.seed)})
+        # Another model makes other images altogether: said at the first, not when all are drawn.
+        remarks = self._lane.say_once(str(one) for one in result.changed if one.field == "model")
+        return Outcome(files, record, {"seed": "" if result.seed is None else str(result.seed)}, remarks)
 
     def _write(self, part: Path, number: int, image: GeneratedImage, received: str) -> OutFile:
         place = output_place(self._task.job.place, number, image.extension)
