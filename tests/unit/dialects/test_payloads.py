@@ -12,9 +12,9 @@ FACTS = {
         "a1111",
         options={"hires_fix_refiner_pass": "second pass", "sd_model_checkpoint": "x"},
         models=(
-            "sd_xl_base_1.0.safetensors [1]",
-            "sd_xl_refiner_1.0.safetensors [2]",
-            "juggernaut_reborn.safetensors [3]",
+            "sd_xl_base_1.0.safetensors [aaaaaaaaa1]",
+            "sd_xl_refiner_1.0.safetensors [aaaaaaaaa2]",
+            "juggernaut_reborn.safetensors [aaaaaaaaa3]",
         ),
         samplers=("DPM++ 2M", "Euler a", "Euler"),
         schedulers=("karras", "Karras"),
