@@ -21,6 +21,8 @@ QUIET_TIMES = 5.0
 """A stall is this many times the usual time between two finished jobs, or the usual time of a job."""
 _KEPT = 40
 _FEWEST = 3
+_TELLING = 0.05
+"""Below it a server's progress foretells nothing: A1111 says 0.01 from the start, while it loads a model."""
 _BAR = 10
 _SHORTEST_NAME = 8
 _WIDTH_WITH_BAR = 72
@@ -80,7 +82,7 @@ class LanePace:
         elapsed_s = max(0.0, now_s - self.began_s)
         if self.held_s:
             return max(0.0, median(self.held_s) - elapsed_s)
-        if step is not None and step.fraction:
+        if step is not None and step.fraction is not None and step.fraction >= _TELLING:
             return elapsed_s * (1 - min(step.fraction, 1.0)) / step.fraction
         return None if usual_s is None else max(0.0, usual_s - elapsed_s)
 

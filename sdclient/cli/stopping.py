@@ -70,7 +70,7 @@ def finishing(left_s: LeftS) -> str:
     elif max(known) < 1:
         how_long = "a moment"
     else:
-        how_long = f"about {duration(max(known))} by what was measured here"
+        how_long = f"about {duration(max(known))}, as far as can be told"
     what = "1 job is" if len(busy) == 1 else f"{len(busy)} jobs are"
     return f"stopping: {what} finished first, {how_long}; Ctrl-C again ends them, a third time leaves at once"
 

@@ -76,6 +76,17 @@ def test_before_two_jobs_the_finish_is_unknown() -> None:
     assert two.left_s() == pytest.approx(980)
 
 
+def test_how_long_a_first_job_takes_is_unknown_until_its_server_has_done_some_steps() -> None:
+    pace = Pace(counts(0), 0.0)
+    pace.see(event("begun", 0), 0.0)
+
+    early = pace.busy_left_s(20.0, {"mini": Step(0.01, 0, 30)})
+    later = pace.busy_left_s(20.0, {"mini": Step(0.4, 12, 30)})
+
+    assert early == {"mini": None}
+    assert later == {"mini": pytest.approx(30)}
+
+
 def test_jobs_done_by_other_machines_count_for_the_finish() -> None:
     pace = Pace(counts(0), 0.0)
     for number in range(1, 6):
