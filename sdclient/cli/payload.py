@@ -29,6 +29,7 @@ from sdclient.schemas.payload import parse_request, payload_text
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
 _MOST_NAMED = 12
+_IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 _KINDS = click.Choice(["txt2img", "img2img"])
 
 
@@ -275,6 +276,9 @@ def _text(file: str) -> str:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
+        if exc.object.startswith(_IMAGE_STARTS):
+            hint = f"; for what it says of itself: sdclient payload from-image {'FILE' if file == '-' else file}"
+            raise PayloadError(f"{file}: an image, and no text{hint}") from None
         raise PayloadError(f"{file}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
         raise PayloadError(f"{file}: cannot be read: {exc.strerror or exc}") from None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
-from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from sdclient.errors import PayloadError
 from sdclient.schemas.base import (
@@ -26,6 +26,7 @@ from sdclient.schemas.base import (
     with_images,
 )
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
+from sdclient.schemas.problems import SHOWN_MAX
 from sdclient.schemas.scripts import ADetailer, SDUpscale, UltimateUpscale
 from sdclient.schemas.spoken import spoken_names
 
@@ -116,12 +117,24 @@ class Request(RequestModel):
         """Fields that the payload sets for other dialects and not for the one it was merged for, with those dialects."""
         return self._only_elsewhere
 
+    @field_validator("native", "overlays", mode="before")
+    @classmethod
+    def _known_dialects(cls, value: object, info: ValidationInfo) -> object:
+        """Look at the names before what they hold: a key without its dialect holds what a dialect cannot."""
+        if not isinstance(value, Mapping):
+            return value
+        given = cast("Mapping[object, object]", value)
+        for name, inside in given.items():
+            if name not in DIALECT_NAMES:
+                text = str(name)[:SHOWN_MAX]
+                is_key = text.isidentifier() and not isinstance(inside, Mapping)
+                example = f", as in {info.field_name}.drawthings.{text}" if is_key else ""
+                raise ValueError(f"{text!r} is no dialect; known are {', '.join(DIALECT_NAMES)}{example}")
+        return given
+
     @field_validator("native", "overlays")
     @classmethod
-    def _known_dialects(cls, value: Native) -> Native:
-        for name in value:
-            if name not in DIALECT_NAMES:
-                raise ValueError(f"{name!r} is no dialect; known are {', '.join(DIALECT_NAMES)}")
+    def _whole_characters(cls, value: Native) -> Native:
         if _holds_half_a_character(value):
             raise ValueError("a text in it holds half a character (a lone surrogate), which cannot be sent")
         return value

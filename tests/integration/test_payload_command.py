@@ -191,6 +191,17 @@ def test_a_check_says_for_every_program_what_would_be_lost() -> None:
     assert "KoboldCpp (koboldcpp-1.102): 7 losses" in told.stdout
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_an_image_given_for_a_payload_is_told_what_reads_it(cli: CommandLine, suffix: str) -> None:
+    Image.new("RGB", (64, 64), "red").save(cli.folder / f"fox.{suffix}")
+
+    ended = cli("payload", "import", f"fox.{suffix}")
+
+    assert ended.code == 2
+    assert f"fox.{suffix}: an image, and no text" in ended.stderr
+    assert f"sdclient payload from-image fox.{suffix}" in ended.stderr
+
+
 def test_a_check_for_one_program_refuses_with_its_exit_code() -> None:
     lines = run("check", "sdxl-refiner-ultrasharp", "--dialect", "sdcpp", "--json")
     strict = run("check", "bake", "--dialect", "forge", "--strict")

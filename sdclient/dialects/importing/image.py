@@ -126,6 +126,10 @@ def import_settings(info: Infotext) -> Imported:
     if (tiling := info.fields.get("Tiling", "").casefold()) in _SWITCHED:
         fields["tiling"] = _SWITCHED[tiling]
         used.add("Tiling")
+    if info.fields.get("Face restoration"):
+        # Which restorer it was is an option of the server's own.
+        fields["restore_faces"] = True
+        used.add("Face restoration")
     told, parts_left = take_parts(info, fields, is_img2img=is_img2img)
     known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, *told, "Denoising strength"}
     left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left

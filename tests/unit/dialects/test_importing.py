@@ -706,6 +706,13 @@ def test_words_about_a_mask_that_are_not_understood_are_left_out_by_name() -> No
     assert set(found.left_out) == {"Inpaint area", "Tiling"}
 
 
+@pytest.mark.parametrize("restorer", ["CodeFormer", "GFPGAN"])
+def test_faces_that_were_restored_are_restored_again(restorer: str) -> None:
+    found = import_infotext(f"a fox\nSteps: 20, Size: 64x64, Face restoration: {restorer}")
+
+    assert (found.request.restore_faces, found.left_out) == (True, {})
+
+
 def test_styles_are_said_to_be_in_the_prompt_already() -> None:
     found = import_infotext("a fox, best quality\nSteps: 20, Size: 64x64, Styles: quality")
 

@@ -96,6 +96,10 @@ def test_a_set_may_name_one_overlay() -> None:
         pytest.param("prompt.x=1", "prompt: Input should be a valid string", id="inside-text"),
         pytest.param("refiner.model.x=1", "there is nothing inside that is called 'x'", id="inside-a-name"),
         pytest.param("refiner.model.x.y=1", "there is nothing inside that is called 'x'", id="deep-inside-a-name"),
+        pytest.param(
+            "native.seed_mode=Foo", "'seed_mode' is no dialect; known are a1111, ", id="native-without-a-name"
+        ),
+        pytest.param("native.seed_mode=Foo", ", as in native.drawthings.seed_mode", id="native-with-an-example"),
         pytest.param("drawthings=1", "name a field of the overlay", id="whole-overlay"),
         pytest.param("drawthings.stepz=1", "drawthings.stepz: unknown field", id="overlay-typo"),
     ],
