@@ -171,7 +171,7 @@ class Run(Planner, RunView):
         self._allows_mixed = self._allows_mixed if allow_mixed is None else allow_mixed
         settle_kind(self.folder, self._kinds(lanes), allow_mixed=self._allows_mixed)
         settings = settings or WorkerSettings()
-        self._watch = FolderWatch(self.sources, self.plan_arrivals) if self.sources else None
+        self._watch = FolderWatch(self.sources, self.plan_arrivals, self._kinds_to_come()) if self.sources else None
         if self._watch is not None:
             settings = replace(settings, expected=self._watch.expected)
         self._engine = ThreadsEngine(self.folder, lanes, settings, listener=listener, hooks=self.hooks)
@@ -263,7 +263,8 @@ class Run(Planner, RunView):
             here = self._cutting or planned
             model = here.model if here.to_json()["model"] == planned.model else planned.model
             return replace(planned, model=model, device=here.device, points_per_batch=here.points_per_batch)
-        return next((one.spec.settings for one in self.sources if isinstance(one.spec, SegmentSpec)), None)
+        watched = (one.spec.settings for one in self.sources if isinstance(one.spec, SegmentSpec))
+        return next(watched, self._cutting if self.sources else None)
 
     def input_roots(self) -> tuple[str, ...]:
         """Return the input folders the plan names, relative to the output folder."""
@@ -276,8 +277,12 @@ class Run(Planner, RunView):
 
     def awaited_kinds(self) -> frozenset[str]:
         """Return the kinds of jobs that may still come from folders watched here or by other workers of the run."""
-        here = frozenset[str]().union(*(source.kinds for source in self.sources))
-        return here | awaited_kinds(self.folder)
+        return self._kinds_to_come() | awaited_kinds(self.folder)
+
+    def _kinds_to_come(self) -> frozenset[str]:
+        drawn = frozenset[str]().union(*(source.kinds for source in self.sources))
+        # Images that come are cut out like those that are there, where that was asked for.
+        return drawn | SegmenterLane.kinds if drawn and self._cutting is not None else drawn
 
     def _open_jobs(self) -> list[Job]:
         with storage_errors("read the run in", self.out):

@@ -48,11 +48,15 @@ class FolderWatch:
     Args:
         sources: The folders.
         plan: Plans images of a folder and writes the plan.
+        kinds: The kinds of jobs that may come of them, what follows them included.
     """
 
-    def __init__(self, sources: Sequence[Source], plan: Callable[[Source, FoundImages], Planned]) -> None:
+    def __init__(
+        self, sources: Sequence[Source], plan: Callable[[Source, FoundImages], Planned], kinds: frozenset[str]
+    ) -> None:
         self._sources = sources
         self._plan = plan
+        self._kinds = kinds
         self._is_open = True
         self._trouble: dict[Path, str] = {}
         self._thread: threading.Thread | None = None
@@ -62,9 +66,7 @@ class FolderWatch:
 
     def expected(self) -> frozenset[str]:
         """Return the kinds of jobs that may still come."""
-        if not self._is_open:
-            return frozenset()
-        return frozenset[str]().union(*(source.kinds for source in self._sources))
+        return self._kinds if self._is_open else frozenset()
 
     def start(self, engine: Engine) -> None:
         """Watch in the background while the engine works."""

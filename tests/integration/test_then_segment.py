@@ -13,7 +13,7 @@ from sdclient.segment import SegmentSettings
 from sdclient.simulator import Simulator
 from sdclient.steps.segment import SegmentSpec
 from tests.conftest import CommandLine
-from tests.integration.test_run_watch import new_run, put
+from tests.integration.test_run_watch import new_run, put, until
 from tests.practice_lane import PracticeLane, quick
 
 SMALL = Txt2Img(width=64, height=64, steps=1)
@@ -173,3 +173,25 @@ def test_images_that_come_while_a_run_works_are_cut_and_no_others(tmp_path: Path
     run.wait()
 
     assert tops(run) == {"cutouts/a_upscaled_1": 3}
+
+
+@pytest.mark.parametrize("there", [(), ("hen.png",)], ids=["to an empty folder", "beside one that is done"])
+def test_images_that_come_late_are_cut_out_too_and_the_run_ends(
+    tmp_path: Path, draw_things: Simulator, there: tuple[str, ...]
+) -> None:
+    source = tmp_path / "IN"
+    source.mkdir()
+    for name in there:
+        put(source / name)
+    request = Img2Img(prompt="x", steps=1, inherit=True, width=256, height=256)
+    run = Run(tmp_path / "OUT").add_folder(source, request, watch=Watch(interval_s=0.05, idle_exit_s=1.0))
+    run.add_cutouts_of_outputs(TOP_3, only_added=True)
+    run.begin(run.lanes(draw_things.url), settings=quick())
+    until(lambda: run.status().counts.left == 0)
+    put(source / "late.png")
+
+    result = run.wait()
+
+    made = {f"cutouts/{Path(name).stem}_upscaled_1" for name in ("late.png", *there)}
+    assert set(tops(run)) == made
+    assert result.counts.left == 0
