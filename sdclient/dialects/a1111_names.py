@@ -71,9 +71,8 @@ def spelled_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> st
         return name
     fitting = _fitting(name, known)
     if len(fitting) == 1:
-        message = (
-            f"this server knows no model {shown(name)}; {without_hash(fitting[0])}, the only one that fits, is sent"
-        )
+        title = without_hash(fitting[0])
+        message = f"this server knows no model {shown(name)}; it is taken for {title}, the only one that fits"
         draft.lose(field, "replaced", "note", message)
         return fitting[0]
     titles = model_titles(known)

@@ -290,8 +290,8 @@ def test_a_part_of_a_models_name_is_not_called_installed(a1111: Simulator, tmp_p
 
     (note,) = (text for text in texts(findings, "note") if text.startswith("model:"))
     assert note == (
-        "model: replaced: this server knows no model 'sd_xl_base'; sd_xl_base_1.0.safetensors, the only one that fits, "
-        "is sent"
+        "model: replaced: this server knows no model 'sd_xl_base'; it is taken for sd_xl_base_1.0.safetensors, "
+        "the only one that fits"
     )
     assert any(text.startswith("refiner.model: replaced: ") for text in texts(findings, "note"))
     assert not any("SD_XL_REFINER_1.0" in text for text in texts(findings, "good"))

@@ -63,7 +63,7 @@ def test_the_only_model_that_fits_is_sent_by_its_title_and_said(name: str, title
     sent, losses, message = spell(name)
 
     assert (sent, losses) == (title, [("model", "replaced", "note")])
-    assert f"{title.partition(' [')[0]}, the only one that fits, is sent" in message
+    assert message.endswith(f"; it is taken for {title.partition(' [')[0]}, the only one that fits")
 
 
 @pytest.mark.parametrize(
