@@ -67,7 +67,8 @@ def spelled_model(name: str, field: str, draft: Draft, facts: ServerFacts) -> st
     they find none. So a name that none or several fit is refused.
     """
     known = facts.models
-    if known is None or name in _whole_names(known):
+    # Most names are listed as they are; of a thousand models all the others take a millisecond to work out.
+    if known is None or (name in known and _PATH.match(name) is None) or name in _whole_names(known):
         return name
     fitting = _fitting(name, known)
     if len(fitting) == 1:
