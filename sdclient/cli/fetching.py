@@ -31,15 +31,24 @@ def missing_model_first(settings: SegmentSettings) -> Generator[None, None, None
         raise
 
 
-def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool = False) -> bool:
+def fetch_with_progress(settings: SegmentSettings, *, dry_run: bool = False) -> bool:
     """Fetch a model's weights where they are missing, with a bar where a person looks on; False for a dry run without.
 
-    What would be in the way afterwards, a missing package or device, is said before.
+    What would be in the way afterwards, a missing package or device, is said before. Nothing is fetched for words.
+
+    Raises:
+        SegmentationError: If the weights do not come, or words shall be cut out with a model that knows none.
     """
+    if settings.words:
+        from sdclient.segment.words import word_models_folder
+
+        word_models_folder(settings.model)
+        return True
     from sdclient.segment.doors import require_segment_anything
     from sdclient.segment.sam import choose_device
     from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 
+    model = settings.model
     known = KNOWN_WEIGHTS.get(model)
     if known is None or (models_folder() / known.file_name).is_file():
         return True
@@ -48,7 +57,7 @@ def fetch_with_progress(model: str, *, device: str | None = None, dry_run: bool 
         say(f"{model}: its weights are not here yet; without --dry-run this fetches {told}, then looks further")
         return False
     require_segment_anything()
-    choose_device(device)
+    choose_device(settings.device)
     say(f"fetching {told}; if that is broken off, the same command goes on")
     from tqdm import tqdm
 

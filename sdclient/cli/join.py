@@ -45,7 +45,7 @@ def command(
     settings = run.segment_settings()
     if settings is not None:
         settings = replace(settings, model=model or settings.model, device=device)
-    if settings is not None and not fetch_with_progress(settings.model, dry_run=running["dry_run"]):
+    if settings is not None and not fetch_with_progress(settings, dry_run=running["dry_run"]):
         return
     inputs = {} if folder is None else dict.fromkeys(run.input_roots(), folder)
     end(work(run, Company(urls, settings, inputs), running))

@@ -229,7 +229,7 @@ def _print_queue(queue: list[QueueEntry]) -> None:
 
 
 def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_run: bool) -> SegmentSettings | None:
-    read_cutout_sets("classical", sets)  # a slip is told before weights are fetched
+    read_cutout_sets("any", sets)  # a slip is told before a model is asked for
     settings = partial(_settings, sets=sets, dry_run=dry_run)
     if model is not None:
         if sets and model.strip() in _NO_CUTOUTS:
@@ -254,16 +254,19 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
     """
     if model.strip() in _NO_CUTOUTS:
         return None
-    if model != "classical":
+    settings = read_cutout_sets(model, sets)
+    if settings.words:
+        from sdclient.segment.words import find_word_models
+
+        find_word_models(model)
+    elif model != "classical":
         from sdclient.segment.doors import require_segment_anything
         from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint
 
         if model not in KNOWN_WEIGHTS:
             find_checkpoint(model)
         require_segment_anything()
-        if not fetch_with_progress(model, dry_run=dry_run):
-            return None
-    return read_cutout_sets(model, sets)
+    return settings if fetch_with_progress(settings, dry_run=dry_run) else None
 
 
 def _planned(run: Run) -> int:

@@ -74,7 +74,7 @@ def command(
     with missing_model_first(settings):
         run.add_cutouts(folder, settings, prompts=asked_for, order=order, watch=watch)
     # Fetched when nothing stands in the way, and before a plan is written, which must not hold what cannot be opened.
-    if not fetch_with_progress(settings.model, device=settings.device, dry_run=given["dry_run"]):
+    if not fetch_with_progress(settings, dry_run=given["dry_run"]):
         return
     segmenter = settings if has_run(out) else SegmenterLane(settings, takes_prompts=prompts is not None)
     look = FirstLook(run, as_json=given["as_json"])

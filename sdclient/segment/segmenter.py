@@ -109,7 +109,12 @@ def require_model(settings: SegmentSettings) -> None:
     from sdclient.segment.plugins import find_plugin
     from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint
 
-    if settings.words or settings.model == "classical" or settings.model in KNOWN_WEIGHTS:
+    if settings.words:
+        from sdclient.segment.words import word_models_folder
+
+        word_models_folder(settings.model)
+        return
+    if settings.model == "classical" or settings.model in KNOWN_WEIGHTS:
         return
     if find_plugin(settings.model) is None:
         find_checkpoint(settings.model)

@@ -33,7 +33,7 @@ from sdclient.segment.weights import KNOWN_WEIGHTS, models_folder
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Word", "WordSegmenter", "find_word_models", "open_words", "parse_word"]
+__all__ = ["Word", "WordSegmenter", "find_word_models", "open_words", "parse_word", "word_models_folder"]
 
 _DETECTORS = frozenset({"grounding-dino", "mm-grounding-dino"})
 _MASKERS = frozenset({"sam", "sam_hq"})
@@ -95,16 +95,8 @@ def find_word_models(model: str, folder: Path | None = None) -> tuple[Path, Path
     Raises:
         SegmentationError: If one of them is not there.
     """
-    folder = folder or models_folder()
-    path = Path(model).expanduser()
-    # A plan names the folder by its name alone: each machine keeps its own copy.
-    home = next((one for one in (path, folder / path.name) if one.is_dir()), path)
+    home = word_models_folder(model, folder)
     kinds = {_model_type(config): config.parent for config in sorted(home.glob("*/config.json"), reverse=True)}
-    if not home.is_dir() and (model == "classical" or model in KNOWN_WEIGHTS or path.is_file()):
-        raise SegmentationError(
-            f"cutting out by words takes the folder of its two models, not {model!r:.80}: name it with --model, or leave "
-            "the words out"
-        )
     found = [next((kinds[kind] for kind in sorted(wanted) if kind in kinds), None) for wanted in (_DETECTORS, _MASKERS)]
     if found[0] is None or found[1] is None:
         missing = "detector (grounding-dino)" if found[0] is None else "mask model (sam, sam_hq)"
@@ -114,6 +106,27 @@ def find_word_models(model: str, folder: Path | None = None) -> tuple[Path, Path
             f"--local-dir {home}/{'detector' if found[0] is None else 'sam'}`, and name it with --model {home}"
         )
     return found[0], found[1]
+
+
+def word_models_folder(model: str, folder: Path | None = None) -> Path:
+    """Return the folder that `model` means, which need not be there.
+
+    Args:
+        model: The folder of both models, by path, or by its name in `folder`.
+        folder: Where models are kept; by default `weights.models_folder()`.
+
+    Raises:
+        SegmentationError: If it is plainly no folder, but a checkpoint or the model of another segmenter.
+    """
+    path = Path(model).expanduser()
+    # A plan names the folder by its name alone: each machine keeps its own copy.
+    home = next((one for one in (path, (folder or models_folder()) / path.name) if one.is_dir()), path)
+    if not home.is_dir() and (model == "classical" or model in KNOWN_WEIGHTS or path.is_file()):
+        raise SegmentationError(
+            f"cutting out by words takes the folder of its two models, not {model!r:.80}: name it with --model, or leave "
+            "the words out"
+        )
+    return home
 
 
 def _model_type(config: Path) -> str:

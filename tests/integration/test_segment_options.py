@@ -154,6 +154,42 @@ def test_options_of_models_that_take_none_are_refused_and_enter_no_plan(
     assert not (desk.folder / "OUT").exists()
 
 
+@pytest.mark.parametrize("model", ["vit_b", "classical"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "segment IN OUT --words person --model MODEL",
+        "generate prompts.txt --out OUT --then segment --cutouts-model MODEL --cutouts-set words=person",
+        "nations --plan queue.csv --out OUT --cutouts MODEL --cutouts-set words=person",
+    ],
+    ids=lambda text: str(text).split(maxsplit=1)[0],
+)
+def test_words_with_a_model_that_knows_none_are_refused_and_nothing_is_fetched_for_them(
+    desk: CommandLine, a1111: Simulator, words: str, model: str
+) -> None:
+    # Nobody listens there: weights that are asked for cannot be had.
+    desk.env = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    server = () if words.startswith("segment") else ("--url", a1111.url)
+
+    ended = desk(*words.replace("MODEL", model).split(), *server)
+
+    assert ended.code == 2
+    assert f"cutting out by words takes the folder of its two models, not '{model}'" in ended.stderr
+    assert "fetching" not in ended.stderr
+    assert not (desk.folder / "OUT" / ".sdclient" / "plan").exists()
+
+
+def test_a_study_is_cut_in_half_precision_where_its_model_can(desk: CommandLine, a1111: Simulator) -> None:
+    study = ("nations", "--plan", "queue.csv", "--out", "OUT", "--url", a1111.url, "--cutouts-set", "half=yes")
+
+    can = desk(*study, "--cutouts", "vit_b", "--dry-run")
+    cannot = desk(*study, "--cutouts", "classical", "--dry-run")
+
+    assert can.code == 0, can.stderr
+    assert cannot.code == 2
+    assert "half precision is for Segment Anything's models" in cannot.stderr
+
+
 def test_a_plan_says_whether_it_is_cut_in_half_precision(desk: CommandLine, tmp_path: Path) -> None:
     for name, half in (("half", True), ("full", False)):
         Run(tmp_path / name).add_cutouts(desk.folder / "IN", SegmentSettings(model="vit_b", half=half)).save()
