@@ -10,6 +10,7 @@ import click
 
 from sdclient.cli.fetching import fetch_with_progress, missing_model_first
 from sdclient.cli.options import added
+from sdclient.errors import ConfigurationError
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
 from sdclient.segment.settings import MAX_RATING_DIFFERENCE, MIN_MEAN_IOU, OUTPUTS
@@ -124,7 +125,14 @@ class CutoutOptions(TypedDict):
 
 
 def cutout_settings(given: CutoutOptions) -> SegmentSettings:
-    """Return the settings that options ask for."""
+    """Return the settings that options ask for.
+
+    Raises:
+        ConfigurationError: If values do not go together, or a list is empty.
+    """
+    words = _split(given["words"])
+    if given["words"] is not None and not words:
+        raise ConfigurationError("segmentation: words is empty: name some, as in person,hair=0.2, or leave it out")
     return SegmentSettings(
         model=given["model"],
         device=given["device"],
@@ -134,7 +142,7 @@ def cutout_settings(given: CutoutOptions) -> SegmentSettings:
         pred_iou_thresh=given["pred_iou_thresh"],
         stability_score_thresh=given["stability_score_thresh"],
         crop_n_layers=given["crop_n_layers"],
-        words=_split(given["words"]),
+        words=words,
         options=given["extra"],
         fill_holes_px=given["fill_holes_px"],
         drop_islands_px=given["drop_islands_px"],

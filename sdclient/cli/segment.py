@@ -64,7 +64,7 @@ def command(
     objects.json beside them holds boxes, areas, scores and masks, and OUT/objects.csv lists all of them.
     At a terminal it asks after the first image whether to go on; not with --engine ray.
     """
-    if given["words"] and prompts:
+    if given["words"] is not None and prompts:
         raise click.UsageError("--words and --prompts both say what to cut out: give one of them")
     settings = cutout_settings(given)
     refuse_device_elsewhere(given["engine"], settings)

@@ -250,6 +250,8 @@ def test_a_prompt_outside_an_image_that_is_turned_sets_it_aside_and_says_why(wit
         pytest.param(("--prompts", "boxes.csv", "--words", "fox"), "both say what to cut out", id="words and prompts"),
         pytest.param(("--output", "cutout,psd"), "outputs must be out of cutout, crop", id="unknown output"),
         pytest.param(("--output", ""), "outputs is empty", id="no output"),
+        pytest.param(("--words", ""), "words is empty", id="no words"),
+        pytest.param(("--words", ", "), "words is empty", id="a comma for words"),
         pytest.param(("--words", "fox=x"), "threshold of 'fox=x'", id="threshold"),
         pytest.param(("--model", "nobody"), "there is no such file", id="unknown model"),
         pytest.param(("--min-area", "0.5", "--max-area", "0.1"), "no object would be kept", id="areas crossed"),

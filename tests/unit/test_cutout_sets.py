@@ -52,3 +52,9 @@ def test_a_slip_is_named(text: str, said: str) -> None:
 def test_values_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no object would be kept"):
         read_cutout_sets("classical", ["min-area=0.5", "max-area=0.1"])
+
+
+@pytest.mark.parametrize("text", ["words=", "words=,"])
+def test_no_words_at_all_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="words is empty"):
+        read_cutout_sets("MODELS", [text])
