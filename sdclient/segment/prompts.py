@@ -21,7 +21,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
@@ -192,6 +192,7 @@ def _objects_by_image(rows: csv.DictReader[str], path: Path) -> dict[str, dict[s
     found: dict[str, dict[str, dict[str, object]]] = {}
     for row in rows:
         try:
+            _refuse_more_cells(row, columns)
             objects = found.setdefault(_image(row["image"]), {})
             name = (row.get("name") or "").strip()
             # Rows without a name are objects of their own.
@@ -201,6 +202,13 @@ def _objects_by_image(rows: csv.DictReader[str], path: Path) -> dict[str, dict[s
                 f"{path}, line {rows.line_num}: {exc}; write {','.join(_COLUMNS)}, numbers in pixels"
             ) from exc
     return found
+
+
+def _refuse_more_cells(row: Mapping[str | None, object], columns: Collection[str]) -> None:
+    # Under None the reader keeps what no column names; empty cells are left over from a wider table.
+    more = [cell for cell in cast("list[str]", row.get(None) or []) if cell.strip()]
+    if more:
+        raise ValueError(f"{more[0]!r:.40} stands beyond the {len(columns)} columns of the first line")
 
 
 def _add_row(entry: dict[str, object], row: Mapping[str, str | None]) -> None:

@@ -25,6 +25,13 @@ def test_a_csv_groups_rows_of_one_name_into_one_object(tmp_path: Path) -> None:
     assert read_prompts(path) == {"fox.png": (HEAD,), "den/cub.png": (CUB, CUB)}
 
 
+def test_empty_cells_beyond_the_columns_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_text("image,x,y\nden/cub.png,300,410,, \n")
+
+    assert read_prompts(path) == {"den/cub.png": (CUB,)}
+
+
 def test_json_says_the_same(tmp_path: Path) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(
@@ -55,6 +62,7 @@ def test_a_prompt_comes_back_from_its_json(prompt: Prompt) -> None:
         pytest.param("p.csv", "image,x,y,width,height\nfox.png,1,2,0,3\n", "width and a height", id="flat box"),
         pytest.param("p.csv", "image,x,y\nfox.png,a,2\n", "line 2: x is 'a', not a number;", id="a letter"),
         pytest.param("p.csv", "image,x,y\nfox.png,1,\n", "line 2: y is missing;", id="no height"),
+        pytest.param("p.csv", "image,x,y\na,1,2,,\nb,3,4,5,6\n", "line 3: '5' stands beyond the 3", id="more cells"),
         pytest.param("p.csv", f"image,x,y\n{'f' * 200_000},1,2\n", "line 2: no CSV", id="an endless cell"),
         pytest.param("p.json", "[1]", "images as keys", id="a list"),
         pytest.param("p.json", "{", "no JSON", id="cut off"),
