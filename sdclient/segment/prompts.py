@@ -138,7 +138,10 @@ def _from_json(value: object) -> Prompt:
 
 def _numbers(value: object, least: int, most: int) -> Sequence[float]:
     parts = _list(value)
-    numbers = [float(part) for part in parts if isinstance(part, int | float) and not isinstance(part, bool)]
+    try:
+        numbers = [float(part) for part in parts if isinstance(part, int | float) and not isinstance(part, bool)]
+    except OverflowError:
+        raise ValueError(f"numbers of pixels are wanted, and one of {value!r:.60} is far too large") from None
     if not least <= len(parts) == len(numbers) <= most:
         raise TypeError(f"{least} numbers are wanted, not {value!r:.60}")
     return numbers

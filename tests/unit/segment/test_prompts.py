@@ -71,6 +71,9 @@ def test_a_prompt_comes_back_from_its_json(prompt: Prompt) -> None:
         pytest.param("p.json", '{"fox.png": [{"bbox": [1]}]}', "unknown key 'bbox'", id="unknown key"),
         pytest.param("p.json", '{"fox.png": [{"box_xywh": [1, 2, 3]}]}', "4 numbers", id="three numbers"),
         pytest.param("p.json", '{"fox.png": [{"points": [[1, true]]}]}', "2 numbers", id="true"),
+        pytest.param(
+            "p.json", f'{{"a": [{{"points": [[1, {"1" * 500}]]}}]}}', "a: .*far too large", id="endless number"
+        ),
         pytest.param("p.json", '{"fox.png": [{"points": 3}]}', "a list is wanted", id="points"),
     ],
 )
