@@ -22,7 +22,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +35,7 @@ __all__ = ["Prompt", "PromptPoint", "prompts_from_json", "read_prompts"]
 
 _COLUMNS = ("image", "name", "x", "y", "width", "height", "inside")
 _NEEDED = frozenset({"image", "x", "y"})
+_HOW_ROWS_ARE_WRITTEN = f"write {','.join(_COLUMNS)}, numbers in pixels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,26 +185,42 @@ def _read_csv(text: str, path: Path) -> dict[str, tuple[Prompt, ...]]:
     except csv.Error as exc:
         raise ConfigurationError(f"{path}, line {rows.reader.line_num}: no CSV ({exc}); save the table as CSV") from exc
     return {
-        image: prompts_from_json(list(objects.values()), where=f"{path}: {image}") for image, objects in found.items()
+        image: tuple(_from_rows(asked, image, path) for asked in objects.values()) for image, objects in found.items()
     }
 
 
-def _objects_by_image(rows: csv.DictReader[str], path: Path) -> dict[str, dict[str, dict[str, object]]]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An object of a table: what its rows say so far, as JSON would, and their lines."""
+
+    value: dict[str, object]
+    lines: list[int] = field(default_factory=list[int])
+
+
+def _from_rows(asked: _Asked, image: str, path: Path) -> Prompt:
+    try:
+        return _from_json(asked.value)
+    except ConfigurationError as exc:
+        lines = f"line{'s' if len(asked.lines) > 1 else ''} {', '.join(map(str, asked.lines)):.40}"
+        raise ConfigurationError(f"{path}, {lines}: {image}: {exc}; {_HOW_ROWS_ARE_WRITTEN}") from exc
+
+
+def _objects_by_image(rows: csv.DictReader[str], path: Path) -> dict[str, dict[str, _Asked]]:
     columns = set(rows.fieldnames or ())
     if not columns >= _NEEDED or not columns <= set(_COLUMNS):
         raise ConfigurationError(f"{path}: the first line must name columns out of {','.join(_COLUMNS)}")
-    found: dict[str, dict[str, dict[str, object]]] = {}
+    found: dict[str, dict[str, _Asked]] = {}
     for row in rows:
         try:
             _refuse_more_cells(row, columns)
             objects = found.setdefault(_image(row["image"]), {})
             name = (row.get("name") or "").strip()
             # Rows without a name are objects of their own.
-            _add_row(objects.setdefault(name or f"\0{len(objects)}", {"label": name, "points": []}), row)
+            asked = objects.setdefault(name or f"\0{len(objects)}", _Asked({"label": name, "points": []}))
+            asked.lines.append(rows.line_num)
+            _add_row(asked.value, row)
         except (TypeError, ValueError, AttributeError) as exc:  # noqa: PERF203 - the message names the line
-            raise ConfigurationError(
-                f"{path}, line {rows.line_num}: {exc}; write {','.join(_COLUMNS)}, numbers in pixels"
-            ) from exc
+            raise ConfigurationError(f"{path}, line {rows.line_num}: {exc}; {_HOW_ROWS_ARE_WRITTEN}") from exc
     return found
 
 

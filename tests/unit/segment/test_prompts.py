@@ -55,9 +55,14 @@ def test_a_prompt_comes_back_from_its_json(prompt: Prompt) -> None:
         pytest.param("p.csv", "image,x,y\n", "holds no prompts", id="no rows"),
         pytest.param("p.csv", "image,x,y\nfox.png,1,\n", "line 2", id="no number"),
         pytest.param("p.csv", "image,x,y\n,1,2\n", "not named", id="no image"),
-        pytest.param("p.csv", "image,x,y\nfox.png,-1,2\n", "fox.png", id="below zero"),
-        pytest.param("p.csv", "image,x,y\nfox.png,nan,2\n", "fox.png", id="not a number"),
+        pytest.param(
+            "p.csv", "image,x,y\na,1,2\nfox.png,-1,2\n", "line 3: fox.png: .*; write image,name", id="below zero"
+        ),
+        pytest.param("p.csv", "image,x,y\nfox.png,nan,2\n", "line 2: fox.png", id="not a number"),
         pytest.param("p.csv", "image,x,y,inside\nfox.png,1,2,0\n", "point inside", id="only outside"),
+        pytest.param(
+            "p.csv", "image,name,x,y,inside\nf,a,1,2,0\nf,a,3,4,0\n", "lines 2, 3: f: .*inside", id="two rows"
+        ),
         pytest.param("p.csv", "image,name,x,y,width,height\nf,a,1,2,3,4\nf,a,1,2,3,4\n", "second box", id="two boxes"),
         pytest.param("p.csv", "image,x,y,width,height\nfox.png,1,2,0,3\n", "width and a height", id="flat box"),
         pytest.param("p.csv", "image,x,y\nfox.png,a,2\n", "line 2: x is 'a', not a number;", id="a letter"),
