@@ -222,7 +222,7 @@ def test_ideas_that_were_broken_by_hand_are_named(tmp_path: Path, text: str, sai
 def test_ideas_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "ideas.json").write_bytes(b"\xff\xfe")
 
-    with pytest.raises(ConfigurationError, match="repair it, or make new ideas"):
+    with pytest.raises(ConfigurationError, match="repair the file, or make new ideas with --new-ideas"):
         read_manifest(tmp_path)
 
 
