@@ -161,7 +161,12 @@ def each_loss_once(found: Sequence[LaneLosses]) -> list[LaneLosses]:
 
 
 def check_losses(
-    jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]], lanes: Sequence[Lane], *, strict: bool
+    jobs: Sequence[Job],
+    specs: Mapping[str, Mapping[str, JsonValue]],
+    lanes: Sequence[Lane],
+    *,
+    strict: bool,
+    allow_mixed: bool = True,
 ) -> list[LaneLosses]:
     """Return what each server would not do as jobs ask.
 
@@ -170,24 +175,46 @@ def check_losses(
         specs: The plan's specs, by hash.
         lanes: Where they will be done.
         strict: Refuse for any loss, not only for what a server cannot do at all.
+        allow_mixed: Let servers take a model's name for different models.
 
     Raises:
         LossError: If one of them cannot do it, or under ``strict`` not as asked.
+        ConfigurationError: If a name means one model here and another there.
     """
     servers = [lane for lane in lanes if isinstance(lane, ServerLane)]
     found: list[LaneLosses] = []
     said: set[tuple[str, str, str]] = set()
     for kind, spec in _requests(jobs, specs):
+        taken_for: dict[str, str] = {}
         for lane in servers:
             # Whatever the size given beside is: the blank image that is checked has one that is right.
             size = None if spec.size is None else "source"
             losses = lane.client.check(spec.request, size=size, fit=spec.fit)
             refuse(losses.items, where=f"{losses.server} at {lane.client.url}", strict=strict)
+            taken_for[lane.name] = next((one.message for one in losses.items if _is_other_model(one)), "")
             key = (lane.name, kind, str(losses))
             if losses.items and key not in said:
                 said.add(key)
                 found.append(LaneLosses(lane.name, kind, losses))
+        if not allow_mixed:
+            _refuse_two_models(taken_for)
     return found
+
+
+def _is_other_model(loss: Loss) -> bool:
+    return (loss.field, loss.kind) == ("model", "replaced")
+
+
+def _refuse_two_models(taken_for: Mapping[str, str]) -> None:
+    """Refuse a model's name that each server reads in its own way: one run would be drawn by two models."""
+    if len(set(taken_for.values())) > 1:
+        named = "\n".join(
+            f"  {name}: {message or 'it is the name of a model there'}" for name, message in taken_for.items()
+        )
+        raise ConfigurationError(
+            f"the payload's model is not the same on all servers:\n{named}\n"
+            "name it whole, as all of them list it, or say --allow-mixed"
+        )
 
 
 def _requests(jobs: Sequence[Job], specs: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tuple[str, GenerateSpec]]:

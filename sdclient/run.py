@@ -245,13 +245,15 @@ class Run(Planner, RunView):
 
         Raises:
             LossError: If a server cannot do it, or under ``strict`` not as asked.
+            ConfigurationError: If two servers take the name of a model for different ones, without consent.
         """
         specs = dict(self.folder.read_plan().specs)
         coming = JobList(specs=specs)
         for source in self.sources:
             # Images that have not come yet ask for what those that are there ask for.
             coming.add(source.spec, "to-come")
-        return check_losses([*self._open_jobs(), *coming.jobs], specs, lanes, strict=strict)
+        jobs = [*self._open_jobs(), *coming.jobs]
+        return check_losses(jobs, specs, lanes, strict=strict, allow_mixed=self._allows_mixed)
 
     def segment_settings(self) -> SegmentSettings | None:
         """Return the settings of the plan's first open segment job, to be done here; None where there is none."""

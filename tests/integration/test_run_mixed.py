@@ -68,6 +68,38 @@ def test_two_models_are_refused_where_the_request_names_none(
     assert (posts(other) > 0, allowed.code) == (True, 0)
 
 
+def test_a_part_of_a_model_s_name_that_means_two_models_is_refused_and_nothing_is_sent(
+    cli: CommandLine, prompts: Path
+) -> None:
+    with (
+        Simulator("a1111", models=["dream_8.safetensors"]) as one,
+        Simulator("a1111", models=["dream_7.safetensors"]) as two,
+    ):
+        command = (
+            "generate",
+            str(prompts),
+            "--out",
+            "out",
+            "--url",
+            one.url,
+            "--url",
+            two.url,
+            *SMALL,
+            "--set",
+            "model=dream",
+        )
+        refused = cli(*command)
+        sent = posts(one) + posts(two)
+        allowed = cli(*command, "--allow-mixed")
+
+    assert (refused.code, sent) == (2, 0)
+    assert "it is taken for dream_8.safetensors" in refused.stderr
+    assert "it is taken for dream_7.safetensors" in refused.stderr
+    assert "name it whole, as all of them list it, or say --allow-mixed" in refused.stderr
+    assert allowed.code == 0
+    assert done(cli.folder / "out") == 3
+
+
 @pytest.mark.parametrize("how", ["join", "the command again"])
 def test_another_process_with_an_unlike_server_is_refused_without_consent(
     cli: CommandLine, prompts: Path, a1111: Simulator, other: Simulator, how: str
