@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from sdclient.errors import NotSentError, SDClientError, SegmentationError, TransportError
+from sdclient.errors import NotSentError, SDClientError, SegmentationError, StorageError, TransportError
 from sdclient.files import fsync_file, storage_errors
 from sdclient.segment.weights import KNOWN_WEIGHTS, KnownWeights, models_folder
 from sdclient.transport import CallLimits, CancelToken, HttpReply, HttpSettings, RequestsTransport, Transport, safe_url
@@ -113,8 +113,7 @@ def fetch_weights(
             # Another process was faster, and what is left here is no more than a piece.
             part.unlink(missing_ok=True)
         else:
-            _check_hash(part, known)
-            part.replace(path)
+            _put_in_place(part, path, known)
     return path
 
 
@@ -205,6 +204,16 @@ def _write_at(part: Path, data: bytes, start: int) -> None:
             file.write(data)
             file.flush()
             fsync_file(file.fileno())
+
+
+def _put_in_place(part: Path, path: Path, known: KnownWeights) -> None:
+    try:
+        _check_hash(part, known)
+        part.replace(path)
+    except (FileNotFoundError, StorageError):
+        # While the hash was worked out here, which takes seconds, another process may have put it in place.
+        if not path.is_file():
+            raise
 
 
 def _check_hash(part: Path, known: KnownWeights) -> None:

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -219,6 +220,24 @@ def test_who_finds_the_file_finished_by_another_process_stops_there(tmp_path: Pa
     path = fetch_weights(KNOWN, tmp_path, url=publisher.url, on_progress=another_is_faster)
 
     assert path.read_bytes() == CONTENT
+    assert [entry.name for entry in tmp_path.iterdir()] == ["sam_tiny.pth"]
+
+
+def test_two_that_end_at_once_both_have_the_file(tmp_path: Path, publisher: Publisher) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meet_at_the_end(here: int, total: int) -> None:
+        if here == total:
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = [
+            pool.submit(fetch_weights, KNOWN, tmp_path, url=publisher.url, on_progress=meet_at_the_end) for _ in "ab"
+        ]
+        paths = {end.result(timeout=60) for end in ends}
+
+    assert paths == {tmp_path / "sam_tiny.pth"}
+    assert (tmp_path / "sam_tiny.pth").read_bytes() == CONTENT
     assert [entry.name for entry in tmp_path.iterdir()] == ["sam_tiny.pth"]
 
 
