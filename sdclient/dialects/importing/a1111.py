@@ -57,6 +57,8 @@ _UNIT_DEFAULTS: Mapping[str, JsonValue] = {
 # Older versions of the ControlNet extension counted these choices, in the order of their labels; newer ones fail on that.
 _COUNTED = frozenset({"resize_mode", "control_mode", "hr_option"})
 _COUNTS = (0, 1, 2)
+# More than that A1111 takes, and no field here: what is asked for anywhere is to fit every server.
+_MAX_SEED = 2**32 - 1
 _IMAGES: Mapping[str, str] = {"init_images": "init_image", "mask": "mask"}
 
 
@@ -80,6 +82,10 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
             left[key] = f"must be {problem}, and is {str(value)[:60]!r}"
         else:
             clean[key] = value
+    seed = clean.get("seed")
+    if isinstance(seed, int) and seed > _MAX_SEED:
+        left["seed"] = f"must be at most {_MAX_SEED}, and is {str(seed)[:60]}: one is drawn in its place"
+        del clean["seed"]
     if clean.get("seed") == -1:
         # Drawn by the server there, by us here.
         del clean["seed"]

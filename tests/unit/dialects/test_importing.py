@@ -223,6 +223,15 @@ def test_a_down_sampling_rate_is_a_tile_units_setting() -> None:
     assert (unit["module"], unit["threshold_a"]) == ("tile_resample", 2)
 
 
+@pytest.mark.parametrize("seed", [2**32, 123456789012345])
+def test_a_seed_that_no_field_holds_is_left_out_with_a_word(seed: int) -> None:
+    found = import_payload({"prompt": "a fox", "seed": seed, "steps": 2}, form="a1111")
+
+    assert found.left_out == {"seed": f"must be at most 4294967295, and is {seed}: one is drawn in its place"}
+    assert found.request.seed is None
+    assert found.request.for_dialect("a1111").steps == 2
+
+
 def test_what_our_fields_cannot_say_stays_in_a1111s_own_words() -> None:
     body = {
         "steps": 200,
