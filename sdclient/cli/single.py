@@ -12,6 +12,7 @@ from typing import Literal
 import click
 
 from sdclient.cli.stepbar import step_bar
+from sdclient.cli.stopping import terminated_as_interrupted
 from sdclient.cli.talk import duration, emit, say
 from sdclient.client import Client, Losses, Result
 from sdclient.dialects.base import names_tasks
@@ -68,7 +69,8 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
         return
     began = time.monotonic()
     try:
-        result = _draw(client, request, source)
+        with terminated_as_interrupted():
+            result = _draw(client, request, source)
     except KeyboardInterrupt:
         if not names_tasks(client.connection.dialect):
             say(f"\n{client.title} cannot be told to stop: what it has begun it draws to its end, for nobody")

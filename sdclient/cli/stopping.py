@@ -59,6 +59,16 @@ def signals(
             signal.signal(number, handler)
 
 
+@contextmanager
+def terminated_as_interrupted() -> Generator[None, None, None]:
+    """Let SIGTERM do in this block what Ctrl-C does: one image alone has nothing to finish, and its server is told."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def finishing(left_s: LeftS) -> str:
     """Say that what runs is finished first, and how long that takes."""
     busy = left_s()

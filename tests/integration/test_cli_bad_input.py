@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -371,6 +373,27 @@ def test_stopping_leaves_a_folder_from_which_the_same_command_goes_on(cli: Comma
         f"{name}_upscaled_1.png" for name in range(6)
     ]
     assert not list((cli.folder / "OUT" / ".sdclient" / "claims").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_single_image_that_is_stopped_is_drawn_no_further(cli: CommandLine, number: signal.Signals) -> None:
+    with Simulator("a1111", delay_s=30) as server:
+        with cli.start("txt2img", "a fox", *SMALL, "--inherit", "--url", server.url, "-o", "fox.png") as process:
+            until(lambda: is_painting(server))
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=30)
+        told = [one.path for one in server.log if one.path.endswith("interrupt")]
+
+    assert process.returncode == 130
+    assert "stopped" in stderr
+    assert told
+    assert not (cli.folder / "fox.png").exists()
+
+
+def is_painting(server: Simulator) -> bool:
+    with urllib.request.urlopen(f"{server.url}/sdapi/v1/progress", timeout=10) as reply:
+        return bool(json.load(reply)["state"]["job_count"])
 
 
 def until(condition: object, timeout_s: float = 20) -> None:
