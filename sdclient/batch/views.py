@@ -40,7 +40,7 @@ def require_ours(path: Path, marks: Iterable[bytes], *, what: str = "") -> None:
         if what:
             raise StorageError(f"{path}: is not {what}, and is left as it is; name another file")
         raise StorageError(
-            f"{path}: was not written by sdclient, and is left as it is; rename it, or name another file"
+            f"{path}: was not written by sdclient, and is left as it is; rename it, and the same command writes its own"
         )
 
 

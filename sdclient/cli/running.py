@@ -94,6 +94,7 @@ def work(
     if not counts.left and not run.awaited_kinds():
         if not options["dry_run"]:
             run.note_told()
+            _complete_views(run, as_json=options["as_json"])
         return _sum_up(run, counts, None, options, was_stopped=False)
     for text in run.remarks:
         say(f"note: {text}")
@@ -105,6 +106,13 @@ def work(
             )
         return _work_on_cluster(run, company, options, also=also, at_start=at_start)
     return _work_here(run, company, options, counts, also=also, after_first=after_first, at_start=at_start)
+
+
+def _complete_views(run: Run, *, as_json: bool) -> None:
+    """Write the tables of a run that is all done: its last worker may have been killed before it did, or a table removed."""
+    if run.folder.state.is_dir():
+        for text in run.write_views():
+            _remark(text, as_json=as_json)
 
 
 def _work_here(

@@ -48,6 +48,7 @@ OBJECT_COLUMNS = (
 )
 """Columns of ``objects.csv``. An empty cell means unknown, or none."""
 
+_TROUBLE = (StorageError, RunFolderError, CodecError, OSError)
 _TAIL_BYTES = 200
 
 
@@ -88,15 +89,22 @@ def write_object_views(folder: RunFolder) -> list[str]:
         plan = folder.read_plan()
         if not any(job.kind in KINDS for job in plan.jobs.values()):
             return problems
-        cuts = list(_read_cuts(folder, plan, problems))
+        cuts, form = list(_read_cuts(folder, plan, problems)), _coco_form(plan)
+    except _TROUBLE as exc:
+        problems.append(f"{OBJECTS_TABLE} and {COCO_FILE} were not written anew: {exc}")
+        return problems
+    # What keeps one of them from being written, such as a file of the user's, is nothing to the other.
+    try:
         lines = [format_row(OBJECT_COLUMNS)]
         lines += [format_row(row[name] for name in OBJECT_COLUMNS) for row in _rows(cuts)]
         write_view(folder.out / OBJECTS_TABLE, b"".join(lines), [table_mark(OBJECT_COLUMNS)])
-        form = _coco_form(plan)
+    except _TROUBLE as exc:
+        problems.append(f"{OBJECTS_TABLE} was not written anew: {exc}")
+    try:
         if form != "none":
             _write_coco(folder, cuts, form, problems)
-    except (StorageError, RunFolderError, CodecError, OSError) as exc:
-        problems.append(f"{OBJECTS_TABLE} and {COCO_FILE} were not written anew: {exc}")
+    except _TROUBLE as exc:
+        problems.append(f"{COCO_FILE} was not written anew: {exc}")
     return problems
 
 

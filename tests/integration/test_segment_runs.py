@@ -310,6 +310,46 @@ def test_two_workers_share_the_images(cli: CommandLine) -> None:
     assert len(COCO(str(cli.folder / "OUT" / "coco.json")).getAnnIds()) == 12
 
 
+def test_tables_of_a_run_that_is_all_done_are_made_whole_by_the_same_command(cli: CommandLine) -> None:
+    """Its last worker may have been killed before it wrote them."""
+    for name in ("a", "b"):
+        draw(cli.folder / "IN" / f"{name}.png")
+    command = ("segment", "IN", "OUT", "--model", "classical", "--coco")
+    cli(*command)
+    tables = [cli.folder / "OUT" / name for name in ("objects.csv", "coco.json", "images.csv", "attempts.csv")]
+    before = [table.read_bytes() for table in tables]
+    for table in tables:
+        table.unlink()
+
+    dry = cli(*command, "--dry-run")
+    there = [table.exists() for table in tables]
+    ended = cli(*command)
+
+    assert (dry.code, ended.code) == (0, 0)
+    assert not any(there)
+    assert [table.read_bytes() for table in tables] == before
+
+
+def test_a_table_of_the_users_keeps_only_its_own_place_and_the_words_lead_on(cli: CommandLine) -> None:
+    draw(cli.folder / "IN" / "a.png", objects=2)
+    command = ("segment", "IN", "OUT", "--model", "classical", "--coco")
+    (cli.folder / "OUT").mkdir()
+    mine = cli.folder / "OUT" / "objects.csv"
+    mine.write_text("mine")
+
+    first = cli(*command)
+    kept = mine.read_text()
+    mine.rename(mine.with_name("mine.csv"))
+    again = cli(*command)
+
+    assert "objects.csv was not written anew" in first.stderr
+    assert "rename it, and the same command writes its own" in first.stderr
+    assert kept == "mine"
+    assert len(COCO(str(cli.folder / "OUT" / "coco.json")).getAnnIds()) == 2
+    assert again.code == 0
+    assert len(rows(mine)) == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
 def test_a_dry_run_of_a_drawing_says_which_weights_its_cutouts_would_fetch(cli: CommandLine, a1111: Simulator) -> None:
     (cli.folder / "prompts.csv").write_text("prompt,name\nan Italian family,a\n")
