@@ -15,7 +15,7 @@ from sdclient.cli.stepbar import step_bar
 from sdclient.cli.stopping import terminated_as_interrupted
 from sdclient.cli.talk import duration, emit, say
 from sdclient.client import Client, Losses, Result
-from sdclient.dialects.base import names_tasks
+from sdclient.client.progress import why_not_stopped
 from sdclient.dialects.losses import refuse
 from sdclient.errors import StorageError
 from sdclient.files import storage_errors
@@ -71,9 +71,11 @@ def draw_one(one: OneImage, urls: Sequence[str], dialect: str | None, source: So
     try:
         with terminated_as_interrupted():
             result = _draw(client, request, source)
-    except KeyboardInterrupt:
-        if not names_tasks(client.connection.dialect):
-            say(f"\n{client.title} cannot be told to stop: what it has begun it draws to its end, for nobody")
+    except KeyboardInterrupt as exc:
+        if why := why_not_stopped(client.connection):
+            say(f"\n{client.title} {why}: what it has begun it draws to its end, for nobody")
+        elif told := str(exc):
+            say(f"\n{told}")
         raise
     _tell(one, result, time.monotonic() - began)
 

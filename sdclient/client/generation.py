@@ -246,10 +246,10 @@ def _send(
         if not sent:
             raise
         raise _explained(exc, prepared, is_stalled=watcher is not None and watcher.is_stalled) from exc
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         # Somebody at a terminal or in a notebook has had enough; without this the server would go on for nobody.
-        if sent and prepared.task_id:
-            look_after(connection, prepared.task_id)
+        if sent and prepared.task_id and (told := look_after(connection, prepared.task_id)):
+            raise KeyboardInterrupt(told) from exc
         raise
     finally:
         if watcher is not None:

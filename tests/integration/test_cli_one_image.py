@@ -6,8 +6,11 @@ import base64
 import io
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 from PIL import Image
 
 from sdclient.images import read_size
@@ -35,9 +38,34 @@ def test_the_time_goes_on_where_the_server_tells_nothing(cli: CommandLine) -> No
     ):
         terminal.until("painting [00:01]")
         assert "%" not in terminal.shown
-        terminal.press_ctrl_c("Draw Things cannot be told to stop")
+        terminal.press_ctrl_c("Draw Things cannot be interrupted: what it has begun it draws to its end")
 
         assert terminal.ended() == 130
+
+
+def test_ctrl_c_says_that_a_server_which_does_not_tell_whose_image_it_draws_goes_on(cli: CommandLine) -> None:
+    with (
+        Simulator("sdnext", delay_s=30) as server,
+        Terminal(cli, *SMALL, "--url", server.url, columns=160) as terminal,
+    ):
+        terminal.until("/20 [00:0")
+        terminal.press_ctrl_c("SD.Next does not tell whose image it draws")
+
+        assert terminal.ended() == 130
+
+
+def test_ctrl_c_says_that_an_image_which_waits_behind_anothers_stays_in_the_queue(cli: CommandLine) -> None:
+    with Simulator("a1111", delay_s=30) as server, ThreadPoolExecutor(1) as pool:
+        body = {"prompt": "a hare", "width": 64, "height": 64, "steps": 2}
+        other = pool.submit(requests.post, f"{server.url}/sdapi/v1/txt2img", json=body, timeout=60)
+        with Terminal(cli, *SMALL, "--url", server.url, columns=160) as terminal:
+            while not requests.get(f"{server.url}/internal/pending-tasks", timeout=10).json()["size"]:
+                time.sleep(0.05)
+            terminal.press_ctrl_c("the server still has it in its queue")
+
+            assert terminal.ended() == 130
+        requests.post(f"{server.url}/sdapi/v1/interrupt", timeout=10)
+        other.result(timeout=60)
 
 
 def test_a_dry_run_says_which_files_may_be_missing_without_a_word(cli: CommandLine) -> None:
