@@ -288,6 +288,8 @@ def _holds_half_a_character(value: object) -> bool:
     return isinstance(value, list) and any(map(_holds_half_a_character, cast("list[object]", value)))
 
 
+# A few-step model with another sampler draws mud, and imported files name it for their own server alone.
+_CHOSEN_ANYWHERE = frozenset({"sampler_name", "scheduler"})
 # Native keys that are a part of the image by being there; lists and objects are, too, but for the options.
 _NATIVE_PARTS = frozenset({"enable_hr", "hires_fix", "script_name", "refiner_model"})
 
@@ -297,15 +299,16 @@ def _set_elsewhere(
 ) -> dict[str, tuple[str, ...]]:
     """Return the fields that ``others`` set and ``values`` do not, with the dialects that set them.
 
-    A part (a ControlNet unit, a refiner) counts where any of them has it; a plain value where all of them do, since
-    one alone may need what means nothing elsewhere.
+    A part (a ControlNet unit, a refiner) and a choice that every server has a say in count where any of them names it;
+    another plain value where all of them do, since one alone may need what means nothing elsewhere.
     """
     named = dict.fromkeys(field for overlay in others.values() for field in overlay if field != "native")
     found: dict[str, tuple[str, ...]] = {}
     for field in named:
         told = tuple(name for name in sorted(others) if others[name].get(field) not in (None, [], {}))
         is_part = any(isinstance(others[name][field], list | dict) for name in told)
-        if told and values.get(field) in (None, (), []) and (is_part or 1 < len(told) == len(others)):
+        counts = is_part or field in _CHOSEN_ANYWHERE or 1 < len(told) == len(others)
+        if told and values.get(field) in (None, (), []) and counts:
             found[field] = told
     with_parts = tuple(name for name in sorted(others) if _has_parts(others[name].get("native")))
     return found | ({"native": with_parts} if with_parts and not values.get("native") else {})

@@ -37,6 +37,7 @@ def test_the_bake_never_loses_its_control_unit_in_silence(payload: str, name: st
         pytest.param({"a1111": {"controls": []}, "forge": {"refiner": None}}, [], id="nothing anywhere"),
         pytest.param({"a1111": {"steps": 9}, "forge": {"steps": 9}}, [("steps", "inherited", "warning")], id="all say"),
         pytest.param({"a1111": {"shift": 1}, "forge": {"steps": 9}}, [], id="one alone may need it"),
+        pytest.param({"drawthings": {"sampler_name": "TCD"}}, [("sampler_name", "inherited", "warning")], id="an import's sampler"),
         pytest.param({"a1111": {"model": "m"}, "forge": {"model": "m"}}, [], id="the model is told anyway"),
         pytest.param(
             {"a1111": {"scheduler": "x"}, "forge": {"scheduler": "x"}, "sdcpp": {"sampler_name": "TCD"}}, [],
