@@ -210,6 +210,17 @@ class ServerLane:
         return self._has_waited
 
 
+class _QueueLook:
+    """Sees whether a request waits; not the job itself, which holds images and would live as long as who looks."""
+
+    def __init__(self) -> None:
+        self.has_waited = False
+
+    def look(self, progress: sd.StepProgress) -> None:
+        """Take in one look at the steps."""
+        self.has_waited = self.has_waited or progress.is_queued
+
+
 class PreparedJob:
     """A job ready for its server."""
 
@@ -222,7 +233,6 @@ class PreparedJob:
         self._facts = facts
         self._cancel = CancelToken()
         self._on_sent: Callable[[], None] | None = None
-        self._has_waited = False
 
     @property
     def seed(self) -> int | None:
@@ -241,19 +251,17 @@ class PreparedJob:
             TransportError: If no whole reply came, or the server stands still.
             ServerError: If the reply is an error, or an upscaler that runs afterwards failed for good.
         """
-        policy = replace(self._lane.watch_policy(), on_progress=self._look_at)
+        queue = _QueueLook()
+        policy = replace(self._lane.watch_policy(), on_progress=queue.look)
         try:
             raw = sd.execute(self._prepared, self._cancel, watch=policy, on_sent=self._on_sent)
         finally:
-            self._lane.note_wait(self._has_waited)
+            self._lane.note_wait(queue.has_waited)
         if raw.reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             # Judged here and not when it is finished: the next request is ready, and would go out meanwhile.
             sd.finish(raw)
         self._lane.note_time(raw.elapsed_s)
         return ExecutedJob(self._task, raw, self._facts, self._lane)
-
-    def _look_at(self, progress: sd.StepProgress) -> None:
-        self._has_waited = self._has_waited or progress.is_queued
 
     def cancel(self) -> None:
         """End a running `execute`; a server that knows the job as ours is told to stop drawing."""
