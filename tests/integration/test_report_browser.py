@@ -114,6 +114,7 @@ def test_marks_are_set_by_key_after_the_slider_or_a_box_was_used(page: Page, wri
     page.keyboard.press("k")
 
     expect(page.locator("#keep")).to_have_attribute("aria-pressed", "true")
+    assert page.locator("#reject").get_attribute("aria-pressed") == "false"
 
 
 def test_arrow_keys_inside_the_slider_move_it_and_nothing_else(page: Page, written: Path) -> None:
@@ -135,7 +136,7 @@ def test_letters_that_are_typed_into_the_search_mark_nothing(page: Page, written
     page.locator("#find").press_sequentially("kr")
 
     expect(page.locator("#find")).to_have_value("kr")
-    expect(page.locator("#shown")).to_contain_text("0 kept · 0 rejected")
+    assert "0 kept · 0 rejected" in page.locator("#shown").inner_text()
 
 
 def test_cut_outs_are_laid_over_their_image(page: Page, written: Path) -> None:
@@ -219,7 +220,7 @@ def test_two_tabs_of_one_page_share_their_marks(page: Page, written: Path) -> No
     for one in (page, other):
         expect(one.locator(".card .mark")).to_have_text(["kept", "rejected", "", ""])
     page.reload()
-    expect(page.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 1 rejected")
+    assert page.locator("#shown").inner_text() == "4 of 4 shown · 1 kept · 1 rejected"
 
 
 def test_a_mark_that_a_tab_has_not_heard_of_outlives_its_next_one(page: Page, written: Path) -> None:
