@@ -137,9 +137,7 @@ def command(
     before = _planned(run)
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
-    if before:
-        new = plural(_planned(run) - before, "new job")
-        say(f"{plural(before, 'job')} planned in {out} before, and {new} now: counts are in all")
+    _say_new(run, before)
     code = work(run, Company(urls, segmenter), running)
     if export_emif and not running["dry_run"]:
         _export(run, with_base64=with_base64)
@@ -272,6 +270,12 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
 def _planned(run: Run) -> int:
     """Return how many jobs a run counts: those made once more count once."""
     return len(latest_jobs({job.id: job for job in run.jobs()}))
+
+
+def _say_new(run: Run, before: int) -> None:
+    if before:
+        new = plural(_planned(run) - before, "new job")
+        say(f"{plural(before, 'job')} planned in {run.out} before, and {new} now: counts are in all")
 
 
 def _open_study(out: Path) -> Run:
