@@ -10,12 +10,15 @@ import sys
 import threading
 from typing import NoReturn
 
+from sdclient.cli.interrupts import was_interrupted, watch_for_ctrl_c
+
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line."""
     _write_utf8()
+    watch_for_ctrl_c()
     try:
         try:
             from sdclient.cli.app import run_app
@@ -28,6 +31,10 @@ def main() -> None:
         _leave_interrupted()
     except SystemExit as exc:
         if exc.code == _INTERRUPTED:
+            _leave_interrupted()
+        raise
+    except Exception:
+        if was_interrupted():
             _leave_interrupted()
         raise
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from sdclient._version import __version__
+from sdclient.cli.interrupts import was_interrupted
 
 if TYPE_CHECKING:
     from sdclient.errors import SDClientError
@@ -131,10 +132,14 @@ def report(exc: Exception) -> int:
     """Say what went wrong and return the exit code that stands for it."""
     from sdclient.errors import SDClientError
 
-    click.echo(f"sdclient: {exc}", err=True)
     if isinstance(exc, SDClientError):
+        click.echo(f"sdclient: {exc}", err=True)
         return exit_code(exc)
     logging.getLogger("sdclient").debug("unexpected", exc_info=exc)
+    if was_interrupted():
+        click.echo("\nstopped", err=True)
+        return EXIT_INTERRUPTED
+    click.echo(f"sdclient: {exc}", err=True)
     click.echo(
         f"This is a fault in sdclient itself ({type(exc).__name__}); run again with -vv and report what it says.",
         err=True,

@@ -58,3 +58,38 @@ def test_a_storm_of_ctrl_c_ends_a_command_with_130(cli: CommandLine, args: Seque
 
     assert code == 130
     assert "Traceback" not in stderr
+
+
+AN_INTERRUPTED_LIBRARY = """
+import signal
+from sdclient.cli import app, main
+
+def turn_into_an_error_of_its_own(**_):
+    {before}
+    raise RuntimeError("Error calling __set_name__ on 'cached_property' instance 'data'")
+
+app.app.main = turn_into_an_error_of_its_own
+main()
+"""
+CTRL_C = """try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "words"),
+    [
+        pytest.param(CTRL_C, 130, "stopped", id="after Ctrl-C"),
+        pytest.param("pass", 1, "This is a fault in sdclient itself (RuntimeError)", id="without"),
+    ],
+)
+def test_an_error_that_a_library_makes_of_ctrl_c_is_not_told_as_a_fault(before: str, code: int, words: str) -> None:
+    program = AN_INTERRUPTED_LIBRARY.format(before=before)
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == code
+    assert words in ended.stderr
+    assert ("fault" in ended.stderr) == (code == 1)
+    assert "Traceback" not in ended.stderr
