@@ -54,8 +54,17 @@ def _sets(function: F) -> F:
 def _out(function: F) -> F:
     function = click.option("--force", is_flag=True, help="Replace the output file.")(function)
     return click.option(
-        "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to stdout."
+        "-o",
+        "--output",
+        # Not as a Path, for which ./- would be - as well.
+        type=click.Path(dir_okay=False, allow_dash=True),
+        callback=_place,
+        help='Write here instead of to stdout; "-" is stdout, too.',
     )(function)
+
+
+def _place(_ctx: click.Context, _param: click.Parameter, told: str | None) -> Path | None:
+    return None if told is None or told == "-" else Path(told)
 
 
 def _keys(function: F) -> F:

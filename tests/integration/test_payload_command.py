@@ -258,6 +258,17 @@ def test_an_import_is_printed_where_no_file_is_named(tmp_path: Path) -> None:
     assert json.loads(told.stdout)["kind"] == "img2img"
 
 
+def test_a_dash_for_the_output_is_stdout_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    told = run("import", "-", "-o", "-", text='{"prompt": "x", "cfg_scale": 5, "override_settings": {}}')
+    run("schema", "-o", "./-")
+
+    assert json.loads(told.stdout)["request"]["prompt"] == "x"
+    assert [path.name for path in tmp_path.iterdir()] == ["-"]
+    assert json.loads((tmp_path / "-").read_bytes())["title"] == "sdclient payload"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
