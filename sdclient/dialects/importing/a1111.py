@@ -139,8 +139,11 @@ def _clean_scripts(clean: Body, left: dict[str, str], name: Name, kind: Kind) ->
                 kept[title] = {"args": args}
         clean["alwayson_scripts"] = kept
     if not _is_right(partial(check_script, clean, tables), "script_args", left):
-        for key in ("script_name", "script_args"):
-            clean.pop(key, None)
+        left["script_args"] = left["script_args"].removeprefix(f"{tables.where}.script_args").lstrip(": ")
+        left["script_name"] = (
+            f"{str(clean['script_name'])[:60]} cannot run with these script_args, so both are left out"
+        )
+        del clean["script_name"], clean["script_args"]
 
 
 def _clean_unit(unit: JsonValue, keys: KeyTable, where: str, left: dict[str, str]) -> JsonValue:

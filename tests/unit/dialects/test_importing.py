@@ -340,6 +340,7 @@ def test_scripts_that_would_fail_in_silence_are_left_out_with_a_word() -> None:
         "alwayson_scripts.tiled vae",
         "alwayson_scripts.odd",
         "script_args",
+        "script_name",
     }
     assert found.left_out["alwayson_scripts.tiled vae"] == "[0] (enabled): must be bool, not 'yes'"
 
