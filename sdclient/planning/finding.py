@@ -179,6 +179,9 @@ class _Finder:
         if not relative.isprintable() and _is_no_text(relative):
             name = ascii(os.fsencode(relative))[2:-1]
             self.skipped.append(LeftOut(name, "its name is no text; rename it"))
+        elif "\\" in relative:
+            # The other machines of a run may take it for a folder and a file.
+            self.skipped.append(LeftOut(relative, "a backslash in its path, which parts folders on Windows; rename it"))
         elif not entry.is_file(follow_symlinks=False):
             self.skipped.append(LeftOut(relative, "a link or no plain file"))
         elif facts.st_size == 0:

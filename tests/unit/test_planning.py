@@ -106,6 +106,17 @@ class TestFindImages:
             "its name is no text; rename it",
         ]
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="a backslash parts folders there")
+    def test_a_backslash_in_a_name_leaves_out_that_image_alone(self, tmp_path: Path) -> None:
+        source = make(tmp_path / "in", "a.png", "b\\c.png", "it\\gr/d.png")
+
+        listed, left_out = plan_folder(BAKE, source, tmp_path / "out")
+
+        assert [job.place for job in listed.jobs] == ["a_upscaled"]
+        assert summarise(left_out) == [
+            "b\\c.png and it\\gr/d.png: a backslash in its path, which parts folders on Windows; rename it"
+        ]
+
     def test_an_order_that_there_is_not_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="order='oldest': give name, newest or random"):
             find_images(tmp_path, order="oldest")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
