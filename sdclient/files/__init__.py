@@ -22,7 +22,7 @@ from sdclient.files.durable import (
     write_new_file,
 )
 from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory, publish
-from sdclient.files.names import MAX_NAME_BYTES, find_spelled, resolve_inside, safe_name
+from sdclient.files.names import MAX_NAME_BYTES, find_spelled, names_drive, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
 from sdclient.files.rows import MAX_CELL_CHARS, RowLog, format_row, format_rows, original_cell, read_rows
 from sdclient.files.temporary import TEMPORARY_PREFIX, is_abandoned, temporary_name
@@ -47,6 +47,7 @@ __all__ = [
     "is_abandoned",
     "is_storage_trouble",
     "is_too_long",
+    "names_drive",
     "original_cell",
     "probe_folder",
     "publish",

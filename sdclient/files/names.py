@@ -12,7 +12,7 @@ from pathlib import Path
 from sdclient.errors import RunFolderError
 from sdclient.files.trouble import is_storage_trouble, storage_error
 
-__all__ = ["MAX_NAME_BYTES", "find_spelled", "resolve_inside", "safe_name"]
+__all__ = ["MAX_NAME_BYTES", "find_spelled", "names_drive", "resolve_inside", "safe_name"]
 
 MAX_NAME_BYTES = 100
 """The longest name `safe_name` gives, in bytes of UTF-8; leaves room for numbers and an extension."""
@@ -79,6 +79,12 @@ def resolve_inside(root: Path, relative_posix: str) -> Path:
             or one of its parts is a link.
         StorageError: The disk or share does not answer.
     """
+    if names_drive(relative_posix):
+        # It need not be a forged one: a file of the user's may be called so.
+        raise RunFolderError(
+            f"{root}: {relative_posix[:_MAX_SHOWN]!r} begins with a drive as Windows reads it, so that it is no plain path "
+            "inside this folder on every system, and is not followed; give the file a name without it"
+        )
     parts = relative_posix.split("/")
     if _leads_out(relative_posix, parts):
         raise RunFolderError(
@@ -93,6 +99,11 @@ def resolve_inside(root: Path, relative_posix: str) -> Path:
                 f"{path}: is a link; records are not followed through links, put the real folder there"
             )
     return path
+
+
+def names_drive(relative_posix: str) -> bool:
+    """Tell whether a path begins with a drive for Windows (`a:b.png`), whatever it is on this system."""
+    return _DRIVE.match(relative_posix) is not None
 
 
 def find_spelled(root: Path, relative_posix: str) -> Path:
@@ -126,7 +137,7 @@ def _spelled(folder: Path, name: str) -> str:
 
 
 def _leads_out(text: str, parts: list[str]) -> bool:
-    if "\\" in text or "\0" in text or _DRIVE.match(text):
+    if "\\" in text or "\0" in text:
         return True
     if sys.platform == "win32" and ":" in text:
         return True

@@ -14,6 +14,7 @@ from typing import Literal
 from sdclient.batch.plan import STATE_FOLDER
 from sdclient.batch.views import is_grid
 from sdclient.errors import ConfigurationError
+from sdclient.files import names_drive
 from sdclient.images.facts import format_of
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -180,8 +181,10 @@ class _Finder:
             name = ascii(os.fsencode(relative))[2:-1]
             self.skipped.append(LeftOut(name, "its name is no text; rename it"))
         elif "\\" in relative:
-            # The other machines of a run may take it for a folder and a file.
+            # The other machines of a run may take it, and a drive, for another place.
             self.skipped.append(LeftOut(relative, "a backslash in its path, which parts folders on Windows; rename it"))
+        elif names_drive(relative):
+            self.skipped.append(LeftOut(relative, "its path begins with a drive (c:) as Windows reads it; rename it"))
         elif not entry.is_file(follow_symlinks=False):
             self.skipped.append(LeftOut(relative, "a link or no plain file"))
         elif facts.st_size == 0:

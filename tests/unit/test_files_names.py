@@ -77,6 +77,15 @@ class TestResolveInside:
         with pytest.raises(RunFolderError, match="no plain path inside"):
             resolve_inside(tmp_path, text)
 
+    @pytest.mark.parametrize("text", ["a:b.png", "C:/x"])
+    def test_a_name_that_windows_takes_for_a_drive_is_not_called_a_changed_record(
+        self, tmp_path: Path, text: str
+    ) -> None:
+        with pytest.raises(RunFolderError, match="begins with a drive") as caught:
+            resolve_inside(tmp_path, text)
+
+        assert "record" not in str(caught.value).replace(str(tmp_path), "")
+
     @posix_only
     @pytest.mark.parametrize("text", ["link", "link/x.png", "a/deep", "dangling"])
     def test_a_path_through_a_link_is_refused(self, tmp_path: Path, text: str) -> None:

@@ -117,6 +117,15 @@ class TestFindImages:
             "b\\c.png and it\\gr/d.png: a backslash in its path, which parts folders on Windows; rename it"
         ]
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="no file is called so there")
+    def test_an_image_whose_path_begins_with_a_drive_for_windows_is_left_out(self, tmp_path: Path) -> None:
+        source = make(tmp_path / "in", "a:b.png", "ab:c.png", "it/a:b.png")
+
+        listed, left_out = plan_folder(BAKE, source, tmp_path / "out")
+
+        assert [job.place for job in listed.jobs] == ["ab:c_upscaled", "it/a:b_upscaled"]
+        assert summarise(left_out) == ["a:b.png: its path begins with a drive (c:) as Windows reads it; rename it"]
+
     def test_an_order_that_there_is_not_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="order='oldest': give name, newest or random"):
             find_images(tmp_path, order="oldest")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
