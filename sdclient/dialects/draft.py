@@ -9,13 +9,16 @@ from pydantic import JsonValue
 
 from sdclient.dialects.base import Loss, LossKind, Severity
 from sdclient.errors import PayloadError
+from sdclient.schemas.generation import Img2Img, Txt2Img
 
-__all__ = ["Draft", "check_down_sampling", "shown"]
+__all__ = ["MASK_FIELDS", "Draft", "check_down_sampling", "is_about_no_mask", "shown"]
 
 DOWN_SAMPLING_RATES = (1, 8)
 """The range of the first setting of ``tile_resample``."""
 SHOWN_MAX = 60
 """Characters of a value that a message shows."""
+MASK_FIELDS = ("mask_blur", "inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_mask_invert")
+"""Fields that say how a mask is used."""
 
 
 class Draft:
@@ -76,6 +79,14 @@ class Draft:
         if key in self.asked:
             raise PayloadError(f"{where}: {self.asked[key]} sets this already; keep one of the two")
         self.asked[key] = where
+
+
+def is_about_no_mask(field: str, request: Txt2Img | Img2Img) -> bool:
+    """Tell whether a field says how to use a mask where there is none: nothing of it can be lost.
+
+    A1111's page writes these fields into every img2img request.
+    """
+    return field in MASK_FIELDS and (not isinstance(request, Img2Img) or request.mask is None)
 
 
 def check_down_sampling(rate: float, field: str, draft: Draft) -> None:

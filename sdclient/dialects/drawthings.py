@@ -21,7 +21,7 @@ from sdclient.dialects.base import (
     Route,
     ServerFacts,
 )
-from sdclient.dialects.draft import shown
+from sdclient.dialects.draft import MASK_FIELDS, shown
 from sdclient.dialects.drawthings_body import SIZE_STEP_PX, DrawThingsDraft
 from sdclient.dialects.drawthings_parts import (
     put_controls,
@@ -81,7 +81,6 @@ _REFUSED: Mapping[str, str] = {
     "ultimate_upscale": "Draw Things runs no scripts, and the image would stay small; enlarge is near",
     "sd_upscale": "Draw Things runs no scripts, and the image would stay small; enlarge is near",
 }
-_MASK_FIELDS = ("inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_mask_invert")
 
 
 class DrawThings:
@@ -229,9 +228,9 @@ def _put_init(request: Img2Img, size: tuple[int, int], draft: DrawThingsDraft) -
     draft.put("init_images", [encode_base64(request.init_image)], "init_image")
     if request.mask is not None:
         draft.refuse("mask", "Draw Things takes no mask over HTTP; use a server that does")
-    for name in _MASK_FIELDS:
-        if getattr(request, name) is not None:
-            draft.drop(name, "Draw Things takes no mask over HTTP")
+        for name in MASK_FIELDS:
+            if name not in _SAME and getattr(request, name) is not None:
+                draft.drop(name, "Draw Things takes no mask over HTTP")
     if request.resize_mode is not None:
         draft.drop("resize_mode", "the init image is sent in the request's size, so nothing is resized", "note")
 

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from sdclient.dialects import DIALECTS
 from sdclient.dialects.base import Compiled, Dialect, Loss
+from sdclient.dialects.draft import MASK_FIELDS
 from sdclient.dialects.keysets import newest_key_set
 from sdclient.dialects.samplers import drawthings_sampler
 from sdclient.dialects.unverified import unverified_facts
@@ -163,7 +164,8 @@ def samples() -> Iterator[Sample]:
         yield from _list_samples(field, needed, more)
     image = {**base, "init_image": _image()}
     for field, value in _IMG2IMG.items():
-        yield Sample(field, image, {**image, field: value}, Img2Img)
+        before = {**image, "mask": _image()} if field in MASK_FIELDS else image
+        yield Sample(field, before, {**before, field: value}, Img2Img)
     yield Sample("mask", image, {**image, "mask": _image()}, Img2Img)
 
 

@@ -13,7 +13,7 @@ from sdclient.dialects.a1111_names import close_hint, listed, model_stem, model_
 from sdclient.dialects.a1111_parts import named_sides, put_hires
 from sdclient.dialects.a1111_reply import read_generation
 from sdclient.dialects.base import Call, Compiled, ErrorWords, Expected, Operation, ReadReply, Route, ServerFacts
-from sdclient.dialects.draft import Draft, shown
+from sdclient.dialects.draft import Draft, is_about_no_mask, shown
 from sdclient.dialects.facts import close_names, few_names
 from sdclient.dialects.initsize import init_size
 from sdclient.dialects.lora_tags import LoraTag, lose_tags, take_tags
@@ -131,7 +131,7 @@ class SdCpp:
                 continue
             if name in self.refused:
                 draft.refuse(name, f"{self.title} {self.refused[name]}")
-            elif name in self.ignored:
+            elif name in self.ignored and not is_about_no_mask(name, request):
                 draft.drop(name, f"{self.title} {self.ignored[name]}")
         if isinstance(request, Img2Img):
             self.put_init(request, draft)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sdclient.dialects import DIALECTS, Compiled, Dialect, ServerFacts, is_refused
 from sdclient.dialects.detect import detect
+from sdclient.dialects.draft import MASK_FIELDS
 from sdclient.errors import BadReplyError, PayloadError, WrongServerError
 from sdclient.schemas import (
     ADetailer,
@@ -204,12 +205,14 @@ def test_a_web_server_takes_what_compiles_without_refusal(
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
 @given(request=requests)
 def test_every_field_that_was_set_is_sent_or_a_loss(dialect: Dialect, request: Txt2Img | Img2Img) -> None:
-    base = {"init_image": request.init_image} if isinstance(request, Img2Img) else {"width": 2048, "height": 2048}
+    needed = {"init_image": request.init_image} if isinstance(request, Img2Img) else {"width": 2048, "height": 2048}
     facts = ServerFacts(dialect.name)
-    plain = dialect.compile(type(request)(**base), facts)
 
     for name in request.model_fields_set - {"inherit", "init_image", "width", "height"}:
         value = getattr(request, name)
+        # Without a mask there is nothing to lose of how to use it.
+        base = {**needed, "mask": IMAGES[128, 128]} if name in MASK_FIELDS else needed
+        plain = dialect.compile(type(request)(**base), facts)
         says_nothing = value in ((), None, Tiled(), type(request).model_fields[name].default) or (name, value) == (
             "seed",
             -1,

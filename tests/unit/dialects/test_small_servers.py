@@ -62,6 +62,18 @@ def test_an_init_image_sets_the_size_where_none_is_asked(name: str, png) -> None
     assert over(name, png, width=64, height=64).call.body["width"] == 64
 
 
+@pytest.mark.parametrize("name", [*SMALL, "drawthings"])
+def test_how_to_use_a_mask_is_no_loss_where_there_is_none(name: str, png) -> None:
+    # As A1111's page writes it into every img2img request.
+    page = {"mask_blur": 4, "inpainting_fill": 1, "inpaint_full_res": True, "inpaint_full_res_padding": 32}
+
+    bare = over(name, png, init_image=png(128, 128), model="m", seed=1, **page, inpainting_mask_invert=False)
+    masked = over(name, png, init_image=png(128, 128), model="m", seed=1, **page, mask=png(128, 128))
+
+    assert losses(bare) == []
+    assert {"inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding"} <= {loss[0] for loss in losses(masked)}
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_no_init_image_is_refused_since_the_server_would_draw_something_else(name: str) -> None:
     with pytest.raises(PayloadError, match="init_image: missing"):
