@@ -110,7 +110,8 @@ def find_checkpoint(model: str, folder: Path | None = None) -> Path:
     if found != known.sha256:
         raise SegmentationError(
             f"{path} is not the published {known.file_name}: its sha256 is {found[:12]}..., "
-            f"not {known.sha256[:12]}...: download it again; to use other weights, name the file instead of {model}"
+            f"not {known.sha256[:12]}...: remove it, and `sdclient segment` fetches it again; "
+            f"to use other weights, name the file instead of {model}"
         )
     return path
 

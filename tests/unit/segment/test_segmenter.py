@@ -80,7 +80,9 @@ def test_missing_weights_say_which_file_goes_where(tmp_path: Path) -> None:
 def test_a_published_name_with_other_content_is_refused_by_its_hash(tmp_path: Path) -> None:
     (tmp_path / KNOWN_WEIGHTS["vit_l"].file_name).write_bytes(b"something else")
 
-    with pytest.raises(SegmentationError, match="is not the published"):
+    with pytest.raises(
+        SegmentationError, match=r"is not the published .*: remove it, and `sdclient segment` fetches it"
+    ):
         find_checkpoint("vit_l", tmp_path)
 
 
