@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from statistics import median
 
+from sdclient.progress import short_time
+
 SHORTEST_GAP_S = 5.0
 """A shorter pause is not worth a line."""
 LONG_PAUSE_S = 600.0
@@ -157,11 +159,11 @@ class ClockTrouble:
 
     def __str__(self) -> str:
         against = f"the clock of worker {self.other}" if self.other else "the clock of this machine"
+        # Rounded, it may be more than what is known for certain.
+        how_much = f"by about {short_time(self.at_least_s)} or more"
         if self.worker == self.other:
-            return (
-                f"The clock of worker {self.worker} was set back by at least {self.at_least_s:.0f} s while it worked."
-            )
-        return f"The clock of worker {self.worker} and {against} disagree by at least {self.at_least_s:.0f} s."
+            return f"The clock of worker {self.worker} was set back {how_much} while it worked."
+        return f"The clock of worker {self.worker} and {against} disagree {how_much}."
 
 
 def find_clock_trouble(

@@ -156,7 +156,7 @@ def test_clocks_that_disagree_are_said_in_the_page(builder: RunBuilder) -> None:
 
     page = page_of(builder)
 
-    assert "The clock of worker w2 and the clock of worker w1 disagree by at least 3608 s." in page
+    assert "The clock of worker w2 and the clock of worker w1 disagree by about 60 min or more." in page
     assert "No long pauses" not in page
     assert "must not be compared across" in page
     assert "Times are UTC" not in page
