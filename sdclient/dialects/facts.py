@@ -78,8 +78,13 @@ class Key:
                 return self.bounds
         return None
 
-    def whole(self, value: JsonValue) -> JsonValue:
-        """Return 20.0 as 20 where only whole numbers are taken, as programs write it that divide; else the value."""
+    def spelled(self, value: JsonValue) -> JsonValue:
+        """Return a value as the server takes it, where programs and people write it otherwise.
+
+        That is 20.0 as 20 where only whole numbers are taken, and a label in the server's letter case.
+        """
+        if isinstance(value, str) and value not in self.labels:
+            return next((label for label in self.labels if label.casefold() == value.casefold()), value)
         is_whole = isinstance(value, float) and abs(value) < 2**53 and value.is_integer() and "float" not in self.types
         return int(cast("float", value)) if is_whole and "int" in self.types else value
 

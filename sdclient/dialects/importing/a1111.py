@@ -72,7 +72,7 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
     clean: Body = {}
     left: dict[str, str] = {}
     for key, told in body.items():
-        value = keys[key].whole(told) if key in keys else told
+        value = keys[key].spelled(told) if key in keys else told
         if value is None or (key in REFUSED and key not in _IMAGES):
             if value is not None:
                 left[key] = REFUSED[key]
@@ -154,7 +154,9 @@ def _clean_unit(unit: JsonValue, keys: KeyTable, where: str, left: dict[str, str
         if told is None:
             continue
         is_counted = name in _COUNTED and name in keys and type(told) is int and told in _COUNTS
-        value = keys[name].labels[cast("int", told)] if is_counted else keys[name].whole(told) if name in keys else told
+        value = (
+            keys[name].labels[cast("int", told)] if is_counted else keys[name].spelled(told) if name in keys else told
+        )
         problem = keys[name].problem(value) if name in keys else "left out; the extension does not know it"
         if problem is None:
             kept[name] = value

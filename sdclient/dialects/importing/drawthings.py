@@ -62,7 +62,7 @@ def canonical_body(body: Mapping[str, JsonValue]) -> tuple[Body, dict[str, str]]
     clean: Body = {}
     left: dict[str, str] = {}
     for name, told in body.items():
-        value = keys[name].whole(told) if name in keys else told
+        value = keys[name].spelled(told) if name in keys else told
         if name in ("init_images", "restore_faces"):
             clean[name] = value
         elif name not in keys:
