@@ -311,7 +311,7 @@ class Run(Planner, RunView):
         The images there stay until the new ones are complete, and are kept in ``.sdclient/replaced`` then.
 
         Args:
-            patterns: Places or names of images, with ``*`` and ``?``.
+            patterns: Places or names of images, with ``*``, ``?`` and ``[23]``; ``*`` stands for slashes, too.
             names: The same, in which these signs mean themselves.
             new_seed: Draw them from another seed.
 

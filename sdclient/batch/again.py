@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -19,9 +20,12 @@ from sdclient.errors import PlanError, RunFolderError
 from sdclient.files import storage_errors
 
 Wanted = Callable[[Job], bool]
-HasMade = Callable[[Job, int], bool]
-"""Whether a job made an image of this number."""
-_SECOND = 2
+MadeNumbers = Callable[[Job], AbstractSet[str] | None]
+"""The numbers of the images that a job made, as in their names and without zeros in front; None: they may be any."""
+_NUMBER = re.compile(r"\d+")
+_NUMBER_SIGNS = r"(?:[\d?*]|\[!?[\d-]+\])+"
+_NUMBER_GLOB = re.compile(_NUMBER_SIGNS)
+_ENDS_WITH_NUMBER = re.compile(rf"(?P<place>.*\*)(?P<end>{_NUMBER_SIGNS})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +42,35 @@ class Redone:
 
 
 class Wish:
-    """A test for jobs: by place, by place and number of an output, or by its file name; ``*`` and ``?`` as in a shell.
+    """A test for jobs: by place, by place and number of an output, or by its file name.
 
-    A name may be many among many jobs: it is looked up, and only what has a wildcard is compared with every job.
+    ``*``, ``?`` and ``[23]`` stand for what they do in a shell, and ``*`` for slashes, too. Names may be many among many
+    jobs: they are looked up, and only what has a wildcard is compared with every job.
 
     Args:
         patterns: Names and patterns.
         names: Names only; brackets and stars in them mean themselves.
-        has_made: Asked where a name or pattern ends with a number from 2; the first image every job is taken to make.
+        made: Asked where a name or pattern ends with another number than 1: the first image every job is taken to make.
     """
 
-    def __init__(
-        self, patterns: Sequence[str], names: Sequence[str], has_made: HasMade = lambda _job, _number: True
-    ) -> None:
+    def __init__(self, patterns: Sequence[str], names: Sequence[str], made: MadeNumbers = lambda _job: None) -> None:
         self._all = [*patterns, *names]
-        self._has_made = has_made
+        self._made = made
         self._named: dict[str, set[str]] = {}
-        self._numbered: dict[str, set[tuple[str, int]]] = {}
+        self._numbered: dict[str, set[tuple[str, re.Pattern[str]]]] = {}
         self._globs: list[tuple[str, re.Pattern[str], str]] = []
-        self._numbered_globs: list[tuple[str, re.Pattern[str], int]] = []
+        self._numbered_globs: list[tuple[str, re.Pattern[str], re.Pattern[str]]] = []
         for name in self._all:
             for form in (*_forms(name), _cutouts_of(name)):
                 self._named.setdefault(form, set()).add(name)
             for place, number in _images_of(name):
-                self._numbered.setdefault(place, set()).add((name, number))
+                self._numbered.setdefault(place, set()).add((name, _glob(number)))
         for pattern in patterns:
             if any(sign in pattern for sign in "*?["):
                 expression = "|".join(f"(?:{fnmatch.translate(form)})" for form in _forms(pattern))
                 self._globs.append((pattern, re.compile(expression), _cutouts_of(pattern)))
-                for place, number in _images_of(pattern):
-                    self._numbered_globs.append((pattern, re.compile(fnmatch.translate(place)), number))
+                for place, number in _images_of_glob(pattern):
+                    self._numbered_globs.append((pattern, _glob(place), _glob(number)))
 
     def __call__(self, job: Job) -> bool:
         """Tell whether a job fits one of them."""
@@ -88,8 +91,14 @@ class Wish:
         numbered = [one for name in names for one in self._numbered.get(name, ())]
         numbered += [(pattern, number) for pattern, glob, number in self._numbered_globs if any(map(glob.match, names))]
         for pattern, number in numbered:
-            if number < _SECOND or self._has_made(job, number):
+            if self._has_made(job, number):
                 yield pattern
+
+    def _has_made(self, job: Job, number: re.Pattern[str]) -> bool:
+        if number.match("1"):
+            return True
+        made = self._made(job)
+        return made is None or any(map(number.match, made))
 
 
 def wanted(patterns: Iterable[str], names: Iterable[str] = (), folder: RunFolder | None = None) -> Wish:
@@ -117,18 +126,19 @@ class _MadeImages:
         self._folder = folder
         self._numbers: dict[str, frozenset[str] | None] = {}
 
-    def __call__(self, job: Job, number: int) -> bool:
+    def __call__(self, job: Job) -> frozenset[str] | None:
         if job.id not in self._numbers:
             self._numbers[job.id] = self._read(job.id)
-        numbers = self._numbers[job.id]
-        return numbers is None or str(number) in numbers
+        return self._numbers[job.id]
 
     def _read(self, job: str) -> frozenset[str] | None:
         try:
             files = self._folder.record(job).files
         except RunFolderError:
             return None
-        return frozenset(PurePosixPath(one.place).stem.rpartition("_")[2].lstrip("0") for one in files)
+        ends = {PurePosixPath(one.place).stem.rpartition("_")[2] for one in files}
+        written = {end for end in ends if _NUMBER.fullmatch(end)}
+        return frozenset(written | {number.lstrip("0") for number in written})
 
 
 def _names_of(job: Job) -> tuple[str, ...]:
@@ -141,10 +151,27 @@ def _forms(pattern: str) -> list[str]:
     return [pattern, f"{_stem(pattern)}."] if PurePosixPath(pattern).suffix else [pattern]
 
 
-def _images_of(pattern: str) -> list[tuple[str, int]]:
-    """Return places and numbers of the images that a name or pattern may mean, `<place>_<k>.png`."""
-    parted = [name.rpartition("_") for name in dict.fromkeys((_stem(pattern), pattern))]
-    return [(place, int(number)) for place, _, number in parted if place and number.isdecimal()]
+def _images_of(name: str) -> list[tuple[str, str]]:
+    """Return places and numbers of the images that a name may mean, `<place>_<k>.png`."""
+    parted = [form.rpartition("_") for form in dict.fromkeys((_stem(name), name))]
+    return [(place, str(int(number))) for place, _, number in parted if place and _NUMBER.fullmatch(number)]
+
+
+def _images_of_glob(pattern: str) -> list[tuple[str, str]]:
+    """Return patterns of the places and of the numbers of the images that a pattern may mean."""
+    found: list[tuple[str, str]] = []
+    for form in dict.fromkeys((_stem(pattern), pattern)):
+        place, _, number = form.rpartition("_")
+        if place and _NUMBER_GLOB.fullmatch(number):
+            found.append((place, number))
+        # In `*[23].png` the star stands for what parts place and number, too.
+        if (ended := _ENDS_WITH_NUMBER.fullmatch(form)) is not None:
+            found.append((ended["place"], f"*{ended['end']}"))
+    return found
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
 
 
 def _stem(pattern: str) -> str:

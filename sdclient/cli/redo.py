@@ -31,6 +31,7 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
     """Plan images of OUT once more, with everything that was made from them; `sdclient join OUT` makes them.
 
     The images that are there stay until the new ones are complete, and are kept in OUT/.sdclient/replaced then.
+    A PATTERN is held against names of images: *, ? and [23] as in a shell, * for folders, too.
     """
     names = read_images(listed) if listed else []
     if not patterns and not names:

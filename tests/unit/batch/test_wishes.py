@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdclient.batch.again import wanted
+from sdclient.batch.again import Wish, wanted
 from sdclient.batch.plan import make_job
 
 JOBS = [
@@ -32,6 +32,9 @@ JOBS = [
         ("*/b*_1.png", ["animals/bear"]),
         ("cutouts/fox_1/fox_1_01.png", ["cutouts/fox_1"]),
         ("cutouts/*/*_cat.png", ["cutouts/fox_1"]),
+        ("*/fox_[23].png", ["animals/fox"]),
+        ("animals/b*_[!1]*", ["animals/bear"]),
+        ("animals/*_[[]2].png", []),
         ("elsewhere/*.png", []),
     ],
 )
@@ -40,3 +43,30 @@ def test_a_name_or_pattern_means_the_jobs_whose_images_it_fits(typed: str, place
 
     assert [job.place for job in JOBS if wish(job)] == places
     assert wish.unmet(JOBS) == ([] if places else [typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "places"),
+    [
+        ("*_[23].png", ["animals/fox", "cutouts/fox_1"]),
+        ("*[23].png", ["animals/fox", "cutouts/fox_1"]),
+        ("animals/*_[23]", ["animals/fox"]),
+        ("*_[4-9].png", ["animals/bear"]),
+        ("*_1[0-2].png", ["animals/bear"]),
+        ("*_?.png", [job.place for job in JOBS]),
+        ("*_??.png", ["animals/bear", "cutouts/fox_1"]),
+        ("*_0[!2].png", ["cutouts/fox_1"]),
+        ("*_0[!1-3].png", []),
+        ("*_5.png", []),
+    ],
+)
+def test_a_pattern_with_a_number_fits_jobs_that_made_an_image_of_such_a_number(typed: str, places: list[str]) -> None:
+    made = {
+        "animals/fox": {"1", "2"},
+        "animals/bear": {"1", "11", "4"},
+        "cutouts/fox_1": {"01", "02", "03", "1", "2", "3"},
+    }
+
+    wish = Wish([typed], [], lambda job: made.get(job.place, {"1"}))
+
+    assert [job.place for job in JOBS if wish(job)] == places
