@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from sdclient._version import __version__
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.outlook import read_outlook
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.status import read_status
 from sdclient.batch.worker import WorkerResult
-from sdclient.engines.keeper import NodeKeeper, NodeReport, Post
+from sdclient.engines.keeper import NodeReport, Post
 from sdclient.engines.rays import (
     connect,
     first_line,
@@ -33,12 +31,9 @@ from sdclient.engines.rays import (
     node_addresses,
     offered_resources,
 )
+from sdclient.engines.seats import Seat
 from sdclient.engines.told import Told
 from sdclient.errors import ConfigurationError, StorageError
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
-    from ray.actor import ActorHandle
 
 log = logging.getLogger(__name__)
 
@@ -51,53 +46,6 @@ _LAST_NEWS_S = 5.0
 """A worker that has reported is heard out for so long."""
 _NODE_PATIENCE_S = 120.0
 """When nobody is left to work, a node that is gone, or has no room, is waited for so long."""
-
-
-@dataclass(slots=True)
-class _Seat:
-    """A post, and who fills it now.
-
-    Attributes:
-        post: Who is needed.
-        actor: Who is there; Ray starts it anew when it dies.
-        question: Whether its node can take part; asked before work is given.
-        view: What it has to work with there; asked before work is given, so that losses are told first.
-        work: Its work, while it works.
-        news: What happened there, while it is asked for.
-        back_s: When it may be asked again, by the monotonic clock; 0 for one that has not worked yet, or died.
-        left: Why it left.
-        trouble: What stopped it.
-        problems: What it could not write or read.
-        is_refusal: It left because it cannot do what is asked.
-        called_at: How many jobs were done when it was wanted again; -1 before.
-    """
-
-    post: Post
-    actor: ActorHandle[NodeKeeper] | None = None
-    question: ObjectRef[str] | None = None
-    view: ObjectRef[NodeReport] | None = None
-    work: ObjectRef[NodeReport] | None = None
-    news: ObjectRef[list[Event]] | None = None
-    back_s: float = 0.0
-    left: str = ""
-    trouble: str = ""
-    problems: tuple[str, ...] = ()
-    is_refusal: bool = False
-    called_at: int = -1
-
-    @property
-    def has_ended(self) -> bool:
-        """True for a post whose worker found nothing to do; more may have come since."""
-        return self.work is None and self.back_s > 0 and not (self.left or self.trouble)
-
-    @property
-    def is_wanting(self) -> bool:
-        """True for a post that nobody fills, though work may be left for it."""
-        return self.work is None and self.back_s == 0
-
-    def rest(self, left: str, back_s: float) -> None:
-        """Leave the post until ``back_s``."""
-        self.work, self.left, self.back_s = None, left, back_s
 
 
 class ClusterEngine:
@@ -127,7 +75,7 @@ class ClusterEngine:
     ) -> None:
         need_ray()
         self._folder = folder
-        self._seats = [_Seat(post) for post in posts]
+        self._seats = [Seat(post) for post in posts]
         self._address = address
         self._before = read_status(folder).counts
         self._told = Told(self._before, listener)
@@ -165,22 +113,20 @@ class ClusterEngine:
             while not self._is_over():
                 for seat in self._seats:
                     self._fill(seat)
-                    self._hear(seat)
+                    self._pass_on(seat.hear())
                 self._collect()
                 self._call_back()
             return self._result()
         finally:
             for seat in self._seats:
-                if seat.actor is not None:
-                    ray.kill(seat.actor)
+                seat.kill()
             ray.shutdown()
 
     def stop(self, how: Stop = Stop.FINISH) -> None:
         """Ask all workers to stop; callable from any thread."""
         self._stop = how
         for seat in self._seats:
-            if seat.actor is not None:
-                seat.actor.stop.remote(how)
+            seat.stop(how)
 
     def _refuse_what_does_not_fit(self) -> None:
         offered = offered_resources()
@@ -210,13 +156,11 @@ class ClusterEngine:
         is_waiting = any(seat.is_wanting for seat in self._seats) and read_status(self._folder).counts.left > 0
         return not is_waiting or time.monotonic() - self._idle_since_s > self._node_patience_s
 
-    def _fill(self, seat: _Seat) -> None:
+    def _fill(self, seat: Seat) -> None:
         """Place a worker where one is due, ask its node, and give it work once that has said yes."""
         if self._stop is not None or seat.work is not None or not self._is_due(seat):
             return
-        if seat.actor is None:
-            seat.actor = self._place(seat.post)
-        report = self._ask(seat, seat.actor)
+        report = seat.ask()
         if report is None:
             return
         if report.left:
@@ -224,39 +168,9 @@ class ClusterEngine:
             return
         # Losses are told before the server draws.
         self._told.remark_once(seat.post.name, report.said)
-        seat.left, seat.is_refusal, seat.work = "", False, seat.actor.run.remote()
+        seat.begin()
 
-    def _ask(self, seat: _Seat, actor: ActorHandle[NodeKeeper]) -> NodeReport | None:
-        """Return what a node says before it gets work; None while it has not said all."""
-        if seat.question is None:
-            # Answered as soon as a node with the resource has room: nobody else is kept waiting meanwhile.
-            seat.question = actor.refusal.remote(__version__)
-        elif (said := self._answer(seat)) == "":
-            seat.view = actor.look.remote()
-        elif said is not None:
-            seat.question = seat.view = None
-            return NodeReport(left=said, is_refusal=True) if isinstance(said, str) else said
-        return None
-
-    def _answer(self, seat: _Seat) -> str | NodeReport | None:
-        """Return what was answered to the last question, words or a report; None while it has not been."""
-        import ray
-        from ray.exceptions import RayActorError, RayError
-
-        asked = seat.question if seat.view is None else seat.view
-        if asked is None or not ray.wait([asked], timeout=0)[0]:
-            return None
-        try:
-            answer: str | NodeReport = ray.get(asked)
-        except RayActorError:
-            # It died before it had work; Ray starts it anew, and it is asked again.
-            seat.question = seat.view = None
-            return None
-        except RayError as exc:
-            return NodeReport(left=first_line(exc))
-        return answer
-
-    def _is_due(self, seat: _Seat) -> bool:
+    def _is_due(self, seat: Seat) -> bool:
         if seat.is_wanting:
             return True
         others_work = any(other.work is not None for other in self._seats)
@@ -284,35 +198,9 @@ class ClusterEngine:
             else:
                 seat.back_s = now_s + self._back_after_s
 
-    def _place(self, post: Post) -> ActorHandle[NodeKeeper]:
-        import ray
-
-        # Always started anew by Ray, but no call is repeated by it: whether work is left, the folder tells.
-        maker = ray.remote(NodeKeeper).options(
-            num_cpus=post.cpus,
-            num_gpus=post.gpus,
-            resources={post.resource: 1.0} if post.resource else {},
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=4,
-        )
-        return cast("ActorHandle[NodeKeeper]", maker.remote(post.work))
-
-    def _hear(self, seat: _Seat, wait_s: float = 0.0) -> None:
-        """Pass on what happened on a node; one that hangs keeps nobody from being heard."""
-        import ray
-        from ray.exceptions import RayError
-
-        if seat.actor is not None and seat.news is None and seat.work is not None and not wait_s:
-            seat.news = seat.actor.news.remote()
-        if seat.news is None or not ray.wait([seat.news], timeout=wait_s)[0]:
-            return
-        news, seat.news = seat.news, None
-        try:
-            for event in ray.get(news):
-                self._told.take(event)
-        except RayError as exc:
-            log.debug("no news of %s: %s", seat.post.name, first_line(exc))
+    def _pass_on(self, news: Iterable[Event]) -> None:
+        for event in news:
+            self._told.take(event)
 
     def _collect(self) -> None:
         """Take the reports of those who ended, and note those who died."""
@@ -331,16 +219,15 @@ class ClusterEngine:
             except RayActorError as exc:
                 log.debug("%s: %s", seat.post.name, exc)
                 self._has_lost_news = True
-                self._told.remark(seat.post.name, f"its worker died, or its machine; {_started_anew(seat.post)}")
+                words = f"its worker died, or its machine; another starts as soon as {seat.place} is there"
+                self._told.remark(seat.post.name, words)
                 seat.rest("", 0.0)
             except RayError as exc:
                 self._leave(seat, NodeReport(left=first_line(exc)))
 
-    def _note(self, seat: _Seat, report: NodeReport) -> None:
+    def _note(self, seat: Seat, report: NodeReport) -> None:
         # What was asked for and has not come yet is older than what the report brings along.
-        self._hear(seat, _LAST_NEWS_S)
-        for event in report.news:
-            self._told.take(event)
+        self._pass_on([*seat.hear(_LAST_NEWS_S), *report.news])
         seat.problems += report.problems
         seat.trouble = report.trouble
         if report.left:
@@ -348,7 +235,7 @@ class ClusterEngine:
         else:
             seat.rest("", time.monotonic() + self._back_after_s)
 
-    def _leave(self, seat: _Seat, report: NodeReport) -> None:
+    def _leave(self, seat: Seat, report: NodeReport) -> None:
         if report.left != seat.left:
             self._told.take(Event("left", self._told.counts, seat.post.name, message=report.left))
         seat.is_refusal = report.is_refusal
@@ -373,9 +260,7 @@ class ClusterEngine:
 
     def _why_left(self) -> dict[str, str]:
         """Say why jobs are left where no worker has said it: a run must not end as if it were done."""
-        why = {
-            seat.post.name: f"nobody does its jobs: {_missing(seat.post)}" for seat in self._seats if seat.is_wanting
-        }
+        why = {seat.post.name: f"nobody does its jobs: {seat.missing}" for seat in self._seats if seat.is_wanting}
         if not why and not any(seat.left or seat.trouble for seat in self._seats):
             seen = read_outlook(self._folder)
             left = {seat.post.name: seen.left(seat.post.kinds) for seat in self._seats if seat.has_ended}
@@ -383,16 +268,3 @@ class ClusterEngine:
         for name, words in why.items():
             self._told.take(Event("left", self._told.counts, name, message=words))
         return why
-
-
-def _started_anew(post: Post) -> str:
-    return f"another starts as soon as {_where(post)} is there"
-
-
-def _where(post: Post) -> str:
-    return f"a machine that offers {post.resource}" if post.resource else "a machine with room for it"
-
-
-def _missing(post: Post) -> str:
-    share = f" ({post.gpus:g} of a GPU)" if post.gpus else f" ({post.cpus:g} CPU)" if post.cpus else ""
-    return f"{_where(post)}{share} did not come"
