@@ -1,23 +1,22 @@
-"""What a run is asked to do: prompts, folders and other jobs' outputs, planned in memory until there is work to do."""
+"""What a run is asked to do: prompts, folders and other jobs' outputs become jobs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import JsonValue
 
-from sdclient.batch.changed import Choice, Naming, OnChange, redo_changed, resolve
+from sdclient.batch.changed import OnChange
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import FileInput, Job
+from sdclient.batch.plan import FileInput
 from sdclient.batch.told import note_told, read_told
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
 from sdclient.errors import ConfigurationError
-from sdclient.files import storage_errors
+from sdclient.intake import Intake
 from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planning import (
     Arrivals,
@@ -77,14 +76,12 @@ class Planner:
     def __init__(self, folder: RunFolder, *, variant: str = "", on_change: OnChange | None = None) -> None:
         self.folder = folder
         self.shares_drawings = False
-        self._naming = Naming(variant, folder.settings.run_seed)
-        self._on_change = on_change
+        self._intake = Intake(folder, variant=variant, on_change=on_change)
         self.skipped: list[str] = []
         self.remarks: list[str] = []
         self.sources: list[Source] = []
         self._cutting: SegmentSettings | None = None
         self._followers: list[Callable[[], JobList]] = []
-        self._added: set[str] = set()
         self._told: set[str] = set()
 
     @property
@@ -95,7 +92,7 @@ class Planner:
     @property
     def variant(self) -> str:
         """The name of the variant that is planned, given or chosen when asked; empty where none is."""
-        return self._naming.name
+        return self._intake.variant
 
     def add(
         self,
@@ -236,17 +233,13 @@ class Planner:
         skipped, remarks = len(self.skipped), len(self.remarks)
         listed, left_out = source.plan(found)
         self._leave_out(source.folder, left_out)
-        fresh = self._write(self._named(listed, only_beside=self.shares_drawings))
+        fresh = self._intake.write(self._intake.named(listed, only_beside=self.shares_drawings))
         for follow in self._followers if fresh else ():
-            fresh += self._write(follow())
+            fresh += self._intake.write(follow())
         texts = [*(f"left out: {text}" for text in self.skipped[skipped:]), *self.remarks[remarks:]]
         if len(self.skipped) > skipped:
             self.note_told()
         return Planned(len(fresh), tuple(texts))
-
-    def _write(self, listed: JobList) -> list[Job]:
-        self._added.update(job.id for job in listed.jobs)
-        return self.folder.add(resolve(self.folder.read_plan(), listed.jobs).jobs, listed.specs)
 
     def _find(self, folder: Path, order: Order) -> FoundImages:
         seed, planned = self.folder.settings.run_seed, self._inputs_below(folder)
@@ -314,14 +307,15 @@ class Planner:
             only_added: Only of images that were added to this object, not of all that the folder's plan draws.
         """
         self._cutting = settings
-        only = self._added if only_added else None
+        only = self._intake.added if only_added else None
 
         def follow() -> JobList:
             listed = plan_cutouts_of_outputs(self.folder.read_plan(), settings, into=into, only=only)
-            return self._named(listed, only_beside=True)
+            return self._intake.named(listed, only_beside=True)
 
         self._followers.append(follow)
-        return self._add(follow)
+        self._intake.add(follow)
+        return self
 
     def import_log(self, path: StrPath, *, is_dry: bool = False) -> ImportedLog:
         """Count as done what another program's plain list of image names says, and what is there and sound.
@@ -345,37 +339,7 @@ class Planner:
             PlanError: If jobs contradict each other, the plan, or files that are there.
             ChangedPlanError: If some are planned otherwise, and nobody says what shall become of them.
         """
-        return self._add(lambda: self._named(listed, only_beside=self.shares_drawings))
-
-    def _named(self, listed: JobList, *, only_beside: bool) -> JobList:
-        """Return jobs at the places of the variant, where there is one."""
-        plan = self.folder.read_plan()
-        return replace(listed, jobs=self._naming.named(plan, listed.jobs, listed.specs, only_beside=only_beside))
-
-    def _add(self, ask: Callable[[], JobList]) -> Self:
-        with storage_errors("read the plan in", self.out):
-            listed = ask()
-            plan = self.folder.read_plan()
-        found = resolve(plan, listed.jobs)
-        added = {job.id for job in listed.jobs}
-        if not found.changed:
-            self._added |= added
-            self.folder.stage(found.jobs, listed.specs)
-            return self
-        with storage_errors("read the run in", self.out):
-            done = self.folder.read_done()
-        change = found.change(self.out, plan, listed.specs, asked=len(listed.jobs), done=done)
-        choice = self._on_change(change) if self._on_change is not None else Choice()
-        if choice.variant:
-            self._naming, self._on_change = Naming(choice.variant, self.folder.settings.run_seed), None
-            return self._add(ask)
-        if not choice.redo:
-            raise change.refusal()
-        # Asked once: what is planned next, such as cut-outs of these images, goes the same way.
-        self._on_change = redo_changed
-        self._added |= added
-        withdrawn = [before.id for before, _ in found.changed if before.id not in done]
-        self.folder.stage(found.jobs, {**plan.specs, **listed.specs}, withdrawn=withdrawn)
+        self._intake.add(lambda: self._intake.named(listed, only_beside=self.shares_drawings))
         return self
 
     def save(self) -> Self:
