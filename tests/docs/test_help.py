@@ -16,14 +16,14 @@ from sdclient.cli.app import ALIASES, COMMANDS, app
 from tests.conftest import CommandLine
 
 NAMES = [name for group in COMMANDS.values() for name in group]
-NO_COMMANDS = {"__init__", "announcing", "app", "changing", "cluster", "cutouts", "engine", "fetching", "options", "running", "single",
-               "stepbar", "stopping", "talk"}  # fmt: skip
 
 
-def test_every_module_of_the_command_line_is_a_listed_command() -> None:
+def test_every_command_that_is_written_is_listed_and_the_other_way_round() -> None:
     folder = Path(sdclient.cli.__file__).parent
 
-    assert {path.stem for path in folder.glob("*.py")} - NO_COMMANDS == set(NAMES)
+    # What several commands share has no function of this name.
+    commands = {path.stem for path in folder.glob("*.py") if "\ndef command(" in path.read_text(encoding="utf-8")}
+    assert commands == set(NAMES)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *ALIASES])
