@@ -187,7 +187,7 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
 
     Raises:
         ConfigurationError: If the image was drawn over another one, which the text does not hold.
-        PayloadError: If a setting is out of range.
+        PayloadError: If its prompt is none that a request takes.
     """
     imported = import_settings(info)
     request = imported.request
@@ -203,6 +203,10 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
     if info.fields.get("Version", "").startswith("stable-diffusion.cpp") and not request.loras:
         # What it is given as a list it does not write down.
         notes.append("stable-diffusion.cpp writes no LoRAs into an image; if there were any, this one is drawn without")
+    if "Seed" in left:
+        notes.append(
+            f"other pixels are to be expected: no request takes its seed {info.fields['Seed'][:60]}, and one is drawn"
+        )
     if left:
         notes.append(f"not taken over: {', '.join(left[:12])}")
     return request, notes

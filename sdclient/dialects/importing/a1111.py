@@ -57,7 +57,8 @@ _UNIT_DEFAULTS: Mapping[str, JsonValue] = {
 # Older versions of the ControlNet extension counted these choices, in the order of their labels; newer ones fail on that.
 _COUNTED = frozenset({"resize_mode", "control_mode", "hr_option"})
 _COUNTS = (0, 1, 2)
-# More than that A1111 takes, and no field here: what is asked for anywhere is to fit every server.
+# More than that A1111 takes, and no field here: what is asked for anywhere is to fit every server. Nor does it wrap: the
+# second image of 4294967295 has the seed 4294967296, which is one of its own on a GPU, and 0 where noise is drawn on a CPU.
 _MAX_SEED = 2**32 - 1
 _IMAGES: Mapping[str, str] = {"init_images": "init_image", "mask": "mask"}
 

@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from sdclient.dialects.importing.door import import_payload
+from sdclient.dialects.importing.fitting import fitting_request
 from sdclient.dialects.importing.result import Imported
 from sdclient.dialects.importing.units import take_parts
 from sdclient.dialects.lora_tags import LoraTag, lora_tags, take_tags
@@ -19,6 +20,7 @@ from sdclient.dialects.tables import small_samplers, small_schedulers
 from sdclient.errors import PayloadError
 from sdclient.infotext import MAX_INFOTEXT_BYTES, Infotext, has_long_infotext, parse_infotext, read_infotext
 from sdclient.schemas.generation import Img2Img, Txt2Img
+from sdclient.schemas.parts import Lora
 
 __all__ = ["import_image", "import_infotext", "import_settings"]
 
@@ -62,6 +64,24 @@ _FLOATS: Mapping[str, str] = {
     "Eta": "eta",
     "Shift": "shift",
 }
+# The labels that tell of a field; of several the first one in the text.
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    **{field: (label,) for label, field in {**_WORDS, **_INTS, **_FLOATS}.items()},
+    "sampler_name": ("Sampler",),
+    "scheduler": ("Schedule type", "Sampler"),
+    "width": ("Size",),
+    "height": ("Size",),
+    "denoising_strength": ("Denoising strength",),
+    "inpaint_full_res_padding": ("Masked area padding",),
+    "refiner": ("Refiner",),
+    "refiner.switch_at": ("Refiner switch at",),
+    "enlarge": ("Upscaler", "Postprocess upscaler"),
+    "enlarge.scale": ("Upscale factor", "Postprocess upscale by"),
+    "hires": ("Hires upscale", "Hires resize", "Hires first pass"),
+    "hires.strength": ("Hires strength", "Denoising strength"),
+    "hires.upscaler": ("Hires upscaler",),
+    "hires.steps": ("Hires steps",),
+}
 # Settings that say who drew it, or repeat others.
 _TELLING = frozenset(
     {
@@ -96,10 +116,10 @@ def import_image(data: bytes, *, what: str = "image") -> Imported:
 
 
 def import_infotext(text: str) -> Imported:
-    """Make a request out of a ``parameters`` text; what it tells of most extensions stays out.
+    """Make a request out of a ``parameters`` text; what it tells of most extensions, and what no request takes, stays out.
 
     Raises:
-        PayloadError: If a setting in it has a value that no request takes.
+        PayloadError: If its prompt is none that a request takes.
     """
     return import_settings(parse_infotext(text))
 
@@ -133,8 +153,9 @@ def import_settings(info: Infotext) -> Imported:
     told, parts_left = take_parts(info, fields, is_img2img=is_img2img)
     known = {*_WORDS, *_INTS, *_FLOATS, *_TELLING, *used, *told, "Denoising strength"}
     left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left
-    cls = Img2Img if is_img2img else Txt2Img
-    return Imported(cls.from_mapping(fields, where="the image's settings"), "", left)
+    left |= _no_numbers(_INTS, info, info.get_int) | _no_numbers(_FLOATS, info, info.get_float)
+    request, wrong = fitting_request(Img2Img if is_img2img else Txt2Img, fields, _LABELS, info.fields)
+    return Imported(request, "", left | wrong)
 
 
 def _why_left(label: str) -> str:
@@ -163,21 +184,32 @@ def _numbers(labels: Mapping[str, str], read: Callable[[str], float | None]) -> 
     return {field: value for label, field in labels.items() if (value := read(label)) is not None}
 
 
+def _no_numbers(labels: Mapping[str, str], info: Infotext, read: Callable[[str], float | None]) -> dict[str, str]:
+    return {
+        label: f"no such number: {info.fields[label][:60]!r}"
+        for label in labels
+        if label in info.fields and read(label) is None
+    }
+
+
 def _without_loras(info: Infotext) -> tuple[str, list[dict[str, object]]]:
     """Take LoRA tags out of a prompt: on most servers they would be words, as they were where the image came from.
 
-    One with more than a single weight stays, for no field says it.
+    One that no field says stays: with more than a single weight, or with one out of range.
     """
     if _WORDS_ONLY.match(info.fields.get("Version", "")):
         return info.prompt, []
     loras: list[dict[str, object]] = [
-        {"model": tag.name, "weight": tag.weight} for tag in lora_tags(info.prompt) if _has_one_weight(tag)
+        {"model": tag.name, "weight": tag.weight} for tag in lora_tags(info.prompt) if _is_lora(tag)
     ]
-    return (take_tags(info.prompt, _has_one_weight), loras) if loras else (info.prompt, [])
+    return (take_tags(info.prompt, _is_lora), loras) if loras else (info.prompt, [])
 
 
-def _has_one_weight(tag: LoraTag) -> bool:
-    return tag.weight is not None
+def _is_lora(tag: LoraTag) -> bool:
+    try:
+        return tag.weight is not None and bool(Lora(model=tag.name, weight=tag.weight))
+    except PayloadError:
+        return False
 
 
 def _take_inpainting(info: Infotext, fields: dict[str, object]) -> set[str]:

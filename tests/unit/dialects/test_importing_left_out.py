@@ -6,6 +6,8 @@ import pytest
 
 from sdclient.dialects import DIALECTS, ServerFacts
 from sdclient.dialects.importing import import_payload
+from sdclient.dialects.importing.image import import_infotext
+from sdclient.errors import PayloadError
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,46 @@ def test_a_label_that_no_letter_case_saves_is_left_out_with_the_nearest() -> Non
 
     assert found.left_out.keys() == {"sampler"}
     assert "did you mean Euler a" in found.left_out["sampler"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "reason"),
+    [
+        ("Steps: 500, Seed: 1", "Steps", "less than or equal to 150, not 500"),
+        # The second image of a batch from seed 4294967295, as A1111 writes it.
+        ("Steps: 9, Seed: 4294967296", "Seed", "not 4294967296; one is drawn in its place"),
+        ("Steps: 9, Size: 32x64", "Size", "greater than or equal to 64, not 32"),
+        ("Steps: 9, Clip skip: two", "Clip skip", "no such number: 'two'"),
+        ("Steps: 9, Refiner: fine, Refiner switch at: 1.5", "Refiner switch at", "less than or equal to 1, not 1.5"),
+        ("Steps: 9, Upscaler: 4x, Upscale factor: 99", "Upscale factor", "less than or equal to 8, not 99"),
+        ("Steps: 9, Size: 64x64, Hires upscale: 1e308", "Hires upscale", "less than or equal to 8192, not 640000"),
+        ("Steps: 9, Size: 64x64, Hires resize: 32x32", "Hires resize", "greater than or equal to 64, not 32"),
+        ("Steps: 9, Size: 64x64, Hires first pass: 32x32", "Hires first pass", "greater than or equal to 64, not 32"),
+        ("Steps: 9, Size: 64x64, Hires upscale: 2, Denoising strength: 3", "Denoising strength", "to 1, not 3"),
+    ],
+)
+def test_of_an_images_words_only_what_no_request_takes_is_left_out(settings: str, label: str, reason: str) -> None:
+    found = import_infotext(f"a fox\n{settings}, CFG scale: 4")
+
+    assert list(found.left_out) == [label]
+    assert reason in found.left_out[label]
+    assert (found.request.prompt, found.request.cfg_scale) == ("a fox", 4)
+
+
+def test_a_hires_fix_that_no_request_takes_leaves_its_first_pass() -> None:
+    found = import_infotext("a fox\nSteps: 9, Size: 512x768, Hires upscale: 99")
+
+    assert (found.request.size, found.request.hires) == ((512, 768), None)
+
+
+def test_several_values_that_no_request_takes_are_each_named() -> None:
+    found = import_infotext("a fox <lora:detail:99>\nSteps: 0, Seed: -5, CFG scale: nan, Size: 64x9999")
+
+    assert found.left_out.keys() == {"Steps", "Seed", "CFG scale", "Size"}
+    # The tag does on the server what it did there.
+    assert found.request.to_mapping() == {"prompt": "a fox <lora:detail:99>", "negative_prompt": ""}
+
+
+def test_a_prompt_that_no_request_takes_is_refused() -> None:
+    with pytest.raises(PayloadError, match="the image's settings: prompt: "):
+        import_infotext("half a character: \ud800\nSteps: 9, Seed: 1, Size: 64x64")

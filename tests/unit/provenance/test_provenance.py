@@ -237,6 +237,14 @@ def test_of_an_image_that_may_have_had_loras_nobody_wrote_down_a_replay_says_so(
     assert notes[1].startswith("stable-diffusion.cpp writes no LoRAs into an image")
 
 
+def test_a_seed_that_no_request_takes_is_said_to_give_other_pixels() -> None:
+    request, notes = request_of(Infotext("a fox", "", {"Steps": "500", "Seed": "4294967296", "CFG scale": "4"}))
+
+    assert (request.seed, request.steps, request.cfg_scale) == (None, None, 4)
+    assert notes[1] == "other pixels are to be expected: no request takes its seed 4294967296, and one is drawn"
+    assert notes[2] == "not taken over: Seed, Steps"
+
+
 def test_an_image_drawn_over_another_cannot_be_made_from_its_text_alone() -> None:
     with pytest.raises(ConfigurationError, match="drawn over another one"):
         request_of(Infotext("a fox", "", {"Steps": "20", "Denoising strength": "0.3"}))
