@@ -16,6 +16,7 @@ from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.a1111_reply import masks_behind
 from sdclient.dialects.base import Compiled, ReadReply
 from sdclient.dialects.losses import is_lost
+from sdclient.dialects.samplers import split_sampler
 from sdclient.infotext import Infotext, parse_infotext
 from sdclient.schemas import Img2Img, Txt2Img
 from sdclient.schemas.parts import ControlNet
@@ -233,8 +234,15 @@ def _is_same(name: str, asked: JsonValue, applied: JsonValue) -> bool:
         number = _number(applied)
         return number is not None and abs(asked - number) < _CLOSE
     if isinstance(asked, str) and isinstance(applied, str):
-        return asked.casefold() == applied.casefold()
+        return (name == "sampler_name" and _is_same_sampler(asked, applied)) or asked.casefold() == applied.casefold()
     return asked == applied
+
+
+def _is_same_sampler(asked: str, applied: str) -> bool:
+    """Compare names with a schedule at their end, which some versions tell apart from it."""
+    first, second = split_sampler(asked, None), split_sampler(applied, None)
+    schedules = {one.schedule for one in (first, second) if one.schedule is not None}
+    return first.sampler.casefold() == second.sampler.casefold() and len(schedules) <= 1
 
 
 def _number(value: JsonValue) -> float | None:

@@ -25,6 +25,7 @@ from sdclient.schemas.base import (
     image_inside,
     with_images,
 )
+from sdclient.schemas.overlays import merged, set_elsewhere, without
 from sdclient.schemas.parts import ControlNet, Enlarge, HiresFix, Lora, ModelName, Refiner, Tiled
 from sdclient.schemas.problems import SHOWN_MAX
 from sdclient.schemas.scripts import ADetailer, SDUpscale, UltimateUpscale
@@ -182,7 +183,7 @@ class Request(RequestModel):
         """
         values = {**self.to_mapping(), **changes}
         if "overlays" not in changes and self.overlays:
-            values["overlays"] = {name: _without(overlay, name, changes) for name, overlay in self.overlays.items()}
+            values["overlays"] = {name: without(overlay, name, changes) for name, overlay in self.overlays.items()}
         copy = self.from_mapping(values)
         copy._only_elsewhere = {name: told for name, told in self._only_elsewhere.items() if name not in changes}  # noqa: SLF001 - a copy of its own class
         return copy
@@ -215,9 +216,9 @@ class Request(RequestModel):
             values = merged(values, overlay)
         where = f"{type(self).__name__} with the overlay {' + '.join(names)}" if self.overlays else ""
         whole = self.from_mapping(values, where=where)
-        others = {name: overlay for name, overlay in self.overlays.items() if name not in names}
         # A request merged before has no overlays any more, and knows already.
-        whole._only_elsewhere = _set_elsewhere(values, others) if self.overlays else self._only_elsewhere  # noqa: SLF001 - a copy of its own class
+        found = set_elsewhere(values, names, self.overlays)
+        whole._only_elsewhere = found if self.overlays else {**found, **self._only_elsewhere}  # noqa: SLF001 - a copy of its own class
         return whole
 
 
@@ -286,62 +287,3 @@ def _holds_half_a_character(value: object) -> bool:
         items = cast("Mapping[str, object]", value).items()
         return any(_holds_half_a_character(name) or _holds_half_a_character(inner) for name, inner in items)
     return isinstance(value, list) and any(map(_holds_half_a_character, cast("list[object]", value)))
-
-
-# A few-step model with another sampler draws mud, and imported files name it for their own server alone.
-_CHOSEN_ANYWHERE = frozenset({"sampler_name", "scheduler"})
-# Native keys that are a part of the image by being there; lists and objects are, too, but for the options.
-_NATIVE_PARTS = frozenset({"enable_hr", "hires_fix", "script_name", "refiner_model"})
-
-
-def _set_elsewhere(
-    values: Mapping[str, object], others: Mapping[str, Mapping[str, JsonValue]]
-) -> dict[str, tuple[str, ...]]:
-    """Return the fields that ``others`` set and ``values`` do not, with the dialects that set them.
-
-    A part (a ControlNet unit, a refiner) and a choice that every server has a say in count where any of them names it;
-    another plain value where all of them do, since one alone may need what means nothing elsewhere.
-    """
-    named = dict.fromkeys(field for overlay in others.values() for field in overlay if field != "native")
-    found: dict[str, tuple[str, ...]] = {}
-    for field in named:
-        told = tuple(name for name in sorted(others) if others[name].get(field) not in (None, [], {}))
-        is_part = any(isinstance(others[name][field], list | dict) for name in told)
-        counts = is_part or field in _CHOSEN_ANYWHERE or 1 < len(told) == len(others)
-        if told and values.get(field) in (None, (), []) and counts:
-            found[field] = told
-    with_parts = tuple(name for name in sorted(others) if _has_parts(others[name].get("native")))
-    return found | ({"native": with_parts} if with_parts and not values.get("native") else {})
-
-
-def _has_parts(native: JsonValue) -> bool:
-    """Tell whether native keys hold scripts, units, LoRAs or another pass, beside plain settings."""
-    if not isinstance(native, dict):
-        return False
-    return any(
-        (isinstance(value, list | dict) or name in _NATIVE_PARTS) and value
-        for name, value in native.items()
-        if name != "override_settings"
-    )
-
-
-def _without(overlay: Mapping[str, JsonValue], dialect: str, changes: Mapping[str, object]) -> dict[str, JsonValue]:
-    """Return an overlay without what ``changes`` decides; of ``native`` only the keys named there."""
-    kept = {field: value for field, value in overlay.items() if field not in changes or field == "native"}
-    decided = cast("Mapping[str, Mapping[str, object]]", changes.get("native") or {}).get(dialect, {})
-    native = kept.get("native")
-    if decided and isinstance(native, dict):
-        kept["native"] = {key: value for key, value in native.items() if key not in decided}
-    return kept
-
-
-def merged(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
-    """Return ``base`` with ``overlay`` on top: mappings are merged, everything else is replaced."""
-    result = dict(base)
-    for name, value in overlay.items():
-        below = result.get(name)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            result[name] = merged(cast("Mapping[str, object]", below), cast("Mapping[str, object]", value))
-        else:
-            result[name] = value
-    return result

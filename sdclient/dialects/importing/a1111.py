@@ -9,15 +9,17 @@ from typing import Literal, cast
 from pydantic import JsonValue
 
 from sdclient.dialects.a1111 import A1111
+from sdclient.dialects.a1111_names import listed
 from sdclient.dialects.a1111_native import REFUSED, NativeTables, check_args, check_script
 from sdclient.dialects.a1111_parts import CONTROL_TITLE
 from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
-from sdclient.dialects.facts import KeyTable
+from sdclient.dialects.facts import KeyTable, a1111_samplers, a1111_schedulers
 from sdclient.dialects.forge import Forge
 from sdclient.dialects.importing.drawthings import blank_image, checked_image
 from sdclient.dialects.importing.result import Imported
 from sdclient.dialects.initsize import init_size
+from sdclient.dialects.samplers import schedule_label, split_sampler
 from sdclient.dialects.tables import Kind, adetailer_keys, body_keys, img2img_size_defaults, runs_unasked
 from sdclient.errors import PayloadError
 from sdclient.schemas.base import CheckedImage
@@ -66,8 +68,8 @@ _IMAGES: Mapping[str, str] = {"init_images": "init_image", "mask": "mask"}
 def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tuple[Body, dict[str, str]]:
     """Return what of a body the server would look at, and what it would not, or must not be told by us.
 
-    null stands for what is left out, ``sampler_index`` for ``sampler_name`` where that is missing. Of img2img the size,
-    and the way to resize to it, are the server's own defaults where the body says none: with us they would be the image's.
+    null stands for what is left out, ``sampler_index`` for ``sampler_name`` where that is missing, and a schedule at
+    the end of a sampler's name for ``scheduler``, over which it wins there, too. Of img2img the size, and the way to resize to it, are the server's own defaults where the body says none: with us they would be the image's.
     """
     keys = body_keys(name, kind)
     clean: Body = {}
@@ -96,6 +98,7 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
     index = clean.pop("sampler_index", None)
     if index is not None and not clean.get("sampler_name"):
         clean["sampler_name"] = index
+    _clean_sampler(clean)
     return clean, left
 
 
@@ -115,6 +118,20 @@ def import_body(body: Mapping[str, JsonValue], kind: Kind | None = None, name: N
     clean, left = canonical_body(body, name, kind)
     draft = _Draft(clean, name, kind)
     return Imported(draft.settled(), name, left)
+
+
+def _clean_sampler(clean: Body) -> None:
+    """Spell sampler and schedule as the server lists them, so that they are known to be these on other servers."""
+    sampler, scheduler = clean.get("sampler_name"), clean.get("scheduler")
+    labels = a1111_schedulers().values()
+    if isinstance(sampler, str):
+        choice = split_sampler(sampler, None)
+        if choice.schedule in labels and listed(choice.sampler, a1111_samplers()) is not None:
+            sampler, scheduler = choice.sampler, choice.schedule
+        clean["sampler_name"] = listed(sampler, a1111_samplers()) or sampler
+    if isinstance(scheduler, str):
+        label = schedule_label(scheduler)
+        clean["scheduler"] = label if label in labels else scheduler
 
 
 def _clean_scripts(clean: Body, left: dict[str, str], name: Name, kind: Kind) -> None:

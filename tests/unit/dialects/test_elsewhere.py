@@ -52,12 +52,38 @@ def test_the_bake_never_loses_its_control_unit_in_silence(payload: str, name: st
             {"a1111": {"native": {"override_settings": {"eta_noise_seed_delta": 1}, "enable_hr": False, "styles": []}}}, [],
             id="options and what is off are no parts",
         ),
+        pytest.param(
+            {"forge": {"native": {"hr_additional_modules": ["Use same choices"]}}}, [], id="nor a pass that is not on"
+        ),
+        pytest.param(
+            {"a1111": {"native": {"refiner_checkpoint": "r"}}}, [("native", "dropped", "warning")], id="a refiner's own key"
+        ),
+        pytest.param(
+            {"a1111": {"native": {"sampler_name": "DPM++ 9X"}}}, [("sampler_name", "inherited", "warning")],
+            id="a sampler's own key",
+        ),
+        pytest.param(
+            {"drawthings": {"native": {"sampler": "TCD"}}, "sdcpp": {"sampler_name": "LCM"}}, [], id="and one that is here",
+        ),
+        pytest.param(
+            {"a1111": {"native": {"script_name": "x"}}, "sdcpp": {"native": {"clip_on_cpu": True}}},
+            [("native", "dropped", "warning")], id="plain keys of this server's make up for none",
+        ),
     ],
 )  # fmt: skip
 def test_what_other_overlays_say_is_missed_where_none_says_it(overlays: dict, expected: list) -> None:
     request = Txt2Img.from_mapping({"prompt": "x", "overlays": overlays})
 
     assert told("sdcpp", request) == expected
+
+
+def test_native_keys_of_another_server_are_missed_without_a_payload_file_too() -> None:
+    request = Txt2Img(prompt="x", native={"a1111": {"alwayson_scripts": {"ControlNet": {"args": [UNIT]}}}})
+
+    assert told("drawthings", request) == [("native", "dropped", "warning")]
+    assert told("forge", request) == []
+    again = request.for_dialect("drawthings").for_dialect("drawthings")
+    assert again.only_elsewhere == {"native": ("a1111",)}
 
 
 def test_what_is_missing_is_remembered_through_changes_and_forgotten_once_it_is_given() -> None:

@@ -232,6 +232,28 @@ def test_a_seed_that_no_field_holds_is_left_out_with_a_word(seed: int) -> None:
     assert found.request.for_dialect("a1111").steps == 2
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        pytest.param({"sampler_name": "DPM++ 2M Karras"}, ("DPM++ 2M", "Karras"), id="one label"),
+        pytest.param({"sampler_index": "DPM++ SDE Karras"}, ("DPM++ SDE", "Karras"), id="under its old key"),
+        pytest.param({"sampler_name": "dpm++ sde karras"}, ("DPM++ SDE", "Karras"), id="in small letters"),
+        pytest.param({"sampler_name": "euler a"}, ("Euler a", None), id="without a schedule"),
+        pytest.param({"sampler_name": "Euler", "scheduler": "sgm_uniform"}, ("Euler", "SGM Uniform"), id="by its name"),
+        pytest.param(
+            {"sampler_name": "DPM++ 2M Karras", "scheduler": "Exponential"}, ("DPM++ 2M", "Karras"), id="the label wins"
+        ),
+        pytest.param({"sampler_name": "DPM++ 2M Sharp"}, ("DPM++ 2M Sharp", None), id="one of nobody's"),
+    ],
+)
+def test_a_sampler_of_a1111_becomes_the_fields_however_it_is_spelled(told: dict, expected: tuple) -> None:
+    found = import_payload({"prompt": "x", "steps": 4, **told}, form="a1111")
+    request = found.request.for_dialect("a1111")
+
+    assert (request.sampler_name, request.scheduler) == expected
+    assert not request.native
+
+
 def test_what_our_fields_cannot_say_stays_in_a1111s_own_words() -> None:
     body = {
         "steps": 200,
@@ -249,9 +271,9 @@ def test_what_our_fields_cannot_say_stays_in_a1111s_own_words() -> None:
 
     overlay = import_payload(body, form="a1111").request.overlays["a1111"]
 
-    assert overlay.keys() == {"native"} | ({"clip_skip"} & overlay.keys())
+    assert overlay.keys() == {"sampler_name", "scheduler", "native"} | ({"clip_skip"} & overlay.keys())
     native = overlay["native"]
-    assert (native["steps"], native["sampler_name"], native["enable_hr"]) == (200, "DPM++ 2M Karras", True)
+    assert (native["steps"], native["enable_hr"]) == (200, True)
     assert native["alwayson_scripts"]["controlnet"]["args"][0]["low_vram"] is True
     assert native["override_settings"] == {"CLIP_stop_at_last_layers": 14}
 
