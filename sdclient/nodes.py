@@ -21,6 +21,8 @@ from sdclient.steps.generate import ServerLane
 from sdclient.steps.segment import SegmenterLane
 from sdclient.transport import safe_url
 
+_LEAST_GPU_SHARE = 0.0001
+
 
 @dataclass(frozen=True, slots=True)
 class SharedRun:
@@ -133,11 +135,20 @@ class ClusterSettings:
 
     Attributes:
         segmenters: Workers that cut out, where the plan cuts.
-        gpu_share: Share of a GPU that each of them takes, above 0 to 1; 0: they work on CPUs.
+        gpu_share: Share of a GPU that each of them takes, 0.0001 to 1; 0: they work on CPUs.
+
+    Raises:
+        ConfigurationError: If the share is another.
     """
 
     segmenters: int = 1
     gpu_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.gpu_share != 0 and not _LEAST_GPU_SHARE <= self.gpu_share <= 1:
+            raise ConfigurationError(
+                f"gpu_share: must be 0, or from {_LEAST_GPU_SHARE} (Ray counts no finer) to 1, and is {self.gpu_share}"
+            )
 
 
 def cluster_posts(run: Run, servers: Sequence[ServerConfig], shared: SharedRun, cluster: ClusterSettings) -> list[Post]:

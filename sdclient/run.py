@@ -171,6 +171,8 @@ class Run(Planner, RunView):
         self._allows_mixed = self._allows_mixed if allow_mixed is None else allow_mixed
         settle_kind(self.folder, self._kinds(lanes), allow_mixed=self._allows_mixed)
         settings = settings or WorkerSettings()
+        if not settings.label:
+            settings = replace(settings, label=", ".join(dict.fromkeys(lane.name for lane in lanes)))
         self._watch = FolderWatch(self.sources, self.plan_arrivals, self._kinds_to_come()) if self.sources else None
         if self._watch is not None:
             settings = replace(settings, expected=self._watch.expected)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 import click
 
 from sdclient.cli.fetching import fetch_with_progress, missing_model_first
+from sdclient.cli.numbers import NumberRange
 from sdclient.cli.options import added
 from sdclient.errors import ConfigurationError
 from sdclient.run import Run
@@ -42,9 +43,9 @@ def finding(function: F) -> F:
         ),
         click.option("--points-per-batch", type=click.IntRange(1), default=64, show_default=True,
                      help="Points asked at once; fewer need less of a GPU's memory, the masks are the same."),
-        click.option("--pred-iou-thresh", type=click.FloatRange(0, 1), default=0.88, show_default=True,
+        click.option("--pred-iou-thresh", type=NumberRange(0, 1), default=0.88, show_default=True,
                      help="Drop masks that Segment Anything itself rates lower."),
-        click.option("--stability-score-thresh", type=click.FloatRange(0, 1), default=0.95, show_default=True,
+        click.option("--stability-score-thresh", type=NumberRange(0, 1), default=0.95, show_default=True,
                      help="Drop masks that change more with their threshold."),
         click.option("--crop-n-layers", type=click.IntRange(0), default=0, show_default=True,
                      help="1 looks at the image's quarters too, 2 at its sixteenths as well: small things, and time."),
@@ -59,7 +60,7 @@ def finding(function: F) -> F:
 
 def choosing(function: F) -> F:
     """Add the options that say which objects are kept."""
-    share = click.FloatRange(0, 1)
+    share = NumberRange(0, 1)
     options = (
         click.option("--top", "top_n", type=click.IntRange(1), metavar="N", help="Keep only the N largest objects."),
         click.option("--min-area", "min_area_fraction", type=share, default=0.0005, show_default=True,
@@ -83,7 +84,7 @@ def writing(function: F) -> F:
     options = (
         click.option("--output", default="cutout", show_default=True, metavar="LIST",
                      help=f"What to write of each image: {', '.join(OUTPUTS)}; any mix, with commas."),
-        click.option("--feather", "feather_px", type=click.FloatRange(0, 256), default=0, metavar="PX",
+        click.option("--feather", "feather_px", type=NumberRange(0, 256), default=0, metavar="PX",
                      help="Let edges fade over PX pixels."),
         click.option("--padding", "padding_px", type=click.IntRange(0), default=0, metavar="PX",
                      help="Space around the object of a crop."),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 
 from sdclient.cli.engine import refuse_unheeded
+from sdclient.cli.numbers import NumberRange
 from sdclient.errors import ConfigurationError
 from sdclient.schemas.config import load_config
 from sdclient.schemas.generation import DIALECT_NAMES
@@ -162,7 +163,7 @@ _ENGINE = (
     ),
     click.option(
         "--gpu-share",
-        type=click.FloatRange(0, 1),
+        type=NumberRange(0.0001, 1),  # Ray counts no finer
         metavar="SHARE",
         help="With --engine ray: the share of a GPU for each worker that cuts out; left out, they take CPUs.",
     ),
@@ -288,7 +289,7 @@ def watching(function: F) -> F:
         click.option(
             "--idle-exit",
             "idle_exit_s",
-            type=click.FloatRange(min=0),
+            type=NumberRange(min=0),
             metavar="S",
             help="With --watch: end after S seconds in which nothing came and nothing was left to do.",
         ),

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from sdclient.cli.numbers import NumberRange
 from sdclient.cli.talk import emit, say
 from sdclient.errors import ConfigurationError
 from sdclient.simulator import DIALECTS, FAULTS, Simulator
@@ -30,7 +31,7 @@ Faults, as NAME[:p=SHARE][,n=NUMBER][,s=SECONDS][,mb=SIZE][,on=all]:
 @click.option("--server-version", default="", metavar="V", help="Which version of it, for example 1.8 of a1111.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0 takes a free one.")
-@click.option("--delay", type=click.FloatRange(0), default=0.0, metavar="S", help="Seconds of painting per image.")
+@click.option("--delay", type=NumberRange(0), default=0.0, metavar="S", help="Seconds of painting per image.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is left to chance.")
 @click.option("--auth", metavar="USER:PASSWORD", help="Ask for these credentials (A1111, Forge, SD.Next).")
 @click.option("--fault", "faults", multiple=True, metavar="NAME[:p=SHARE]", help="What goes wrong; repeatable.")

@@ -14,9 +14,10 @@ from sdclient.errors import ConfigurationError, MissingExtraError, NotSentError
 
 _ANSWER_S = 5.0
 _MOST_PORTS = 65535
+_CLIENT = "ray://"
 _FOUND_HERE = (
-    "; that is the cluster that RAY_ADDRESS names, or the last ray start on this machine: forget it with: ray stop, or "
-    "give another --address (local: this machine alone)"
+    "; that is the cluster that RAY_ADDRESS names, or the last ray start on this machine: give another --address (the "
+    "head's host and port; local: this machine alone), or stop all of Ray here with: ray stop"
 )
 
 
@@ -74,7 +75,7 @@ def _refuse_silence(address: str | None) -> None:
         hint = ""
     if address in (None, "local"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) <= _MOST_PORTS):
         raise ConfigurationError(
             f"address {address:.80}: no address of a Ray cluster; give auto, or the head's host and port, such as "
@@ -109,7 +110,11 @@ def _found(address: str | None) -> str | None:
 
 
 def _no_cluster(address: str | None, why: str) -> str:
-    return f"no Ray cluster at {address or 'this machine'}: {why}; start one with: ray start --head"
+    if (address or "").startswith(_CLIENT):
+        hint = "give the head's own host and port, without ray://, on a machine of the cluster"
+    else:
+        hint = "start one with: ray start --head"
+    return f"no Ray cluster at {address or 'this machine'}: {why}; {hint}"
 
 
 def node_addresses() -> list[str]:

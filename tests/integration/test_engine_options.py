@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from sdclient.batch.worker import WorkerSettings
 from sdclient.cli.cluster import named_servers
 from sdclient.engines.keeper import NodeKeeper
 from sdclient.errors import ConfigurationError
-from sdclient.nodes import ServerWork, share_run
+from sdclient.nodes import ClusterSettings, ServerWork, share_run
 from sdclient.run import Run
 from sdclient.schemas import Txt2Img
 from sdclient.schemas.config import ServerConfig
@@ -90,7 +91,7 @@ def test_a_password_in_an_address_does_not_travel_and_is_refused_without_being_s
 
 @pytest.mark.parametrize(
     ("words", "option"),
-    [("--address auto", "--address"), ("--segmenters 1", "--segmenters"), ("--gpu-share 0", "--gpu-share")],
+    [("--address auto", "--address"), ("--segmenters 1", "--segmenters"), ("--gpu-share 0.5", "--gpu-share")],
 )
 def test_what_is_about_a_cluster_is_refused_without_one(cli: CommandLine, words: str, option: str) -> None:
     (cli.folder / "IN").mkdir()
@@ -139,6 +140,29 @@ def test_cut_outs_on_a_cluster_say_that_nobody_is_asked_after_the_first(cli: Com
     assert ended.code == 0
     assert "with --engine ray all images are begun at once: nobody is asked after the first" in ended.stderr
     assert "segmenter 2  on any node  segment" in ended.stderr
+
+
+@pytest.mark.parametrize("share", ["nan", "inf", "1e-05", "2", "much"])
+def test_a_share_of_a_gpu_that_ray_cannot_count_is_refused_before_anything_is_written(
+    cli: CommandLine, share: str
+) -> None:
+    (cli.folder / "IN").mkdir()
+    Image.new("RGB", (64, 64), "white").save(cli.folder / "IN" / "a.png")
+
+    ended = cli("segment", "IN", "OUT", "--model", "classical", "--engine", "ray", "--gpu-share", share)
+
+    assert ended.code == 2
+    assert "'--gpu-share'" in ended.stderr
+    assert share in ended.stderr
+    assert not (cli.folder / "OUT").exists()
+
+
+@pytest.mark.parametrize("share", [float("nan"), -0.5, 0.00001, 1.5])
+def test_a_share_of_a_gpu_is_checked_in_python_too(share: float) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"to 1, and is {share}")):
+        ClusterSettings(gpu_share=share)
+
+    assert ClusterSettings(gpu_share=0.25).gpu_share == 0.25
 
 
 def test_a_node_says_what_its_server_is_and_would_not_do(tmp_path: Path) -> None:

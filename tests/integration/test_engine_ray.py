@@ -225,11 +225,14 @@ def test_where_no_cluster_answers_nothing_is_written_and_nobody_waits(cli: Comma
 
     nobody = cli(*draw, "--engine", "ray", "--address", f"127.0.0.1:{port}")
     nowhere = cli(*draw, "--engine", "ray", "--address", "lab")
+    client = cli(*draw, "--engine", "ray", "--address", f"ray://127.0.0.1:{port}")
 
     assert nobody.code == 3
     assert f"no Ray cluster at 127.0.0.1:{port}: Connection refused; start one with: ray start --head" in nobody.stderr
     assert nowhere.code == 2
     assert "address lab: no address of a Ray cluster" in nowhere.stderr
+    assert client.code == 3
+    assert "Connection refused; give the head's own host and port, without ray://" in client.stderr
     assert not (cli.folder / "OUT").exists()
 
 
@@ -250,7 +253,7 @@ def test_the_cluster_a_machine_belonged_to_is_named_and_not_waited_for_once_its_
 
     assert ended.code == 3
     assert re.search(rf"no Ray cluster at [0-9.]+:{port}: Connection refused", ended.stderr)
-    assert "forget it with: ray stop" in ended.stderr
+    assert "stop all of Ray here with: ray stop" in ended.stderr
     assert not (cli.folder / "OUT").exists()
 
 

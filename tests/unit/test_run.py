@@ -202,7 +202,7 @@ class TestLooking:
         lane.gate.set()
         run.wait()
 
-        assert [(one.is_gone, len(one.worker)) for one in status.workers] == [(False, 8)]
+        assert [(one.is_gone, len(one.worker), one.label) for one in status.workers] == [(False, 8, lane.name)]
         assert status.counts.claimed == 1
 
     def test_a_folder_that_cannot_be_read_is_told(self, run: Run) -> None:
