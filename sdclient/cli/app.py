@@ -114,7 +114,7 @@ def run_app() -> NoReturn:
         click.echo("\nstopped", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as exc:
-        exc.show()
+        _hinted(exc).show()
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:
         click.echo("\nstopped", err=True)
@@ -126,6 +126,25 @@ def run_app() -> NoReturn:
     except Exception as exc:  # noqa: BLE001 - the last line of defence: a person gets words, never a traceback
         sys.exit(report(exc))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hinted(exc: click.ClickException) -> click.ClickException:
+    """Return an error that says what to type, where a server or a payload stands for itself and is an option."""
+    if not isinstance(exc, click.UsageError) or exc.ctx is None or "unexpected extra argument" not in exc.message:
+        return exc
+    extra = exc.message.partition("(")[2].removesuffix(")").split(" ")
+    params = exc.ctx.command.params
+    options = {name for param in params for name in param.opts}
+    address = next((word for word in extra if "://" in word), None)
+    payload = next((word for word in extra if word.endswith(".json")), None)
+    takes_nothing = not any(isinstance(param, click.Argument) for param in params)
+    if "--payload" in options and payload is not None:
+        hint = f"; a payload goes into an option: --payload {payload}"
+    elif "--url" in options and (address is not None or takes_nothing):
+        hint = f"; a server goes into an option: --url {address or 'http://127.0.0.1:7860'}"
+    else:
+        return exc
+    return click.UsageError(exc.message + hint, exc.ctx)
 
 
 def report(exc: Exception) -> int:

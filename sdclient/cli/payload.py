@@ -290,6 +290,9 @@ def _text(file: str) -> str:
             raise PayloadError(f"{file}: an image, and no text{hint}") from None
         raise PayloadError(f"{file}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
+        if "://" in file:
+            hint = f"what a server shows is frozen by: sdclient payload snapshot --url {file}"
+            raise PayloadError(f"{file}: an address, and no file; save what it gives first; {hint}") from None
         raise PayloadError(f"{file}: cannot be read: {exc.strerror or exc}") from None
 
 

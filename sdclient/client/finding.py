@@ -59,7 +59,12 @@ def is_word(given: str) -> bool:
 
 def _doubt(word: str) -> str:
     from sdclient.schemas.config import CONFIG_NAME
+    from sdclient.schemas.payload import payload_names
 
+    if word in payload_names():
+        return (
+            f"{word} is the name of a payload, and a server is needed here: its address, or its name in {CONFIG_NAME}"
+        )
     return (
         f"no server named {word[:60]!r} is in {CONFIG_NAME}, so it was taken for a host: "
         f"name it there, or give an address such as http://{word[:60]}:7860"

@@ -238,7 +238,11 @@ def _read(source: Source) -> tuple[str, str, Path | None]:
     except UnicodeDecodeError as exc:
         raise PayloadError(f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
-        raise PayloadError(f"{name[:_SHOWN_CHARS]}: cannot be read: {exc.strerror or exc}; {_known_names()}") from None
+        if "://" in name:
+            problem = "an address, and no payload; give a file or a name here, and a server with --url"
+        else:
+            problem = f"cannot be read: {exc.strerror or exc}"
+        raise PayloadError(f"{name[:_SHOWN_CHARS]}: {problem}; {_known_names()}") from None
 
 
 def _is_path(name: str) -> bool:

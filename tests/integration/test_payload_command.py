@@ -173,6 +173,7 @@ def test_an_older_version_is_shown_by_its_key_set() -> None:
         (("check", "nope"), "no such file"),
         (("check", "bake", "--set", "stepz=1"), "did you mean steps"),
         (("import", "nope.json"), "cannot be read"),
+        (("import", "http://mac:7860"), "sdclient payload snapshot --url http://mac:7860"),
         (("import", "-", "--format", "comfy"), "is not one of"),
         (("from-image", "nope.png"), "cannot be read"),
     ],
@@ -353,6 +354,25 @@ def test_the_command_line_ends_with_words_and_a_code(cli: CommandLine) -> None:
     assert (good.code, bad.code, refused.code) == (0, 2, 2)
     assert json.loads(good.stdout)[0]["path"] == "/sdapi/v1/img2img"
     assert bad.stderr.startswith("sdclient: payload 'nope'")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("payload", "snapshot", "http://mac:7860"), "; a server goes into an option: --url http://mac:7860"),
+        (("payload", "snapshot", "bake"), "; a server goes into an option: --url http://127.0.0.1:7860"),
+        (("payload", "show", "bake", "http://mac:7860"), "; a server goes into an option: --url http://mac:7860"),
+        (("txt2img", "a fox", "mine.json"), "; a payload goes into an option: --payload mine.json"),
+        (("payload", "schema", "bake"), "Got unexpected extra argument (bake)"),
+    ],
+)
+def test_a_server_or_payload_that_stands_for_itself_is_told_its_option(
+    cli: CommandLine, args: tuple[str, ...], words: str
+) -> None:
+    told = cli(*args)
+
+    assert told.code == 2
+    assert told.stderr.rstrip().endswith(words)
 
 
 def test_a_draw_things_image_is_read_by_its_own_metadata(tmp_path: Path) -> None:

@@ -108,6 +108,11 @@ def test_a_bare_word_that_nobody_answers_to_is_said_to_be_no_name_in_the_file() 
         Client("mini", transport=Nobody()).options()
 
 
+def test_a_payload_in_place_of_a_server_is_told_as_one() -> None:
+    with pytest.raises(NotSentError, match=r"unknown host.*bake is the name of a payload, and a server is needed here"):
+        Client("bake", transport=Nobody()).options()
+
+
 def test_given_credentials_win_over_those_of_the_address() -> None:
     client = Client("http://bob:x@gpu:7860", auth=("anna", "hunter2"))
 

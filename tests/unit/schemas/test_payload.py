@@ -139,6 +139,13 @@ def test_a_text_that_no_file_can_be_called_is_no_payload(text: str) -> None:
     assert len(str(caught.value)) < 1000
 
 
+def test_an_address_in_place_of_a_payload_is_told_as_one() -> None:
+    with pytest.raises(
+        PayloadError, match=r"^http://mac:7860: an address, and no payload; .* --url; known by name: bake"
+    ):
+        Txt2Img.load("http://mac:7860")
+
+
 def test_a_missing_file_lists_what_there_is(tmp_path) -> None:
     with pytest.raises(PayloadError, match=r"no\.json: cannot be read: No such file.*known by name: bake"):
         Txt2Img.load(tmp_path / "no.json")
