@@ -192,6 +192,18 @@ def typical_seconds(folder: RunFolder, *, rows_per_kind: int = 200) -> dict[str,
     return {kind: median(values) for kind, values in times.items() if values}
 
 
+def last_server(folder: RunFolder, kinds: AbstractSet[str]) -> str:
+    """Return the name of the server that was at a run last, by the ends of the logs; empty where none is told there.
+
+    Args:
+        folder: The run.
+        kinds: What servers do.
+    """
+    paths = sorted((folder.state / "log").glob("*.csv"))
+    rows = [row for path in paths for row in _last_rows(path) if row["kind"] in kinds]
+    return max(rows, key=lambda row: row["started"])["server"] if rows else ""
+
+
 def _last_rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open("rb") as file:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from sdclient.cli.talk import emit, planned_again, say
+from sdclient.cli.joining import planned_again
+from sdclient.cli.talk import emit, say
 from sdclient.errors import ConfigurationError
 from sdclient.files import original_cell
 from sdclient.run import Run
@@ -36,7 +37,8 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
     names = read_images(listed) if listed else []
     if not patterns and not names:
         raise click.UsageError("say which: a PATTERN such as '*Greek*', or --list FILE")
-    redone = Run.open(out).redo(*patterns, names=names, new_seed=new_seed)
+    run = Run.open(out)
+    redone = run.redo(*patterns, names=names, new_seed=new_seed)
     if as_json:
         emit({"planned": [job.place for job in redone.jobs], "left_out": list(redone.left_out)})
         return
@@ -44,7 +46,7 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
         click.echo(job.place)
     for text in redone.left_out:
         say(f"left out: {text}")
-    say(planned_again(out, len(redone.jobs)))
+    say(planned_again(run, len(redone.jobs)))
 
 
 def read_images(path: Path) -> list[str]:

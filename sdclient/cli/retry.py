@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sdclient.cli.joining import join_command
 from sdclient.cli.talk import emit, plural, say
 from sdclient.run import Run
 
@@ -29,7 +30,7 @@ def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
     for job in jobs:
         click.echo(job.place)
     if jobs:
-        say(f"{plural(len(jobs), 'job')} may be tried again; to try: sdclient join {out}")
+        say(f"{plural(len(jobs), 'job')} may be tried again; to try: {join_command(run)}")
     else:
         say(_nothing(out, len(run.status().set_aside)))
 

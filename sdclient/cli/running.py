@@ -17,6 +17,7 @@ from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.announcing import announce, announce_cluster, aside
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
+from sdclient.cli.joining import join_likewise
 from sdclient.cli.options import told
 from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, emit, plural, say, server_steps
@@ -95,7 +96,7 @@ def work(
         if not options["dry_run"]:
             run.note_told()
             _complete_views(run, as_json=options["as_json"])
-        return _sum_up(run, counts, None, options, was_stopped=False)
+        return _sum_up(run, company, counts, None, options, was_stopped=False)
     for text in run.remarks:
         say(f"note: {text}")
     if options["engine"] == "ray":
@@ -145,7 +146,7 @@ def _work_here(
             result = _stretches(run, lanes, settings, _both(progress, also), after_first, was_stopped)
         finally:
             progress.close()
-    return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
+    return _sum_up(run, company, result.counts, result, options, was_stopped=bool(was_stopped))
 
 
 def _work_on_cluster(
@@ -183,7 +184,7 @@ def _work_on_cluster(
                 result = run_cluster(engine, run, at_start)
             finally:
                 progress.close()
-    return _sum_up(run, result.counts, result, options, was_stopped=bool(was_stopped))
+    return _sum_up(run, company, result.counts, result, options, was_stopped=bool(was_stopped))
 
 
 def _stretches(
@@ -266,7 +267,13 @@ def _remark(text: str, *, as_json: bool) -> None:
 
 
 def _sum_up(
-    run: Run, counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool
+    run: Run,
+    company: Company,
+    counts: Counts,
+    result: WorkerResult | None,
+    options: RunningOptions,
+    *,
+    was_stopped: bool,
 ) -> int:
     code = _exit_code(counts, result, options, was_stopped=was_stopped)
     if options["as_json"]:
@@ -283,7 +290,7 @@ def _sum_up(
     say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{aside(counts)}")
     _say_set_aside(run, counts)
     if counts.left:
-        say(f"  {counts.left} left; the same command goes on, or: sdclient join {run.out}")
+        say(f"  {counts.left} left; the same command goes on, or: {join_likewise(run, company, options)}")
     return code
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -75,13 +74,6 @@ def duration(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 job``, ``2 jobs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def planned_again(out: Path, number: int) -> str:
-    """Say how many jobs were planned once more, and what makes them."""
-    if not number:
-        return f"nothing is planned once more in {out}"
-    return f"{plural(number, 'job')} planned once more; to make {'it' if number == 1 else 'them'}: sdclient join {out}"
 
 
 def byte_size(size: float) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from sdclient.cli.app import EXIT_FAILED
-from sdclient.cli.talk import emit, planned_again, plural, say
+from sdclient.cli.joining import planned_again
+from sdclient.cli.talk import emit, plural, say
 from sdclient.run import Run
 
 
@@ -49,7 +50,7 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
         for text in redone.left_out:
             say(text)
         if redone.jobs:
-            say(planned_again(out, len(redone.jobs)))
+            say(planned_again(run, len(redone.jobs)))
     return EXIT_FAILED if findings else 0
 
 

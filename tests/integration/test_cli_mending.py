@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,34 @@ def test_redo_keeps_the_old_image_and_draws_from_another_seed_only_if_asked(
     kept = [path.read_bytes() for path in (out / ".sdclient" / "replaced").glob("*/*")]
     assert kept == [old["0001_a_fox_1.png"]]
     assert "0 parts, 0 claims, 0 beats, 0 unfinished" in cleaned.stderr + cleaned.stdout
+
+
+def offered(stderr: str) -> list[str]:
+    """The words of the command that goes on, without the program's name."""
+    (line,) = [line for line in stderr.splitlines() if "sdclient join" in line]
+    return shlex.split(line.partition("sdclient ")[2])
+
+
+@pytest.mark.usefixtures("begun")
+def test_the_command_that_redo_offers_makes_what_it_planned_when_it_is_typed(cli: CommandLine) -> None:
+    planned = cli("redo", "out", "*fox*")
+    joined = cli(*offered(planned.stderr))
+    cli.env["SDCLIENT_URL"] = "http://127.0.0.1:7860"
+    default = cli("redo", "out", "*fox*")
+
+    assert (planned.code, joined.code) == (0, 0)
+    assert "2 of 2 jobs done, 1 of them now" in joined.stderr
+    assert offered(default.stderr) == ["join", "out"]
+
+
+def test_the_command_that_an_unfinished_run_offers_goes_on_when_it_is_typed(cli: CommandLine, a1111: Simulator) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\nan owl\n", encoding="utf-8")
+
+    first = cli("generate", "prompts.txt", "--out", "two words", "--url", a1111.url, *SMALL, "--limit", "1")
+    second = cli(*offered(first.stderr))
+
+    assert offered(first.stderr) == ["join", "two words", "--url", a1111.url]
+    assert (second.code, "2 of 2 jobs done, 1 of them now" in second.stderr) == (0, True)
 
 
 def test_a_numbered_image_means_the_jobs_that_made_so_many(cli: CommandLine, begun: tuple[str, ...]) -> None:

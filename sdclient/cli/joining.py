@@ -1,0 +1,84 @@
+"""The command that goes on with a run, as it works when it is typed here."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sdclient.batch.log import last_server
+from sdclient.cli.talk import plural
+from sdclient.client.finding import find_server
+from sdclient.errors import ConfigurationError
+from sdclient.run import Run
+from sdclient.steps.generate import ServerLane
+from sdclient.transport import safe_url
+
+if TYPE_CHECKING:
+    from sdclient.cli.running import Company, RunningOptions
+
+_HTTPS = ":443"
+
+
+def join_command(run: Run, *, urls: Sequence[str] | None = None, more: Sequence[str] = ()) -> str:
+    """Return the command line that goes on with a run.
+
+    Args:
+        run: The run.
+        urls: Servers as they were named; None takes this machine's own, or where it has none the one that was at the run
+            last.
+        more: Further options.
+    """
+    words = ["sdclient", "join", str(run.out)]
+    if run.open_kinds() & ServerLane.kinds:
+        # A password that stood in an address is nothing for a screen.
+        words += [word for url in (_last(run) if urls is None else urls) for word in ("--url", safe_url(url))]
+    return shlex.join([*words, *more])
+
+
+def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
+    """Return the command line that goes on with a run on the servers and by the engine that this one was worked on.
+
+    Args:
+        run: The run.
+        company: With whom it was worked on.
+        options: What the user said.
+    """
+    said: dict[str, object] = {
+        "--engine": "ray" if options["engine"] == "ray" else None,
+        "--address": options["address"],
+        "--segmenters": options["segmenters"],
+        "--gpu-share": options["gpu_share"],
+        "--dialect": options["dialect"],
+        "--in": next(iter(company.inputs.values()), None),
+    }
+    more = [word for name, value in said.items() if value is not None for word in (name, str(value))]
+    return join_command(run, urls=company.urls, more=[*more, *(["--allow-mixed"] if options["allow_mixed"] else [])])
+
+
+def planned_again(run: Run, number: int) -> str:
+    """Say how many jobs were planned once more, and what makes them."""
+    if not number:
+        return f"nothing is planned once more in {run.out}"
+    return f"{plural(number, 'job')} planned once more; to make {'it' if number == 1 else 'them'}: {join_command(run)}"
+
+
+def _last(run: Run) -> list[str]:
+    return [] if _has_default() else [_as_typed(last_server(run.folder, ServerLane.kinds))]
+
+
+def _as_typed(name: str) -> str:
+    # What has no name of its own is called by host and port.
+    host, _, port = name.rpartition(":")
+    if ":" in host:
+        name = f"[{host}]:{port}"
+    return f"https://{name}" if name.endswith(_HTTPS) else name or "URL"
+
+
+def _has_default() -> bool:
+    try:
+        find_server(os.environ.get("SDCLIENT_URL") or None)
+    except ConfigurationError:
+        return False
+    return True

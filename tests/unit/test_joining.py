@@ -1,0 +1,88 @@
+"""The command that goes on with a run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sdclient import Run, Txt2Img
+from sdclient.batch.identity import new_token
+from sdclient.batch.log import AttemptLog
+from sdclient.cli.joining import join_command, join_likewise
+from sdclient.cli.running import Company, RunningOptions
+from tests.practice_lane import plan_jobs, work
+
+PLAIN: RunningOptions = {
+    "limit": None,
+    "dry_run": False,
+    "max_failed": 0,
+    "allow_mixed": False,
+    "strict": False,
+    "dialect": None,
+    "on_trouble": None,
+    "notify": None,
+    "as_json": False,
+    "engine": "threads",
+    "address": None,
+    "segmenters": None,
+    "gpu_share": None,
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SDCLIENT_URL", raising=False)
+    run = Run("OUT")
+    run.add(["a fox"], Txt2Img(inherit=True))
+    return run
+
+
+def test_what_an_engine_and_servers_need_is_taken_along(run: Run, tmp_path: Path) -> None:
+    ray: RunningOptions = {**PLAIN, "engine": "ray", "address": "head:6379", "segmenters": 2, "allow_mixed": True}
+
+    command = join_likewise(run, Company(["mini", "http://me:secret@big:7860"], inputs={"../IN": tmp_path}), ray)
+
+    assert command == (
+        "sdclient join OUT --url mini --url http://big:7860 --engine ray --address head:6379 --segmenters 2 "
+        f"--in {tmp_path} --allow-mixed"
+    )
+
+
+def test_where_nothing_was_said_nothing_is_taken_along(run: Run) -> None:
+    assert join_likewise(run, Company(), PLAIN) == "sdclient join OUT"
+    assert join_likewise(run, Company(), {**PLAIN, "engine": "ray"}) == "sdclient join OUT --engine ray"
+
+
+def test_a_run_that_no_server_was_at_leaves_its_address_open(run: Run) -> None:
+    assert join_command(run) == "sdclient join OUT --url URL"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("mini", "mini"),
+        ("mini.local:7860", "mini.local:7860"),
+        ("mini:443", "https://mini:443"),
+        ("::1:7860", "[::1]:7860"),
+    ],
+)
+def test_the_server_that_was_at_a_run_last_is_named_as_it_can_be_typed(run: Run, name: str, typed: str) -> None:
+    run.save()
+    for server, started in ((name, "2026-05-02"), ("older:7860", "2026-05-01")):
+        log = AttemptLog(run.folder, new_token())
+        log.write({"kind": "txt2img", "server": server, "started": started, "execute_s": "1.5"})
+        log.close()
+
+    assert shlex.split(join_command(run))[3:] == ["--url", typed]
+
+
+def test_no_server_is_named_where_none_is_needed(tmp_path: Path) -> None:
+    run = Run(tmp_path / "OUT")
+    run.save()
+    plan_jobs(run.folder, ["a"])
+    work(run.folder)
+
+    assert join_command(run) == f"sdclient join {tmp_path / 'OUT'}"
