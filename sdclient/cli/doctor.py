@@ -46,7 +46,7 @@ def command(
 
     Without URL it looks for servers at the usual ports of this machine; with --folder alone, at the folder only.
 
-    Exit code: 0 nothing is wrong, 2 something is, 3 no server answers.
+    Exit code: 0 nothing is wrong (there may be notes), 2 something is, 3 no server answers.
     """
     if sets and payload is None:
         raise click.UsageError("--set changes a payload: name it with --payload")
@@ -79,7 +79,15 @@ def _tell(findings: list[Finding], *, as_json: bool) -> None:
         return
     click.echo(findings_text(findings))
     wrong = sum(one.level in ("wrong", "no server") for one in findings)
-    say(f"{plural(wrong, 'thing')} to mend" if wrong else "nothing is wrong")
+    say(_summary(wrong, sum(one.level == "note" for one in findings)))
+
+
+def _summary(wrong: int, notes: int) -> str:
+    """Return the last line. A note may be a file that is missing, so it is not passed over for a server that draws."""
+    to_read = f"{plural(notes, 'note')} to read"
+    if wrong:
+        return f"{plural(wrong, 'thing')} to mend" + (f", {to_read}" if notes else "")
+    return f"nothing must be mended; {to_read}" if notes else "nothing is wrong"
 
 
 def _exit_code(findings: list[Finding]) -> int:
