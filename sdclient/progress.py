@@ -93,10 +93,12 @@ class Pace:
     Args:
         counts: Where all jobs stand at the beginning.
         now_s: A clock that never goes back, in seconds, here and in every call.
+        expected_s: Seconds that what is left takes by what was measured before; None where nothing was.
     """
 
-    def __init__(self, counts: Counts, now_s: float) -> None:
+    def __init__(self, counts: Counts, now_s: float, expected_s: float | None = None) -> None:
         self.counts = counts
+        self._expected_job_s = expected_s / counts.left if expected_s is not None and counts.left else None
         self.lanes: dict[str, LanePace] = {}
         self._points: deque[tuple[float, int]] = deque([(now_s, counts.done)], maxlen=_KEPT)
         self._moved_s = now_s
@@ -125,6 +127,10 @@ class Pace:
         """Return the seconds until all is done; None before that can be told."""
         rate = self.per_second()
         return None if rate is None else self.counts.left / rate
+
+    def expected_left_s(self) -> float | None:
+        """Return the seconds until all is done by what was measured before; None where nothing was."""
+        return None if self._expected_job_s is None else self.counts.left * self._expected_job_s
 
     def busy_left_s(
         self, now_s: float, steps: Mapping[str, Step], usual_s: float | None = None
@@ -195,12 +201,18 @@ def progress_line(
         f"{counts.failed} failed" if counts.failed else "",
         f"{counts.set_aside} set aside" if counts.set_aside else "",
     ]
-    left_s = pace.left_s()
     if counts.left and not pace.is_stalled(now_s):
-        parts.append("finish unknown yet" if left_s is None else finish_text(left_s, now))
+        parts.append(_finish(pace, now))
     parts.append(_rates(pace, width))
     line = "  ".join(part for part in parts if part)
     return cut_to_width(line + _painting(pace, width - cell_width(line) - 2, steps or {}), width)
+
+
+def _finish(pace: Pace, now: dt.datetime) -> str:
+    left_s, expected_s = pace.left_s(), pace.expected_left_s()
+    if left_s is not None:
+        return finish_text(left_s, now)
+    return "finish unknown yet" if expected_s is None else f"{finish_text(expected_s, now)} (estimate)"
 
 
 def _bar(counts: Counts) -> str:

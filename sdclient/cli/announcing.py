@@ -61,7 +61,7 @@ class _Needed:
         return f"time: {time_text}; disk: about {byte_size(self.estimated_bytes)} of {byte_size(self.free_bytes)} free"
 
 
-def announce(run: Run, counts: Counts, lanes: Sequence[Lane], *, strict: bool, as_json: bool) -> None:
+def announce(run: Run, counts: Counts, lanes: Sequence[Lane], *, strict: bool, as_json: bool) -> float | None:
     """Tell of a run that this process works on, and what its servers would not do as planned.
 
     Args:
@@ -71,15 +71,20 @@ def announce(run: Run, counts: Counts, lanes: Sequence[Lane], *, strict: bool, a
         strict: Refuse it for any loss.
         as_json: Speak JSON.
 
+    Returns:
+        The seconds that what is left takes, by what was measured before; None where nothing was.
+
     Raises:
         LossError: If a server cannot do it, or under ``strict`` not as asked.
         StorageError: If the folder cannot be looked at.
     """
     losses = run.losses(lanes, strict=strict)
-    _tell(run, counts, [_Hand(one.name, one.dialect, _title(one), one.kinds) for one in lanes], losses, as_json=as_json)
+    return _tell(
+        run, counts, [_Hand(one.name, one.dialect, _title(one), one.kinds) for one in lanes], losses, as_json=as_json
+    )
 
 
-def announce_cluster(run: Run, counts: Counts, posts: Sequence[Post], *, as_json: bool) -> None:
+def announce_cluster(run: Run, counts: Counts, posts: Sequence[Post], *, as_json: bool) -> float | None:
     """Tell of a run that a cluster works on; what a server would not do is told by its node, which reaches it.
 
     Args:
@@ -88,15 +93,20 @@ def announce_cluster(run: Run, counts: Counts, posts: Sequence[Post], *, as_json
         posts: Who is needed where.
         as_json: Speak JSON.
 
+    Returns:
+        As `announce` does.
+
     Raises:
         StorageError: If the folder cannot be looked at.
     """
-    _tell(run, counts, [_Hand(one.name, one.dialect, one.title, one.kinds) for one in posts], None, as_json=as_json)
+    return _tell(
+        run, counts, [_Hand(one.name, one.dialect, one.title, one.kinds) for one in posts], None, as_json=as_json
+    )
 
 
 def _tell(
     run: Run, counts: Counts, hands: Sequence[_Hand], losses: Sequence[LaneLosses] | None, *, as_json: bool
-) -> None:
+) -> float | None:
     with storage_errors("look for room in", run.out):
         room = shutil.disk_usage(_existing(run.out))
     needed = _Needed(time_estimate_s(run, hands), disk_estimate_bytes(run), room.free, kept_bytes(room.total))
@@ -110,7 +120,7 @@ def _tell(
                 **asdict(needed),
             }
         )
-        return
+        return needed.estimated_s
     say(f"{run.out}: {plural(counts.jobs, 'job')}, {counts.done} done, {counts.left} to do" + aside(counts))
     open_kinds = run.open_kinds()
     say(table([(one.name, one.title, ", ".join(sorted(one.kinds & open_kinds))) for one in hands]))
@@ -123,6 +133,7 @@ def _tell(
     _say_watched(run, counts)
     if counts.left and (words := shortage(needed.estimated_bytes, needed.free_bytes, needed.kept_bytes)):
         say(f"  {words}")
+    return needed.estimated_s
 
 
 def _say_watched(run: Run, counts: Counts) -> None:

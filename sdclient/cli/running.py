@@ -132,13 +132,15 @@ def _work_here(
         allow_mixed=options["allow_mixed"],
         on_missing=lambda name, exc: say(f"{name}: left out: {exc}"),
     )
-    announce(run, counts, lanes, strict=options["strict"], as_json=options["as_json"])
+    expected_s = announce(run, counts, lanes, strict=options["strict"], as_json=options["as_json"])
     if options["dry_run"]:
         return 0
     if at_start is not None:
         at_start()
     settings = WorkerSettings(limit=options["limit"], inputs=company.inputs)
-    progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], steps=server_steps(lanes))
+    progress = Progress(
+        counts.jobs, counts.done, as_json=options["as_json"], expected_s=expected_s, steps=server_steps(lanes)
+    )
     left_s = partial(progress.busy_left_s, run.typical_s())
     words = partial(finishing, left_s), partial(ending, lanes, left_s)
     with signals(run.stop, *words, progress.close) as was_stopped:
@@ -172,10 +174,10 @@ def _work_on_cluster(
         allow_mixed=options["allow_mixed"],
         strict=options["strict"],
     )
-    announce_cluster(run, counts, posts, as_json=options["as_json"])
+    expected_s = announce_cluster(run, counts, posts, as_json=options["as_json"])
     if options["dry_run"]:
         return 0
-    progress = Progress(counts.jobs, counts.done, as_json=options["as_json"])
+    progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], expected_s=expected_s)
     words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
     with told_by(run.hooks, run.out, _both(progress, also), lambda: run.status().counts) as listener:
         engine = ClusterEngine(run.folder, posts, address=options["address"], listener=listener)

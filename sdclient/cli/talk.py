@@ -118,6 +118,7 @@ class Progress:
         total: Jobs in the plan.
         done: Jobs done before.
         as_json: Write every event as a JSON line to stdout.
+        expected_s: Seconds that what is left takes by what was measured before; None where nothing was.
         steps: For lanes that tell how far they are with an image: what asks them. Called on a thread of its own.
         screen: Where to show it; None takes stderr.
         steps_every_s: Seconds between two questions for steps.
@@ -130,6 +131,7 @@ class Progress:
         done: int,
         *,
         as_json: bool,
+        expected_s: float | None = None,
         steps: Mapping[str, Callable[[], Step | None]] | None = None,
         screen: Screen | None = None,
         steps_every_s: float = STEPS_EVERY_S,
@@ -138,7 +140,8 @@ class Progress:
         self._as_json = as_json
         self._screen = screen or own_screen()
         self._lock = threading.RLock()
-        self._pace = Pace(Counts(jobs=total, done=done, waiting=total - done), self._screen.clock_s())
+        before = Counts(jobs=total, done=done, waiting=total - done)
+        self._pace = Pace(before, self._screen.clock_s(), expected_s)
         self._steps: dict[str, Step] = {}
         self._asked = dict(steps or {})
         self._ask_again_s: dict[str, float] = {}

@@ -50,6 +50,23 @@ def test_in_sixty_columns_one_line_moves_and_names_the_step(tmp_path: Path, cli:
     assert painted[-1].startswith("2/2")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX")
+def test_a_run_that_goes_on_foretells_its_finish_by_the_times_of_its_log(
+    tmp_path: Path, cli: CommandLine, slow: Simulator
+) -> None:
+    prompts(tmp_path, 2)
+    words = ["generate", "prompts.txt", "--out", "OUT", *SMALL, "--url", slow.url]
+    first = cli(*words, "--limit", "1")
+
+    with Terminal(cli, *words, columns=60) as terminal:
+        terminal.until("1/2")
+        moving = terminal.until("OUT: 2 of 2 jobs done")
+
+    assert "1 of 2 jobs done" in first.stderr
+    assert re.search(r"  done about (?:tomorrow )?\d\d:\d\d \(estimate\)", moving)
+    assert "finish unknown" not in moving
+
+
 def test_a_log_file_has_whole_lines_that_are_never_drawn_over(
     tmp_path: Path, cli: CommandLine, a1111: Simulator
 ) -> None:

@@ -76,6 +76,22 @@ def test_before_two_jobs_the_finish_is_unknown() -> None:
     assert two.left_s() == pytest.approx(980)
 
 
+def test_before_two_jobs_the_finish_is_what_was_measured_before_and_called_an_estimate() -> None:
+    pace = Pace(counts(10), 0.0, expected_s=1800)
+    pace.see(event("begun", 10, place="fox"), 0)
+
+    at_once = progress_line(pace, 1, NOON, 40)
+    pace.see(event("done", 11, execute_s=10), 10)
+    pace.see(event("done", 12, execute_s=10), 20)
+
+    assert at_once == "10/100  done about 12:30 (estimate)"
+    assert progress_line(pace, 20, NOON, 40).startswith("12/100  done about 12:14  360/h")
+
+
+def test_what_was_left_at_first_may_be_nothing() -> None:
+    assert Pace(counts(100), 0.0, expected_s=0).expected_left_s() is None
+
+
 def test_how_long_a_first_job_takes_is_unknown_until_its_server_has_done_some_steps() -> None:
     pace = Pace(counts(0), 0.0)
     pace.see(event("begun", 0), 0.0)
