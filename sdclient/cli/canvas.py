@@ -16,7 +16,7 @@ from sdclient.batch.told import note_told, read_told
 from sdclient.cli import options
 from sdclient.cli.changing import has_run
 from sdclient.cli.running import Company, RunningOptions, end, work
-from sdclient.cli.talk import emit, plural, say
+from sdclient.cli.talk import emit, plural, remark, say
 from sdclient.errors import ConfigurationError
 from sdclient.recipes.canvas import (
     MIN_COLOURS,
@@ -221,10 +221,7 @@ def _build(run: Run, *, anew: bool, as_json: bool) -> None:
     note_told(run.folder.state, strange)
     kept_aside = (text for one in built for text in one.remarks)
     for text in (*(one for one in strange if one not in told), *kept_aside):
-        if as_json:
-            emit({"event": "remark", "message": text})
-        else:
-            say(f"note: {text}")
+        remark(text, as_json=as_json)
     paths = [str(path) for one in built for path in one.paths]
     if as_json:
         emit({"event": "documents", "files": paths})

@@ -20,7 +20,7 @@ from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT
 from sdclient.cli.joining import join_likewise
 from sdclient.cli.options import told
 from sdclient.cli.stopping import ending, finishing, signals
-from sdclient.cli.talk import Progress, emit, plural, say, server_steps
+from sdclient.cli.talk import Progress, emit, plural, remark, say, server_steps
 from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings, told_by
 from sdclient.run import Run
@@ -101,10 +101,8 @@ def work(
         say(f"note: {text}")
     if options["engine"] == "ray":
         if after_first is not None:
-            _remark(
-                "with --engine ray all images are begun at once: nobody is asked after the first",
-                as_json=options["as_json"],
-            )
+            text = "with --engine ray all images are begun at once: nobody is asked after the first"
+            remark(text, as_json=options["as_json"])
         return _work_on_cluster(run, company, options, also=also, at_start=at_start)
     return _work_here(run, company, options, counts, also=also, after_first=after_first, at_start=at_start)
 
@@ -113,7 +111,7 @@ def _complete_views(run: Run, *, as_json: bool) -> None:
     """Write the tables of a run that is all done: its last worker may have been killed before it did, or a table removed."""
     if run.folder.state.is_dir():
         for text in run.write_views():
-            _remark(text, as_json=as_json)
+            remark(text, as_json=as_json)
 
 
 def _work_here(
@@ -258,14 +256,7 @@ def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
     else:
         text = run.glance().words(run.out)
     if text:
-        _remark(text, as_json=as_json)
-
-
-def _remark(text: str, *, as_json: bool) -> None:
-    if as_json:
-        emit({"event": "remark", "message": text})
-    else:
-        say(f"note: {text}")
+        remark(text, as_json=as_json)
 
 
 def _sum_up(
@@ -278,16 +269,11 @@ def _sum_up(
     was_stopped: bool,
 ) -> int:
     code = _exit_code(counts, result, options, was_stopped=was_stopped)
+    if result is not None:
+        _remark_at_end(run, counts, result, as_json=options["as_json"])
     if options["as_json"]:
         emit({"event": "ended", **counts.to_json(), "made": result.made if result else 0, "exit_code": code})
         return code
-    if result is not None:
-        if result.trouble is None:
-            _say_otherwise(run, counts)
-        for text in result.problems:
-            say(f"note: {text}")
-        if result.trouble is not None:
-            say(f"stopped by trouble with the folder: {result.trouble}")
     made = f", {result.made} of them now" if result is not None else ""
     say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{aside(counts)}")
     _say_set_aside(run, counts)
@@ -296,10 +282,16 @@ def _sum_up(
     return code
 
 
-def _say_otherwise(run: Run, counts: Counts) -> None:
-    """Say where servers drew otherwise than asked: each image is a success, and nobody would look."""
-    if 0 < counts.done <= _MOST_GLANCED_AT and (text := run.otherwise().words(run.out)):
-        say(f"note: {text}")
+def _remark_at_end(run: Run, counts: Counts, result: WorkerResult, *, as_json: bool) -> None:
+    """Say what did not go as asked though jobs are done: nobody would look for it."""
+    # Where servers drew otherwise than asked, each image is a success.
+    is_looked_at = result.trouble is None and 0 < counts.done <= _MOST_GLANCED_AT
+    if is_looked_at and (text := run.otherwise().words(run.out)):
+        remark(text, as_json=as_json)
+    for text in result.problems:
+        remark(text, as_json=as_json)
+    if result.trouble is not None:
+        remark(f"stopped by trouble with the folder: {result.trouble}", as_json=as_json)
 
 
 def _say_set_aside(run: Run, counts: Counts) -> None:

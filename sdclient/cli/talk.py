@@ -43,6 +43,14 @@ def emit(value: Mapping[str, object]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
+def remark(text: str, *, as_json: bool) -> None:
+    """Tell what people should know of a run: an event like those of its work where it is told to a program."""
+    if as_json:
+        emit({"event": "remark", "message": text})
+    else:
+        say(f"note: {text}")
+
+
 def is_watched() -> bool:
     """Tell whether a person watches stderr."""
     return sys.stderr.isatty()

@@ -281,6 +281,21 @@ def test_a_table_of_the_users_own_in_the_output_folder_is_left(cli: CommandLine,
     assert len(list(table.parent.glob("*.png"))) == 2
 
 
+def test_programs_are_told_as_people_are_what_could_not_be_written_at_the_end(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    table = cli.folder / "OUT" / "images.csv"
+    table.parent.mkdir()
+    table.write_text("prompt\na fox\n")
+    words = ("generate", "OUT/images.csv", "--out", "OUT", "--url", draw_things.url, "--set", "inherit=true", *SMALL)
+
+    ended = cli(*words, "--json")
+
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [one["event"] for one in events[-2:]] == ["remark", "ended"]
+    assert "images.csv: was not written by sdclient" in events[-2]["message"]
+
+
 @pytest.mark.parametrize("name", ["report.html", "metadata.jsonl"])
 def test_a_report_leaves_files_of_the_users_own(cli: CommandLine, draw_things: Simulator, name: str) -> None:
     (cli.folder / "prompts.txt").write_text("a fox\n")
