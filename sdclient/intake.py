@@ -16,7 +16,7 @@ class Intake:
     """Holds jobs that are asked for against the plan, and adds what is new.
 
     Attributes:
-        added: Ids of the jobs that were asked for here, also of those that were planned before.
+        added: Ids of the jobs that were asked for here, as first revisions, also of those that were planned before.
 
     Args:
         folder: The run's folder.

@@ -166,7 +166,7 @@ def check_losses(
     lanes: Sequence[Lane],
     *,
     strict: bool,
-    allow_mixed: bool = True,
+    allow_mixed: bool,
 ) -> list[LaneLosses]:
     """Return what each server would not do as jobs ask.
 

@@ -37,7 +37,7 @@ class Hand(Protocol):
         ...
 
 
-def time_estimate_s(run: Run, lanes: Sequence[Hand]) -> float | None:
+def time_estimate_s(run: Run, hands: Sequence[Hand]) -> float | None:
     """Return the seconds left by this run's own measurements; None before there are any."""
     typical = run.typical_s()
     done = run.folder.read_done()
@@ -47,8 +47,8 @@ def time_estimate_s(run: Run, lanes: Sequence[Hand]) -> float | None:
             continue
         if job.kind not in typical:
             return None
-        hands = sum(1 for lane in lanes if job.kind in lane.kinds)
-        total += typical[job.kind] / max(1, hands)
+        able = sum(1 for hand in hands if job.kind in hand.kinds)
+        total += typical[job.kind] / max(1, able)
     return total
 
 

@@ -46,25 +46,20 @@ def changing(function: F) -> F:
     )(function)
 
 
-def open_run(
-    out: Path, run_seed: int | None = None, *, given: ChangingOptions | None = None, is_cut: bool = False
-) -> Run:
+def open_run(out: Path, run_seed: int | None = None, *, given: ChangingOptions, is_cut: bool = False) -> Run:
     """Open or begin a run that asks, or was told, what to do where it is planned otherwise.
 
     Args:
         out: The output folder.
         run_seed: The run's seed; None draws one.
-        given: What the user said about changes; None, of commands that cannot change a plan, refuses them.
+        given: What the user said about changes.
         is_cut: Whether its images are cut up: a variant then draws none twice of which only the cut-outs differ.
 
     Raises:
         ConfigurationError: If the run has another seed.
     """
-    if given is None:
-        run = Run(out, run_seed=run_seed)
-    else:
-        decide = redo_changed if given["redo_changed"] else _ask
-        run = Run(out, run_seed=run_seed, variant=given["variant"] or "", on_change=decide)
+    decide = redo_changed if given["redo_changed"] else _ask
+    run = Run(out, run_seed=run_seed, variant=given["variant"] or "", on_change=decide)
     run.shares_drawings = is_cut
     chosen = run.folder.settings.run_seed
     if run_seed not in (None, chosen):

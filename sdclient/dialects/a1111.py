@@ -36,7 +36,7 @@ from sdclient.dialects.draft import Draft
 from sdclient.dialects.initsize import init_size
 from sdclient.dialects.losses import sort_losses
 from sdclient.dialects.replies import Phrases, error_words
-from sdclient.dialects.samplers import SamplerChoice, schedule_label
+from sdclient.dialects.samplers import schedule_label
 from sdclient.dialects.tables import script
 from sdclient.errors import PayloadError
 from sdclient.images import encode_base64
@@ -244,9 +244,9 @@ class A1111:
         else:
             draft.override("CLIP_stop_at_last_layers", layers, "clip_skip")
 
-    def put_sampler(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> SamplerChoice | None:
+    def put_sampler(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Write sampler and schedule."""
-        return put_sampler(request.sampler_name, request.scheduler, draft, facts)
+        put_sampler(request.sampler_name, request.scheduler, draft, facts)
 
     def put_refiner(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Write the refiner."""

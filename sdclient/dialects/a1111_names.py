@@ -153,27 +153,26 @@ def exact_control_model(name: str, field: str, draft: Draft, facts: ServerFacts)
     return name
 
 
-def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts: ServerFacts) -> SamplerChoice | None:
-    """Write sampler and schedule as this version spells them, and return what was written, taken apart."""
+def put_sampler(sampler: str | None, scheduler: str | None, draft: Draft, facts: ServerFacts) -> None:
+    """Write sampler and schedule as this version spells them."""
     if sampler is None:
         if scheduler is not None:
             _put_schedule(schedule_label(scheduler), "scheduler", draft, facts)
-        return None
+        return
     choice = split_sampler(sampler, scheduler)
     choice = SamplerChoice(choice.sampler, _known_schedule(choice.schedule, draft))
     if facts.schedulers == ():
         _put_fused(choice, sampler, draft, facts)
-        return choice
+        return
     # Unverified [unknown-sampler]: a 404, or another sampler in silence; so none is sent that the server does not list.
     name = listed(choice.sampler, facts.samplers)
     if name is None:
         _refuse_sampler(sampler, choice, draft, facts)
-        return None
+        return
     draft.put("sampler_name", name, "sampler_name")
     doubt_sampler(name, a1111_samplers(), draft, facts)
     if choice.schedule is not None:
         _put_schedule(choice.schedule, "scheduler" if scheduler else "sampler_name", draft, facts)
-    return SamplerChoice(name, choice.schedule)
 
 
 def doubt_sampler(name: str, usual: Sequence[str], draft: Draft, facts: ServerFacts) -> None:

@@ -14,7 +14,7 @@ from sdclient.dialects.base import Compiled, Operation, ReadReply, Route, Server
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import sdnext_samplers
 from sdclient.dialects.replies import reply_object
-from sdclient.dialects.samplers import SamplerChoice, split_sampler
+from sdclient.dialects.samplers import split_sampler
 from sdclient.dialects.tables import script, sdnext_resize_modes, sdnext_sigmas
 from sdclient.errors import BadReplyError
 from sdclient.schemas.generation import Img2Img, Txt2Img
@@ -80,13 +80,13 @@ class SdNext(A1111):
         """Write the layers to skip, a key of its own here."""
         draft.put("clip_skip", layers, "clip_skip")
 
-    def put_sampler(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> SamplerChoice | None:
+    def put_sampler(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Write the sampler by its own name, which no schedule is fused to, and the schedule as a setting."""
         choice = split_sampler(request.sampler_name or "", request.scheduler)
         if choice.schedule is not None:
             _put_schedule(choice.schedule, "scheduler" if request.scheduler else "sampler_name", draft)
         if request.sampler_name is None:
-            return None
+            return
         family = choice.sampler.casefold()
         name = listed(_SAMPLERS.get(family, choice.sampler), facts.samplers)
         if name is None or (facts.samplers is None and family in _NEAREST):
@@ -94,12 +94,11 @@ class SdNext(A1111):
             if not near:
                 hint = close_hint(choice.sampler, facts.samplers or ())
                 draft.refuse("sampler_name", f"this server has no sampler {shown(request.sampler_name)}{hint}")
-                return None
+                return
             draft.lose("sampler_name", "approximated", "warning", f"SD.Next has no {choice.sampler}; {near} is used")
             name = near
         doubt_sampler(name, sdnext_samplers(), draft, facts)
         draft.put("sampler_name", name, "sampler_name")
-        return SamplerChoice(name, None)
 
     def put_refiner(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Drop the refiner, which is a model of the server's own settings here."""
