@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ ImageRGB = NDArray[np.uint8]
 ImagePixels = NDArray[np.uint8]
 """An image's own pixels: uint8, shape (H, W, 3), RGB, or (H, W, 4), RGBA."""
 
+_AXES = 3
 _COLOURS = 3
 _WITH_ALPHA = 4
 
@@ -91,10 +94,9 @@ def check_image(image_rgb: ImageRGB) -> None:
     Raises:
         SegmentationError: Saying what was given instead.
     """
-    shape = image_rgb.shape
-    if image_rgb.dtype != np.uint8 or len(shape) != _COLOURS or shape[2] != _COLOURS or image_rgb.size == 0:
+    if not _is_image(image_rgb, (_COLOURS,)):
         raise SegmentationError(
-            f"an image to segment must be a uint8 array of shape (height, width, 3), not {image_rgb.dtype} {shape}: "
+            f"an image to segment must be a uint8 array of shape (height, width, 3), not {_shown(image_rgb)}: "
             "read a file with sdclient.segment.read_rgb, or convert with PIL's Image.convert('RGB')"
         )
 
@@ -105,5 +107,17 @@ def check_pixels(pixels: ImagePixels) -> None:
     Raises:
         SegmentationError: Saying what was given instead.
     """
-    if pixels.shape[2:] != (_WITH_ALPHA,) or pixels.dtype != np.uint8 or pixels.size == 0:
-        check_image(pixels)
+    if not _is_image(pixels, (_COLOURS, _WITH_ALPHA)):
+        raise SegmentationError(
+            "an image to cut up must be a uint8 array of shape (height, width, 3), or (height, width, 4) with alpha, not "
+            f"{_shown(pixels)}: read a file with sdclient.segment.read_image, or convert with PIL's Image.convert('RGB')"
+        )
+
+
+def _is_image(pixels: ImagePixels, channels: Collection[int]) -> bool:
+    shape = pixels.shape
+    return pixels.dtype == np.uint8 and len(shape) == _AXES and shape[2] in channels and pixels.size > 0
+
+
+def _shown(pixels: ImagePixels) -> str:
+    return f"{pixels.dtype} {pixels.shape}"

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sdclient.errors import CodecError, SegmentationError
+from sdclient.segment import SegmentSettings, segment_image
 from sdclient.segment.classical import ClassicalSegmenter
 from sdclient.segment.pixels import check_image, read_rgb
 
@@ -70,5 +71,23 @@ def test_what_is_no_image_is_a_codec_error(data: bytes) -> None:
 def test_an_array_that_is_no_rgb_image_is_refused_by_type_and_shape(array: np.ndarray) -> None:
     with pytest.raises(SegmentationError, match="uint8 array of shape") as caught:
         ClassicalSegmenter().segment(array)
+
+    assert str(array.shape) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pytest.param(np.zeros((4, 4), np.uint8), id="grey"),
+        pytest.param(np.zeros((4, 4, 2), np.uint8), id="two channels"),
+        pytest.param(np.zeros((4, 4, 4), np.float32), id="floats with alpha"),
+        pytest.param(np.zeros((0, 4, 4), np.uint8), id="no rows with alpha"),
+    ],
+)
+def test_an_array_that_cannot_be_cut_up_is_refused_in_words_that_allow_alpha(array: np.ndarray) -> None:
+    with pytest.raises(
+        SegmentationError, match=r"\(height, width, 4\) with alpha, .*sdclient\.segment\.read_image"
+    ) as caught:
+        segment_image(ClassicalSegmenter(), array, SegmentSettings())
 
     assert str(array.shape) in str(caught.value)
