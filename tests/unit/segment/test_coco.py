@@ -61,6 +61,21 @@ def test_labels_become_categories_and_images_without_objects_stay(tmp_path: Path
     assert [named[one["category_id"]] for one in coco.loadAnns(coco.getAnnIds())] == ["hair", "object"]
 
 
+def test_an_image_cut_out_in_two_variants_has_an_id_and_objects_for_each(
+    tmp_path: Path, masks: list[np.ndarray]
+) -> None:
+    images = [
+        CocoImage("fox.png", (60, 90), [facts(mask, number) for number, mask in enumerate(masks, start=1)]),
+        CocoImage("fox.png", (60, 90), [facts(masks[0], 1)]),
+    ]
+
+    coco = load(tmp_path, images, "rle")
+
+    assert [coco.loadImgs([number])[0]["file_name"] for number in (1, 2)] == ["fox.png", "fox.png"]
+    assert [len(coco.getAnnIds(imgIds=[number])) for number in (1, 2)] == [3, 1]
+    assert len(coco.anns) == 4
+
+
 def test_a_file_of_nothing_is_still_valid() -> None:
     value = json.loads("".join(coco_pieces([], [], form="rle", info=dict)))
 
