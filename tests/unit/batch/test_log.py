@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sdclient.batch.commit import commit, make_record
@@ -200,6 +201,18 @@ class TestAttempts:
     def test_the_columns_are_those_of_the_design(self) -> None:
         assert ATTEMPT_COLUMNS[:4] == ("job", "kind", "place", "status")
         assert "\n" not in "".join(ATTEMPT_COLUMNS)
+
+    def test_a_name_with_a_line_break_stays_one_row_to_csv_and_pandas(self, folder: RunFolder) -> None:
+        plan_jobs(folder, ["a\nb", 'c"d,e'])
+        work(folder)
+
+        write_views(folder)
+
+        path = folder.out / "images.csv"
+        shown = ["a b_1.png", 'c"d,e_1.png']
+        assert [row["image"] for row in rows_of(path)] == shown
+        assert list(pd.read_csv(path)["image"]) == shown
+        assert [row["image"] for row in image_rows(folder)[1]] == ["a\nb_1.png", 'c"d,e_1.png']
 
     def test_the_typical_time_is_the_median_of_what_was_measured(self, folder: RunFolder) -> None:
         plan_jobs(folder, ["a", "b", "c"])
