@@ -26,15 +26,13 @@ def join_command(run: Run, *, urls: Sequence[str] | None = None, more: Sequence[
 
     Args:
         run: The run.
-        urls: Servers as they were named; None takes this machine's own, or where it has none the one that was at the run
-            last.
+        urls: Servers as they were named; None looks into the run: where jobs are left that need a server, and this
+            machine has none of its own, it is the one that was at the run last.
         more: Further options.
     """
-    words = ["sdclient", "join", str(run.out)]
-    if run.open_kinds() & ServerLane.kinds:
-        # A password that stood in an address is nothing for a screen.
-        words += [word for url in (_last(run) if urls is None else urls) for word in ("--url", safe_url(url))]
-    return shlex.join([*words, *more])
+    # A password that stood in an address is nothing for a screen.
+    named = [word for url in (_last(run) if urls is None else urls) for word in ("--url", safe_url(url))]
+    return shlex.join(["sdclient", "join", str(run.out), *named, *more])
 
 
 def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
@@ -65,7 +63,9 @@ def planned_again(run: Run, number: int) -> str:
 
 
 def _last(run: Run) -> list[str]:
-    return [] if _has_default() else [_as_typed(last_server(run.folder, ServerLane.kinds))]
+    if _has_default() or not run.open_kinds() & ServerLane.kinds:
+        return []
+    return [_as_typed(last_server(run.folder, ServerLane.kinds))]
 
 
 def _as_typed(name: str) -> str:

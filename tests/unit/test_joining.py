@@ -56,6 +56,13 @@ def test_where_nothing_was_said_nothing_is_taken_along(run: Run) -> None:
     assert join_likewise(run, Company(), {**PLAIN, "engine": "ray"}) == "sdclient join OUT --engine ray"
 
 
+def test_a_folder_in_trouble_keeps_nobody_from_saying_how_a_run_goes_on(run: Run) -> None:
+    run.save()
+    (run.folder.state / "plan" / "torn.jsonl").write_bytes(b"half a pl")
+
+    assert join_likewise(Run("OUT"), Company(["mini"]), PLAIN) == "sdclient join OUT --url mini"
+
+
 def test_a_run_that_no_server_was_at_leaves_its_address_open(run: Run) -> None:
     assert join_command(run) == "sdclient join OUT --url URL"
 
