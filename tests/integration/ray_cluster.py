@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 from PIL import Image, ImageDraw
@@ -26,9 +27,11 @@ from sdclient.simulator import Simulator
 
 JOBS = 24
 DELAY_S = 0.25
-# A node takes some seconds to join; the run must not be over by then.
+# A node takes some seconds to join, and the run must not be over by then; a server that goes is to be in the middle of
+# an image when it does.
 SLOW_DELAY_S = 1.5
 DEADLINE_S = 150.0
+HALF = 0.5
 NAMES = ("one", "two", "three")
 PICTURES = 12
 _MOST_SAID = 20_000
@@ -128,9 +131,16 @@ def driver_killed(stage: Stage) -> Mapping[str, object]:
     return {**again, "at_the_kill": at_the_kill}
 
 
+def _drawn(server: Simulator) -> float:
+    """Return how much of its image a server has drawn; 0 where it draws none."""
+    with urlopen(f"{server.url}/sdapi/v1/progress") as reply:
+        return float(json.load(reply)["progress"])
+
+
 def server_gone(stage: Stage) -> Mapping[str, object]:
     leader = stage.lead()
     stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    stage.wait_for("the third server draws", lambda: 0 < _drawn(stage.servers[2]) < HALF)
     stage.servers[2].stop()
     return _finish(leader)
 
@@ -222,7 +232,7 @@ def main(scenario: str, folder: Path) -> None:
     """Play a scenario and print what came of it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     (folder / "prompts.csv").write_text("prompt\n" + "".join(f"fox {number}\n" for number in range(JOBS)))
-    delay_s = SLOW_DELAY_S if scenario == "node_added" else DELAY_S
+    delay_s = SLOW_DELAY_S if scenario in ("node_added", "server_gone") else DELAY_S
     servers = [Simulator("a1111", delay_s=delay_s) for _ in NAMES]
     with servers[0], servers[1], servers[2]:
         lines = [f'[servers.{name}]\nurl = "{server.url}"\n' for name, server in zip(NAMES, servers, strict=True)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sdclient.batch.log import read_attempts
 from sdclient.batch.worker import WorkerResult
 from sdclient.client import Client
 from sdclient.run import Run
@@ -52,7 +53,14 @@ def test_two_hundred_jobs_get_through_five_percent_of_faults_of_every_kind(tmp_p
     assert len(undisturbed) == JOBS
     assert sum(faults.values()) >= 5
     assert result.counts.done + result.counts.set_aside == JOBS
-    assert result.counts.set_aside == sum(faults[kind] for kind in FINAL)
+    # Chance puts two faults on the two servers of one job now and then, which sets it aside as well; never for less.
+    unlucky = [job for job, reason in reasons.items() if "servers that were well" in reason]
+    assert result.counts.set_aside == sum(faults[kind] for kind in FINAL) + len(unlucky)
+    rows, _ = read_attempts(run.folder)
+    told = {job: [(row["status"], row["server"]) for row in rows if row["place"] == job] for job in unlucky}
+    assert all([status for status, _ in tries] == ["failed", "set_aside"] for tries in told.values())
+    assert all(len({server for _, server in tries}) == len(tries) for tries in told.values())
+    assert 2 * len(unlucky) <= sum(faults.values())
     assert len(reasons) == result.counts.set_aside
     assert all(reasons.values())
     # The same seeds at the same places: what got through is what an undisturbed run draws.
