@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.outlook import read_outlook
+from sdclient.batch.seen import look_at_folder
 from sdclient.batch.survey import Counts, count
 
 
@@ -52,7 +52,7 @@ def read_status(folder: RunFolder) -> RunStatus:
         RunFolderError: If the plan is damaged.
         StorageError: If the folder cannot be read.
     """
-    seen = read_outlook(folder)
+    seen = look_at_folder(folder)
     aside = {seen.jobs[job].place: one.words for job, one in seen.standings.items() if one.state == "set_aside"}
     workers = tuple(WorkerStatus(token[:8], beat.label, token in seen.gone) for token, beat in seen.beats.items())
     return RunStatus(count(seen.jobs, seen.done, seen.standings.values()), workers, aside)

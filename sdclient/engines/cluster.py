@@ -17,11 +17,12 @@ from dataclasses import replace
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.outlook import read_outlook
 from sdclient.batch.pipeline import Stop
+from sdclient.batch.seen import look_at_folder
 from sdclient.batch.status import read_status
 from sdclient.batch.worker import WorkerResult
 from sdclient.engines.keeper import NodeReport, Post
+from sdclient.engines.news import News
 from sdclient.engines.rays import (
     connect,
     first_line,
@@ -32,7 +33,6 @@ from sdclient.engines.rays import (
     offered_resources,
 )
 from sdclient.engines.seats import Seat
-from sdclient.engines.told import Told
 from sdclient.errors import ConfigurationError, StorageError
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class ClusterEngine:
         self._seats = [Seat(post) for post in posts]
         self._address = address
         self._before = read_status(folder).counts
-        self._told = Told(self._before, listener)
+        self._news = News(self._before, listener)
         self._back_after_s = back_after_s
         self._node_patience_s = node_patience_s
         self._idle_since_s = 0.0
@@ -132,7 +132,7 @@ class ClusterEngine:
         offered = offered_resources()
         gpus = [seat.post for seat in self._seats if seat.post.gpus]
         if gpus and "GPU" not in offered:
-            self._told.remark(gpus[0].name, f"{how_to_offer_gpu()}; it begins as soon as one does")
+            self._news.remark(gpus[0].name, f"{how_to_offer_gpu()}; it begins as soon as one does")
         wanted = [seat.post for seat in self._seats if seat.post.resource]
         if wanted and not any(name.startswith(RESOURCE) for name in offered) and len(node_addresses()) == 1:
             # One machine and nothing said: it is the one that reaches every server.
@@ -143,7 +143,7 @@ class ClusterEngine:
         if wanted and len(missing) == len(wanted):
             raise ConfigurationError(how_to_offer(missing[0].resource))
         for post in missing:
-            self._told.remark(post.name, f"{how_to_offer(post.resource)}; it takes part as soon as one does")
+            self._news.remark(post.name, f"{how_to_offer(post.resource)}; it takes part as soon as one does")
 
     def _is_over(self) -> bool:
         if any(seat.work is not None for seat in self._seats):
@@ -167,7 +167,7 @@ class ClusterEngine:
             self._leave(seat, report)
             return
         # Losses are told before the server draws.
-        self._told.remark_once(seat.post.name, report.said)
+        self._news.remark_once(seat.post.name, report.said)
         seat.begin()
 
     def _is_due(self, seat: Seat) -> bool:
@@ -186,7 +186,7 @@ class ClusterEngine:
         if not due or self._stop is not None:
             return
         try:
-            seen = read_outlook(self._folder)
+            seen = look_at_folder(self._folder)
         except StorageError as exc:
             log.debug("%s: looked for nothing new: %s", self._folder.out, exc)
             return
@@ -200,7 +200,7 @@ class ClusterEngine:
 
     def _pass_on(self, news: Iterable[Event]) -> None:
         for event in news:
-            self._told.take(event)
+            self._news.take(event)
 
     def _collect(self) -> None:
         """Take the reports of those who ended, and note those who died."""
@@ -220,7 +220,7 @@ class ClusterEngine:
                 log.debug("%s: %s", seat.post.name, exc)
                 self._has_lost_news = True
                 words = f"its worker died, or its machine; another starts as soon as {seat.place} is there"
-                self._told.remark(seat.post.name, words)
+                self._news.remark(seat.post.name, words)
                 seat.rest("", 0.0)
             except RayError as exc:
                 self._leave(seat, NodeReport(left=first_line(exc)))
@@ -237,7 +237,7 @@ class ClusterEngine:
 
     def _leave(self, seat: Seat, report: NodeReport) -> None:
         if report.left != seat.left:
-            self._told.take(Event("left", self._told.counts, seat.post.name, message=report.left))
+            self._news.take(Event("left", self._news.counts, seat.post.name, message=report.left))
         seat.is_refusal = report.is_refusal
         seat.rest(report.left, time.monotonic() + self._back_after_s)
 
@@ -246,7 +246,7 @@ class ClusterEngine:
         trouble = next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
         left = self._why_left() if counts.left and self._stop is None else {}
         # The report of a worker that was killed never came: then all that was done meanwhile is counted, by others too.
-        made = counts.done - self._before.done if self._has_lost_news else self._told.made
+        made = counts.done - self._before.done if self._has_lost_news else self._news.made
         return WorkerResult(
             counts=counts,
             made=made,
@@ -262,9 +262,9 @@ class ClusterEngine:
         """Say why jobs are left where no worker has said it: a run must not end as if it were done."""
         why = {seat.post.name: f"nobody does its jobs: {seat.missing}" for seat in self._seats if seat.is_wanting}
         if not why and not any(seat.left or seat.trouble for seat in self._seats):
-            seen = read_outlook(self._folder)
+            seen = look_at_folder(self._folder)
             left = {seat.post.name: seen.left(seat.post.kinds) for seat in self._seats if seat.has_ended}
             why = {name: f"it ended, and {number} jobs for it are left" for name, number in left.items() if number}
         for name, words in why.items():
-            self._told.take(Event("left", self._told.counts, name, message=words))
+            self._news.take(Event("left", self._news.counts, name, message=words))
         return why

@@ -1,4 +1,4 @@
-"""What is left of a run by kind of job, read once: whether somebody who ended is needed again."""
+"""A run as one look at its folder finds it: its jobs, its workers, and whether one that ended is needed again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sdclient.files import storage_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """The jobs of a run as one look found them.
+class Seen:
+    """The jobs and workers of a run as one look found them.
 
     Attributes:
         jobs: The plan.
@@ -54,8 +54,8 @@ class Outlook:
         ]
 
 
-def read_outlook(folder: RunFolder) -> Outlook:
-    """Read what is left of a run, now and once.
+def look_at_folder(folder: RunFolder) -> Seen:
+    """Read where the jobs and workers of a run stand, now and once.
 
     How long a worker has been silent cannot be known from one look: only those whose process has certainly
     ended count as gone.
@@ -71,4 +71,4 @@ def read_outlook(folder: RunFolder) -> Outlook:
         jobs = folder.read_plan().jobs
     beats = {token: beat for token, data in sorted(raw.items()) if (beat := parse_beat(data)) is not None}
     gone = frozenset(token for token, beat in beats.items() if beat.identity.is_certainly_gone())
-    return Outlook(jobs, done, survey(jobs, done, claims, lambda epoch: epoch.owner in gone), beats, gone)
+    return Seen(jobs, done, survey(jobs, done, claims, lambda epoch: epoch.owner in gone), beats, gone)

@@ -9,7 +9,7 @@ from sdclient.batch.events import Event, Listener, Teller
 from sdclient.batch.survey import Counts
 
 
-class Told:
+class News:
     """Where all jobs stand by the latest news; news of several machines do not arrive in order.
 
     Args:

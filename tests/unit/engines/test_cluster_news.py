@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sdclient.batch.events import Event
 from sdclient.batch.survey import Counts
-from sdclient.engines.told import Told
+from sdclient.engines.news import News
 
 
 def test_news_are_passed_on_with_the_most_that_is_known_to_be_done() -> None:
     seen: list[Event] = []
-    told = Told(Counts(jobs=3, waiting=3), seen.append)
+    told = News(Counts(jobs=3, waiting=3), seen.append)
 
     told.take(Event("done", Counts(jobs=3, done=1, waiting=2), "one", "a", execute_s=2.0, images=1))
     told.take(Event("done", Counts(jobs=3, done=1, waiting=2), "two", "b"))
@@ -20,7 +20,7 @@ def test_news_are_passed_on_with_the_most_that_is_known_to_be_done() -> None:
 
 def test_what_another_node_saw_done_and_its_own_node_tells_later_counts_once() -> None:
     seen: list[Event] = []
-    told = Told(Counts(jobs=4, waiting=4), seen.append)
+    told = News(Counts(jobs=4, waiting=4), seen.append)
 
     told.take(Event("begun", Counts(jobs=4, done=2, claimed=2), "two", "c"))
     told.take(Event("done", Counts(jobs=4, done=1, claimed=3), "one", "a"))
@@ -34,7 +34,7 @@ def test_a_listener_that_fails_does_not_end_the_run() -> None:
     def fail(_: Event) -> None:
         raise BrokenPipeError
 
-    told = Told(Counts(jobs=1, waiting=1), fail)
+    told = News(Counts(jobs=1, waiting=1), fail)
 
     told.take(Event("done", Counts(jobs=1, done=1)))
     told.remark("one", "words")
@@ -44,7 +44,7 @@ def test_a_listener_that_fails_does_not_end_the_run() -> None:
 
 def test_what_a_server_would_not_do_is_told_once_however_often_its_worker_starts() -> None:
     seen: list[Event] = []
-    told = Told(Counts(jobs=1, waiting=1), seen.append)
+    told = News(Counts(jobs=1, waiting=1), seen.append)
 
     for lane in ("one", "one", "two"):
         told.remark_once(lane, "shift is dropped")
