@@ -70,7 +70,7 @@ class NationsOptions(RunningOptions, ChangingOptions):
 @click.option(
     "--cutouts",
     metavar="MODEL",
-    help="vit_b, vit_l, vit_h, a checkpoint file, classical, or none. Left out, it asks; with --plan, none.",
+    help="vit_b, vit_l, vit_h, a checkpoint file, classical, a plug-in, or none. Left out, it asks; with --plan, none.",
 )
 @click.option(
     "--cutouts-set",
@@ -257,7 +257,7 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
         from sdclient.segment.words import find_word_models
 
         find_word_models(model)
-    elif model != "classical":
+    elif model != "classical" and not _is_plugin(model):
         from sdclient.segment.doors import require_segment_anything
         from sdclient.segment.weights import KNOWN_WEIGHTS, find_checkpoint
 
@@ -265,6 +265,12 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
             find_checkpoint(model)
         require_segment_anything()
     return settings if fetch_with_progress(settings, dry_run=dry_run) else None
+
+
+def _is_plugin(model: str) -> bool:
+    from sdclient.segment.plugins import find_plugin
+
+    return find_plugin(model) is not None
 
 
 def _planned(run: Run) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -208,6 +209,16 @@ def test_boxes_are_cut_out_image_by_image(with_plugin: CommandLine) -> None:
         ("fox/fox_02_tail.png", "tail", "100", "20", "5", "6"),
         ("den/cub/cub_01.png", "", "1", "2", "3", "4"),
     }
+
+
+def test_a_study_is_cut_out_by_a_plug_in_as_any_folder_is(with_plugin: CommandLine, draw_things: Simulator) -> None:
+    (with_plugin.folder / "queue.csv").write_text("nation,category,count\nItalian,family,1\n")
+
+    ended = with_plugin("nations", "--plan", "queue.csv", "--cutouts", "boxes", "--out", "STUDY", "--dry-run",
+                        "--url", draw_things.url)  # fmt: skip
+
+    assert ended.code == 0, ended.stderr
+    assert re.search(r"^  boxes +boxes +segment$", ended.stderr, re.MULTILINE)
 
 
 def test_prompts_outside_their_images_are_refused_before_anything_is_planned(with_plugin: CommandLine) -> None:
