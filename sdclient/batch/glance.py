@@ -6,6 +6,7 @@ One listing per folder, no image is opened: ten thousand take a fraction of a se
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ class Glance:
 
     def words(self, out: Path) -> str:
         """Return a sentence where something is wrong or was not looked at; else nothing."""
+        verify = f"sdclient verify {shlex.quote(str(out))}"
         if not self.is_whole:
-            return f"{self.images} images are too many to look at in passing; that is done by: sdclient verify {out}"
+            return f"{self.images} images are too many to look at in passing; that is done by: {verify}"
         wrong = len(self.missing) + len(self.changed)
         if not wrong:
             return ""
@@ -50,7 +52,7 @@ class Glance:
         first = (*self.missing, *self.changed)[0]
         return (
             f"{wrong} of {self.images} images {verb} missing or changed ({first}{', …' if wrong > 1 else ''}): "
-            f"sdclient verify {out} lists them, with --repair they are made again"
+            f"{verify} lists them, with --repair they are made again"
         )
 
 

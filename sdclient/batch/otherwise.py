@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ class Otherwise:
             return ""
         head = "1 image differs" if self.images == 1 else f"{self.images} images differ"
         named = f": {', '.join(self.fields)}" if self.fields else ""
-        return f"{head} from what was asked{named} (column changed of images.csv); sdclient report {out} shows how"
+        report = f"sdclient report {shlex.quote(str(out))}"
+        return f"{head} from what was asked{named} (column changed of images.csv); {report} shows how"
 
 
 def find_otherwise(folder: RunFolder, rows: Iterable[Mapping[str, str]]) -> Otherwise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def _tell(result: DemoResult, out: Path, wall_s: float) -> None:
         more = f" and {len(result.missing) - _SHOWN} more" if len(result.missing) > _SHOWN else ""
         lines = [
             f"missing or changed: {shown}{more}",
-            f"make them again: sdclient verify {out} --repair, then this command",
+            f"make them again: sdclient verify {shlex.quote(str(out))} --repair, then this command",
         ]
     click.echo("\n".join(lines))
 

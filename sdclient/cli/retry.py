@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -40,5 +41,5 @@ def _nothing(out: Path, set_aside: int) -> str:
         return f"{out}: nothing is set aside, so there is nothing to retry"
     return (
         f"{out}: {plural(set_aside, 'job')} set aside, and none that fits, or only such as wait for an input that was "
-        f"set aside: sdclient status {out} lists them"
+        f"set aside: sdclient status {shlex.quote(str(out))} lists them"
     )

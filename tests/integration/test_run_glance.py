@@ -11,6 +11,7 @@ import pytest
 
 from sdclient.batch.glance import Glance, glance
 from sdclient.batch.log import image_rows
+from sdclient.batch.otherwise import Otherwise
 from sdclient.run import Run
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
@@ -51,6 +52,14 @@ def test_what_is_gone_or_longer_is_named_with_what_to_do(run: Run) -> None:
 
     assert (seen.missing, seen.changed) == (("gen/a_1.png",), ("gen/b_1.png",))
     assert seen.words(run.out).startswith("2 of 6 images are missing or changed (gen/a_1.png, …): sdclient verify ")
+
+
+def test_commands_to_type_name_a_folder_with_a_space_as_a_shell_takes_it() -> None:
+    out = Path("NAS/my run")
+
+    assert "sdclient verify 'NAS/my run' lists them" in Glance(6, missing=("gen/a_1.png",)).words(out)
+    assert Glance(6, is_whole=False).words(out).endswith("sdclient verify 'NAS/my run'")
+    assert "sdclient report 'NAS/my run' shows how" in Otherwise(2).words(out)
 
 
 def test_a_folder_that_is_gone_is_as_many_images(run: Run) -> None:
