@@ -13,15 +13,18 @@ A run folder is the user's output folder ``OUT`` with a hidden folder inside::
         beats/<token>                  one per worker process, rewritten in place while it lives: a counter, the
                                        process, the kinds of jobs it can still do and (+kind)
                                        those it may still plan
-        claims/<job>.e<NNNNNN>         the right to try number N; holds the worker's token
+        claims/<job>.e<NNNNNN>         the right to try the job, by the number of the claim; holds the worker's token.
+                                       `retry` makes one as well, which is no try
         claims/<job>.e<NNNNNN>.end     how that try ended without a commit
         parts/<job>.e<NNNNNN>.<token>/ outputs and record.json of a try, while being made
         done/<hh>/<job>/record.json    committed; the truth (hh: the first two digits of the job id)
         log/<token>.csv                one row per attempt; history, never truth
-        replies/                       answers kept for a look, of jobs that failed or were set aside
+        replies/<job>.e<NNNNNN>.txt    answers kept for a look, of tries that failed, by the number of the try
         replaced/<job>/                outputs that a redone job took the place of
         servers.json                   what kind of server the run was begun on, so that unlike ones do not mix in
         told.jsonl                     what people were told once, such as files that were left out
+        documents/                     hashes of the documents that recipes wrote: others are somebody else's
+        thumbs/                        small images for the report
 
 Nothing in it holds an absolute path: every machine mounts the share elsewhere. Names are
 ``[a-z0-9._-]`` so that every file system keeps them.

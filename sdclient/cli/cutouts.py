@@ -91,7 +91,9 @@ def writing(function: F) -> F:
         click.option("--cover", is_flag=True,
                      help="Write the rest too: all cut-outs stacked are the image again, alpha too."),
         click.option("--coco", is_flag=True, help="Write coco.json for the whole run."),
-        click.option("--polygons", is_flag=True, help="Write coco.json with polygons in place of run lengths. They have no holes: those of an object are filled."),
+        click.option("--polygons", is_flag=True,
+                     help="Write coco.json with polygons in place of run lengths. They have no holes: those of an object "
+                     "are filled."),
     )  # fmt: skip
     return added(options, function)
 

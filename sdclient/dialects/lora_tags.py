@@ -1,4 +1,7 @@
-"""LoRA tags of a prompt (``<lora:name:0.7>``), and those of its elder kin: A1111 and its forks act on them, other programs read them as words."""
+"""Tags of LoRAs, and of their elder kin, in a prompt (``<lora:name:0.7>``).
+
+A1111 and its forks act on them, other programs read them as words.
+"""
 
 from __future__ import annotations
 

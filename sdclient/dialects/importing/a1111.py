@@ -69,7 +69,8 @@ def canonical_body(body: Mapping[str, JsonValue], name: Name, kind: Kind) -> tup
     """Return what of a body the server would look at, and what it would not, or must not be told by us.
 
     null stands for what is left out, ``sampler_index`` for ``sampler_name`` where that is missing, and a schedule at
-    the end of a sampler's name for ``scheduler``, over which it wins there, too. Of img2img the size, and the way to resize to it, are the server's own defaults where the body says none: with us they would be the image's.
+    the end of a sampler's name for ``scheduler``, over which it wins there, too. Of img2img the size, and the way to
+    resize to it, are the server's own defaults where the body says none: with us they would be the image's.
     """
     keys = body_keys(name, kind)
     clean: Body = {}
