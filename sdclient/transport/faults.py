@@ -25,7 +25,6 @@ from sdclient.transport.call import Call, Ended, Fault, Stage, WireFaultError
 __all__ = ["cancelled_before", "translate"]
 
 _MAY_HAVE_DRAWN = "the server may have done the work: look at its log before repeating"
-_RESET_ERRORS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _SHOWN_CHARACTERS = 120
 _MIB = 1024 * 1024
 
