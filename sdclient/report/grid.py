@@ -240,16 +240,17 @@ def write_grid(folder: RunFolder, grid: Grid, target: Path) -> Path:
             page of the run goes.
         StorageError: If there is something else than a grid already, or it cannot be written.
     """
-    with storage_errors("look at", target):
-        require_ours(target, [grid_mark(target.suffix)], what="a grid of sdclient's")
-    if target.suffix.lower() == ".png":
-        write_durable(target, grid_png(grid, folder.out))
-    elif target.suffix.lower() in (".html", ".htm"):
-        if target.parent.resolve() != folder.out.resolve():
-            raise ConfigurationError(f"{target}: an HTML grid reads the images beside it; name a file in {folder.out}")
-        if target.name.casefold() == REPORT_FILE:
-            raise ConfigurationError(f"{target}: that is where the page of the run goes; name another file")
-        write_durable(target, grid_html(grid).encode("utf-8", "replace"))
-    else:
+    suffix = target.suffix.lower()
+    if suffix not in (".png", ".html", ".htm"):
         raise ConfigurationError(f"{target}: name a file that ends in .png or .html")
+    with storage_errors("look at", target):
+        require_ours(target, [grid_mark(suffix)], what="a grid of sdclient's")
+    if suffix == ".png":
+        write_durable(target, grid_png(grid, folder.out))
+        return target
+    if target.parent.resolve() != folder.out.resolve():
+        raise ConfigurationError(f"{target}: an HTML grid reads the images beside it; name a file in {folder.out}")
+    if target.name.casefold() == REPORT_FILE:
+        raise ConfigurationError(f"{target}: that is where the page of the run goes; name another file")
+    write_durable(target, grid_html(grid).encode("utf-8", "replace"))
     return target

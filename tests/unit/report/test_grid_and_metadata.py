@@ -140,6 +140,16 @@ def test_a_grid_is_written_over_a_grid_and_over_nothing_else(studied: RunBuilder
     assert target.read_bytes() == b"an image of somebody's, called sdclient grid"
 
 
+def test_another_ending_is_refused_by_its_ending_also_where_a_file_is_there(studied: RunBuilder) -> None:
+    target = studied.out / "mine.jpg"
+    target.write_bytes(b"somebody's photograph")
+
+    with pytest.raises(ConfigurationError, match=r"mine\.jpg: name a file that ends in \.png or \.html"):
+        write_grid(studied.folder, make_grid(studied.fresh(), "nation", "category"), target)
+
+    assert target.read_bytes() == b"somebody's photograph"
+
+
 @pytest.mark.parametrize("name", ["OUT/grid.gif", "grid.html", "OUT/report.html", "OUT/Report.HTML"])
 def test_a_grid_file_that_cannot_be_is_refused(studied: RunBuilder, name: str) -> None:
     grid = make_grid(studied.fresh(), "nation", "category")
