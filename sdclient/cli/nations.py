@@ -138,6 +138,9 @@ def command(
     payloads = StudyPayloads(generate, bake, segmenter)
     run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
     _say_new(run, before)
+    if segmenter is not None:
+        # Not before all this was compared with the plan that is there.
+        fetch_with_progress(segmenter)
     code = work(run, Company(urls, segmenter), running)
     if export_emif and not running["dry_run"]:
         _export(run, with_base64=with_base64)
@@ -237,7 +240,8 @@ def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_r
         return settings(model)
     if may_ask:
         try:
-            return _ask(_CUTOUTS, settings, default="none")
+            # Fetched at once: who is asked can still say something else.
+            return _ask(_CUTOUTS, partial(settings, is_asked=True), default="none")
         except AnswersEndedError:
             # The answers came from a file, which may well end with the queue.
             pass
@@ -245,10 +249,10 @@ def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_r
     return None
 
 
-def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSettings | None:
+def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool, is_asked: bool = False) -> SegmentSettings | None:
     """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it.
 
-    Weights that are known and missing are fetched. A dry run only says so, and looks no further at cut-outs.
+    Of weights that are known and missing a dry run says so, and looks no further at cut-outs.
     """
     if model.strip() in _NO_CUTOUTS:
         return None
@@ -264,7 +268,9 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool) -> SegmentSet
         if model not in KNOWN_WEIGHTS:
             find_checkpoint(model)
         require_segment_anything()
-    return settings if fetch_with_progress(settings, dry_run=dry_run) else None
+    if (dry_run or is_asked) and not fetch_with_progress(settings, dry_run=dry_run):
+        return None
+    return settings
 
 
 def _is_plugin(model: str) -> bool:

@@ -526,6 +526,21 @@ def test_an_image_that_is_gone_leaves_the_table_of_before(cli: CommandLine, draw
     assert not list(out.glob(".tmp-*"))
 
 
+def test_a_study_that_is_planned_otherwise_is_told_before_weights_are_fetched(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    pytest.importorskip("segment_anything")
+    study(cli, draw_things.url)
+    cli.env = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+
+    ended = cli("nations", "--plan", "queue.csv", "--cutouts", "vit_b", "--out", "STUDY", "--url", draw_things.url,
+                *SMALL, "--set", "steps=5")  # fmt: skip
+
+    assert ended.code == 2
+    assert "planned otherwise in this folder" in ended.stderr
+    assert "fetching" not in ended.stderr
+
+
 def test_weights_that_are_missing_are_fetched_and_a_dry_run_says_that_they_would_be(
     cli: CommandLine, draw_things: Simulator
 ) -> None:
