@@ -56,7 +56,7 @@ def describe(
         "Denoising strength": _strength(request, sent),
         "Clip skip": None if is_lost("clip_skip", losses) else request.clip_skip,
         "Shift": None if is_lost("shift", losses) else request.shift,
-        **_parts(request, losses),
+        **_parts(request, sent, losses),
         "Version": " via ".join(filter(None, (program, f"sdclient {__version__}"))),
     }
     known = {name: _plain(value) for name, value in fields.items() if value is not None}
@@ -94,7 +94,7 @@ def _strength(request: Txt2Img | Img2Img, sent: Mapping[str, JsonValue]) -> obje
     return _first(sent, "strength", "denoising_strength") if isinstance(request, Img2Img) else None
 
 
-def _parts(request: Txt2Img | Img2Img, losses: Sequence[Loss]) -> dict[str, object]:
+def _parts(request: Txt2Img | Img2Img, sent: Mapping[str, JsonValue], losses: Sequence[Loss]) -> dict[str, object]:
     hires = request.hires if isinstance(request, Txt2Img) else None
     parts: dict[str, dict[str, object]] = {
         "hires": {
@@ -109,8 +109,9 @@ def _parts(request: Txt2Img | Img2Img, losses: Sequence[Loss]) -> dict[str, obje
         "controls": {"ControlNet": _weights("controls", request.controls, losses)},
         "tiled.diffusion": {"Tile size": _tile_size(request.tiled)},
         "enlarge": {
-            "Upscaler": _name(request.enlarge.model) if request.enlarge else None,
-            "Upscale factor": request.enlarge.scale if request.enlarge else None,
+            "Upscaler": _name(request.enlarge.model if request.enlarge else sent.get("upscaler")),
+            # 0 is the network's own factor, which is not known here.
+            "Upscale factor": request.enlarge.scale if request.enlarge else sent.get("upscaler_scale") or None,
         },
     }
     return {name: value for field, told in parts.items() if not is_lost(field, losses) for name, value in told.items()}

@@ -6,13 +6,18 @@ import difflib
 import re
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from sdclient.dialects.base import ServerFacts
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import a1111_samplers, a1111_schedulers, close_names, few_names
 from sdclient.dialects.samplers import SamplerChoice, drawthings_sampler, schedule_label, split_sampler
 
 __all__ = [
+    "NATIVE_SAMPLERS",
+    "NATIVE_SCHEDULES",
     "check_control_model",
+    "check_native_choice",
     "check_upscaler",
     "close_hint",
     "doubt_sampler",
@@ -29,6 +34,11 @@ _PATH = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 _HASH = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{10}|[0-9a-fA-F]{64}")
 _ENDING = re.compile(r"\.(safetensors|ckpt|pth?|bin)$", re.IGNORECASE)
 _HASH_BEHIND = re.compile(r" \[[0-9a-fA-F]{6,64}\]$")
+NATIVE_SAMPLERS = ("sampler_name", "sampler_index", "hr_sampler_name")
+"""Keys of the body that name a sampler."""
+NATIVE_SCHEDULES = ("scheduler", "hr_scheduler")
+"""Keys of the body that name a schedule."""
+
 # Schedules that only Draw Things' labels know, and the nearest of A1111's.
 _NEAREST_SCHEDULE = {"Trailing": "SGM Uniform", "Substep": None}
 
@@ -183,6 +193,35 @@ def doubt_sampler(name: str, usual: Sequence[str], draft: Draft, facts: ServerFa
             f"without it some versions draw with their default and say nothing{close_names(name, usual)}"
         )
         draft.lose("sampler_name", "replaced", "warning", message)
+
+
+def check_native_choice(name: str, value: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse a sampler or schedule among native keys that the server would replace by its default in silence.
+
+    Args:
+        name: The key.
+        value: What it is set to.
+        where: How errors call the place.
+        draft: The draft.
+        facts: What the server lists.
+    """
+    if not isinstance(value, str) or not value or value.casefold().startswith("use same"):
+        return
+    if name in NATIVE_SCHEDULES:
+        names = a1111_schedulers()
+        known = facts.schedulers if facts.schedulers is not None else tuple(names.values())
+        if not any(listed(one, known) for one in (value, names.get(value, value))):
+            message = f"{draft.program} takes Automatic for a schedule it does not know, such as {shown(value)}"
+            is_sure = facts.schedulers is not None
+            draft.lose(
+                where,
+                *(("refused", "error") if is_sure else ("replaced", "warning")),
+                f"{message}{close_hint(value, known)}",
+            )
+        return
+    choice = split_sampler(value, None)
+    if facts.samplers is not None and not any(listed(one, facts.samplers) for one in (value, choice.sampler)):
+        draft.refuse(where, f"this server has no sampler {shown(value)}{close_hint(choice.sampler, facts.samplers)}")
 
 
 def _known_schedule(schedule: str | None, draft: Draft) -> str | None:

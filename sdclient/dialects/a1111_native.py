@@ -9,7 +9,15 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_control_model, close_hint, exact_control_model, spelled_model
+from sdclient.dialects.a1111_names import (
+    NATIVE_SAMPLERS,
+    NATIVE_SCHEDULES,
+    check_control_model,
+    check_native_choice,
+    close_hint,
+    exact_control_model,
+    spelled_model,
+)
 from sdclient.dialects.a1111_parts import CONTROL_TITLE
 from sdclient.dialects.a1111_scripts import ADETAILER_TITLE
 from sdclient.dialects.base import ServerFacts
@@ -52,6 +60,7 @@ class NativeTables:
         units: The keys of a ControlNet unit; None where the server has no such script.
         scripts: The scripts with positional arguments, by lower-case title.
         pads_args: Whether a list of arguments may be shorter than the script's.
+        refuses_samplers: Whether the server itself refuses a sampler that it does not have.
     """
 
     where: str
@@ -60,6 +69,7 @@ class NativeTables:
     units: KeyTable | None
     scripts: Mapping[str, Script]
     pads_args: bool = False
+    refuses_samplers: bool = False
 
     @classmethod
     def of(cls, dialect: str, kind: Kind, where: str = "") -> NativeTables:
@@ -67,7 +77,7 @@ class NativeTables:
         where = where or f"native.{dialect}"
         body = body_keys(dialect, kind)
         if dialect == "sdnext":
-            return cls(where, kind, body, None, scripts(dialect), pads_args=True)
+            return cls(where, kind, body, None, scripts(dialect), pads_args=True, refuses_samplers=True)
         relative = "forge" if dialect == "forge" else "a1111"
         return cls(where, kind, body, control_keys(relative), scripts(relative))
 
@@ -98,6 +108,8 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
             if name not in tables.body.spellings:
                 message = f"its name and value are not checked here, and {draft.program} ignores what it does not know"
                 draft.lose(where, "approximated", "note", message)
+            if name in (*NATIVE_SAMPLERS, *NATIVE_SCHEDULES) and not tables.refuses_samplers:
+                check_native_choice(name, value, where, draft, facts)
             draft.claim_native(name, where)
             draft.values[name] = _model(value, where, draft, facts) if name in _MODEL_KEYS else value
     check_script(native, tables)

@@ -35,8 +35,8 @@ def missing_overlays(request: Txt2Img | Img2Img, dialect: Dialect) -> tuple[Loss
             continue
         if field == "native":
             message = (
-                f"this payload has scripts, units or passes among its native keys for {', '.join(others)}, which mean "
-                f"nothing to {dialect.name}: drawn without"
+                f"this payload has scripts, units, passes or upscalers among its native keys for {', '.join(others)}, "
+                f"which mean nothing to {dialect.name}: drawn without"
             )
             found.append(Loss(field, "dropped", "warning", message))
             continue

@@ -137,7 +137,7 @@ class SdCpp:
             self.put_init(request, draft)
         elif request.hires is not None:
             self.put_hires(request.hires, request, draft, facts)
-        self.put_native(request, draft)
+        self.put_native(request, draft, facts)
         self.check_model(request, draft, facts)
         # In a hires fix the reply tells the size of one pass or the other; the image's own is the second's.
         sizes = _HIRES_SIDES if draft.values.get("enable_hr") else _SIDES
@@ -277,7 +277,7 @@ class SdCpp:
         """Write the hires fix."""
         put_hires(hires, request, draft, facts, steps_key="hr_steps", latent=("Latent",))
 
-    def put_native(self, request: Txt2Img | Img2Img, draft: Draft) -> None:
+    def put_native(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Merge the native keys.
 
         Raises:
@@ -295,7 +295,19 @@ class SdCpp:
             if problem is not None or value is None:
                 raise PayloadError(f"{where}: must be {problem or 'left out rather than null'}, not {shown(value)}")
             draft.claim_native(name, where)
+            self._check_choice(name, value, where, draft, facts)
             draft.values[name] = value
+
+    def _check_choice(self, name: str, value: JsonValue, where: str, draft: Draft, facts: ServerFacts) -> None:
+        """Refuse a sampler or schedule that nobody lists; the server would draw with its own and say nothing."""
+        lists = {
+            "sampler_name": (*self.samplers(), *(facts.samplers or ())),
+            "scheduler": (*small_schedulers(), *(facts.schedulers or ())),
+        }
+        if name in lists and listed(str(value), lists[name]) is None:
+            what = "sampler" if name == "sampler_name" else "schedule"
+            hint = close_hint(str(value), lists[name])
+            draft.refuse(where, f"{self.title} has no {what} {shown(value)}{hint}")
 
     def check_model(self, request: Txt2Img | Img2Img, draft: Draft, facts: ServerFacts) -> None:
         """Say that the server draws with the model it was started with, and refuse to wait for another."""

@@ -176,6 +176,8 @@ def _replay_text(origin: Origin, client: Client) -> Replayed:
         raise ConfigurationError(f"{origin.path}: nothing tells how it was made")
     request, notes = request_of(info)
     result = client.txt2img(request)
+    notes += [f"not done as asked: {loss.message}" for loss in result.losses if (loss.field, loss.kind) != _OWN_MODEL]
+    notes += map(str, result.changed)
     return Replayed(result.image.data, compare_pixels(origin.data, result.image.data), (), tuple(notes))
 
 

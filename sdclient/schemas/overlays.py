@@ -20,7 +20,12 @@ _NATIVE_CHOICES: Mapping[str, str] = {
 }
 # Native keys that are a part of the image by being there; lists and objects are, too, but for the options and the
 # models that a second pass alone loads.
-_PARTS = frozenset({"enable_hr", "hires_fix", "script_name", "refiner_model", "refiner_checkpoint"})
+_PARTS = frozenset(
+    {
+        *("enable_hr", "hr_force", "hires_fix", "script_name", "refiner_model", "refiner_checkpoint"),
+        *("upscaler", "tiled_diffusion", "init_control"),
+    }
+)
 _NO_PARTS = frozenset({"override_settings", "hr_additional_modules"})
 
 _Overlay = Mapping[str, JsonValue]
@@ -110,7 +115,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _has_parts(keys: Mapping[str, JsonValue]) -> bool:
-    """Tell whether native keys hold scripts, units, LoRAs or another pass, beside plain settings."""
+    """Tell whether native keys hold scripts, units, LoRAs, an upscaler or another pass, beside plain settings."""
     return any(
         (isinstance(value, list | dict) or name in _PARTS) and value
         for name, value in keys.items()

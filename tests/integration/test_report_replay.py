@@ -1,4 +1,4 @@
-"""Making images again on a real server: equal where the request is the same, measured where it is not."""
+"""Making images again on simulated servers: equal where the request is the same, measured where it is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdclient.images import splice_text
 from sdclient.provenance import find_origin, replay
 from sdclient.provenance.replay import recorded_server
 from sdclient.run import Run
-from sdclient.schemas import Img2Img, Txt2Img
+from sdclient.schemas import Img2Img, Refiner, Txt2Img
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 
@@ -86,6 +86,15 @@ def test_an_image_outside_its_run_is_made_by_its_own_metadata(
 
     assert result.pixels.size_b == (128, 128)
     assert result.notes[0].startswith("made from the file's own metadata")
+
+
+def test_what_another_program_leaves_out_of_an_image_alone_is_told(a1111: Simulator, tmp_path: Path) -> None:
+    request = REQUEST.replace(refiner=Refiner(model="sd_xl_refiner_1.0", switch_at=0.7), seed=5)
+    made = Client(a1111.url).txt2img(request).image.save(tmp_path / "made.png")
+    with Simulator("koboldcpp") as other:
+        result = replay(find_origin(made), Client(other.url))
+
+    assert any(note.startswith("not done as asked: ") and "refiner" in note for note in result.notes)
 
 
 def test_another_program_is_named_as_the_reason(made: Path, a1111: Simulator) -> None:

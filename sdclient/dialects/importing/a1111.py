@@ -122,12 +122,12 @@ def import_body(body: Mapping[str, JsonValue], kind: Kind | None = None, name: N
 
 
 def _clean_sampler(clean: Body) -> None:
-    """Spell sampler and schedule as the server lists them, so that they are known to be these on other servers."""
+    """Take a schedule off a sampler's name as the server does, and spell both as it lists them."""
     sampler, scheduler = clean.get("sampler_name"), clean.get("scheduler")
     labels = a1111_schedulers().values()
     if isinstance(sampler, str):
         choice = split_sampler(sampler, None)
-        if choice.schedule in labels and listed(choice.sampler, a1111_samplers()) is not None:
+        if choice.schedule in labels:
             sampler, scheduler = choice.sampler, choice.schedule
         clean["sampler_name"] = listed(sampler, a1111_samplers()) or sampler
     if isinstance(scheduler, str):

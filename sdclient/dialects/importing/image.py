@@ -239,8 +239,11 @@ def _take_refiner(info: Infotext, fields: dict[str, object]) -> set[str]:
 def _take_upscaler(info: Infotext, fields: dict[str, object]) -> set[str]:
     model = info.fields.get("Upscaler") or info.fields.get("Postprocess upscaler")
     scale = info.get_float("Upscale factor") or info.get_float("Postprocess upscale by")
+    if model and scale is None:
+        # By the network's own factor, or to a size: no other is guessed, and what is not used is told.
+        return set()
     if model:
-        fields["enlarge"] = {"model": model, **({} if scale is None else {"scale": scale})}
+        fields["enlarge"] = {"model": model, "scale": scale}
     return {"Upscaler", "Upscale factor", "Postprocess upscaler", "Postprocess upscale by"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -58,6 +59,15 @@ def test_what_was_sent_counts_and_what_is_unknown_is_left_out() -> None:
     assert fields["Denoising strength"] == "0.3"
     assert "Seed" not in fields
     assert "Size" not in fields
+
+
+@pytest.mark.parametrize(("scale", "told"), [(2, "2"), (0, None), (None, None)])
+def test_an_upscaler_among_native_keys_is_named_too(scale: int | None, told: str | None) -> None:
+    sent = {"upscaler": "models/4x.ckpt", "upscaler_scale": scale}
+
+    fields = describe(Txt2Img(), 7, Call(ROUTE, sent)).fields
+
+    assert (fields["Upscaler"], fields.get("Upscale factor")) == ("4x.ckpt", told)
 
 
 @given(prompt=st.text(max_size=300), negative=st.text(max_size=100), seed=st.integers(0, 2**32 - 1))

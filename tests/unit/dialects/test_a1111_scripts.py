@@ -228,6 +228,46 @@ def test_schedules_are_dropped_from_native_keys_of_a_version_without() -> None:
     ]
 
 
+LISTED = ServerFacts("a1111", models=("m",), samplers=("Euler a", "DPM++ 2M"), schedulers=("automatic", "karras"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sampler_name", "Euler Dy Karras", "no sampler 'Euler Dy Karras'; did you mean Euler a"),
+        ("sampler_index", "Nonsense", "no sampler 'Nonsense'"),
+        ("hr_sampler_name", "Euler", "no sampler 'Euler'; did you mean Euler a"),
+        ("scheduler", "Nonsense", "takes Automatic for a schedule it does not know, such as 'Nonsense'"),
+        ("hr_scheduler", "SGM Uniform", "takes Automatic"),
+    ],
+)
+def test_a_native_sampler_that_the_server_does_not_list_is_refused(key: str, value: str, message: str) -> None:
+    found = A1111.compile(Txt2Img(model="m", native={"a1111": {key: value}}), LISTED)
+
+    assert losses(found) == [(f"native.a1111.{key}", "refused")]
+    assert message in found.losses[0].message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sampler_name", "DPM++ 2M Karras"), ("sampler_index", "euler a"), ("hr_sampler_name", "Use same sampler"),
+        ("scheduler", "Karras"), ("hr_scheduler", "karras"), ("hr_scheduler", "Use same scheduler"), ("sampler_name", ""),
+    ],
+)  # fmt: skip
+def test_a_native_sampler_that_the_server_lists_in_some_way_is_sent_as_it_is(key: str, value: str) -> None:
+    found = A1111.compile(Txt2Img(model="m", native={"a1111": {key: value}}), LISTED)
+
+    assert losses(found) == []
+    assert found.call.body[key] == value
+
+
+def test_a_native_schedule_is_doubted_where_the_servers_list_is_not_known() -> None:
+    found = native(scheduler="Nonsense")
+
+    assert losses(found) == [("native.a1111.scheduler", "replaced")]
+
+
 def test_a_native_unit_that_does_not_say_that_it_is_on_is_told_as_off() -> None:
     units = [{"model": "tile"}, {"enabled": False, "model": "tile"}, {}]
     found = native(alwayson_scripts={"ControlNet": {"args": units}})

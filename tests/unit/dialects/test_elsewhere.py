@@ -63,6 +63,14 @@ def test_the_bake_never_loses_its_control_unit_in_silence(payload: str, name: st
             id="a sampler's own key",
         ),
         pytest.param(
+            {"drawthings": {"native": {"upscaler": "4x_ultrasharp_f16.ckpt"}}}, [("native", "dropped", "warning")],
+            id="an upscaler's own key",
+        ),
+        pytest.param(
+            {"drawthings": {"native": {"tiled_diffusion": True, "sharpness": 2}}}, [("native", "dropped", "warning")],
+            id="tiles' own key",
+        ),
+        pytest.param(
             {"drawthings": {"native": {"sampler": "TCD"}}, "sdcpp": {"sampler_name": "LCM"}}, [], id="and one that is here",
         ),
         pytest.param(

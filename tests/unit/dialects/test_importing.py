@@ -243,6 +243,7 @@ def test_a_seed_that_no_field_holds_is_left_out_with_a_word(seed: int) -> None:
         pytest.param(
             {"sampler_name": "DPM++ 2M Karras", "scheduler": "Exponential"}, ("DPM++ 2M", "Karras"), id="the label wins"
         ),
+        pytest.param({"sampler_name": "Euler Dy Karras"}, ("Euler Dy", "Karras"), id="one of an extension's"),
         pytest.param({"sampler_name": "DPM++ 2M Sharp"}, ("DPM++ 2M Sharp", None), id="one of nobody's"),
     ],
 )

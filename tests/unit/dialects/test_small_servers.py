@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sdclient.dialects import DIALECTS, Compiled, ServerFacts
+from sdclient.dialects.tables import small_samplers
 from sdclient.errors import BadReplyError, PayloadError
 from sdclient.schemas import (
     ADetailer,
@@ -131,6 +132,22 @@ def test_the_loaded_model_may_be_named_in_any_spelling(name: str) -> None:
 
     assert not found.losses
     assert "model" not in found.call.body
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_native_sampler_that_nobody_lists_is_refused(name: str) -> None:
+    key = f"native.{name}.sampler_name"
+    known = small_samplers(name)[0]
+
+    lost = compiled(name, native={name: {"sampler_name": "Nonsense"}}).losses
+    fine = compiled(name, native={name: {"sampler_name": known}}).losses
+    newer = compiled(
+        name, ServerFacts(name, samplers=("Nonsense",)), native={name: {"sampler_name": "Nonsense"}}
+    ).losses
+
+    assert [(loss.field, loss.kind) for loss in lost if loss.field == key] == [(key, "refused")]
+    assert "has no sampler 'Nonsense'" in str(lost)
+    assert key not in {loss.field for loss in (*fine, *newer)}
 
 
 @pytest.mark.parametrize("name", SMALL)
