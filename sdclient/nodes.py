@@ -206,6 +206,14 @@ def _server_post(server: ServerConfig, shared: SharedRun) -> Post:
     )
 
 
+def of_run(run: Run, post: Post) -> Post:
+    """Return a post of a run whose seed another machine chose in the meantime."""
+    work = post.work
+    if not isinstance(work, ServerWork | SegmentWork):
+        return post
+    return replace(post, work=replace(work, shared=replace(work.shared, run_seed=run.folder.settings.run_seed)))
+
+
 def share_run(run: Run, settings: WorkerSettings, *, allow_mixed: bool = False, strict: bool = False) -> SharedRun:
     """Return a planned run as nodes see it."""
     absolute = {name: path.absolute() for name, path in settings.inputs.items()}

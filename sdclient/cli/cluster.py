@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sdclient.batch.unbegun import take_back, written_names
@@ -14,7 +15,7 @@ from sdclient.client.finding import find_server, is_word
 from sdclient.engines.cluster import ClusterEngine
 from sdclient.engines.keeper import Post
 from sdclient.errors import ConfigurationError
-from sdclient.nodes import ClusterSettings, cluster_posts, share_run
+from sdclient.nodes import ClusterSettings, cluster_posts, of_run, share_run
 from sdclient.run import Run
 from sdclient.schemas.config import ServerConfig, load_config
 from sdclient.transport import parse_server_url, safe_url
@@ -88,8 +89,13 @@ def run_cluster(engine: ClusterEngine, run: Run, at_start: Callable[[], None] | 
         nonlocal written
         if at_start is not None:
             at_start()
+        begun_as = run.folder.settings.run_seed
         run.save()
-        written = written_names(run.folder)
+        if run.folder.settings.run_seed == begun_as:
+            written = written_names(run.folder)
+        else:
+            # Somebody else began it at the same moment: it is theirs to take back, and nodes see theirs.
+            engine.change_posts(partial(of_run, run))
 
     def work() -> None:
         try:
@@ -107,7 +113,8 @@ def run_cluster(engine: ClusterEngine, run: Run, at_start: Callable[[], None] | 
     if isinstance(ended[0], BaseException):
         raise ended[0]
     result = ended[0]
-    if is_new and result.is_refusal and not result.counts.done and take_back(run.folder, written):
+    is_ours = is_new and bool(written)
+    if is_ours and result.is_refusal and not result.counts.done and take_back(run.folder, written):
         why = "\n".join(f"{name}: {words}" for name, words in result.left.items())
         raise ConfigurationError(f"nothing is drawn, and the plan is not kept, so that it can be corrected\n{why}")
     return result

@@ -11,6 +11,7 @@ up, or two that are there for one server for a while, change nothing that is com
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -85,6 +86,9 @@ class ClusterEngine:
         self._is_connected = False
         self._has_lost_news = False
         self._stop: Stop | None = None
+        # What is said to an actor after the end would start a Ray of its own here.
+        self._ending = threading.Lock()
+        self._has_ended = False
 
     @property
     def is_given_up(self) -> bool:
@@ -118,15 +122,23 @@ class ClusterEngine:
                 self._call_back()
             return self._result()
         finally:
+            with self._ending:
+                self._has_ended = True
             for seat in self._seats:
                 seat.kill()
             ray.shutdown()
 
     def stop(self, how: Stop = Stop.FINISH) -> None:
-        """Ask all workers to stop; callable from any thread."""
+        """Ask all workers to stop; callable from any thread, at any time."""
         self._stop = how
+        with self._ending:
+            for seat in () if self._has_ended else self._seats:
+                seat.stop(how)
+
+    def change_posts(self, change: Callable[[Post], Post]) -> None:
+        """Change who is needed before anybody is placed, as the run turned out when it was written."""
         for seat in self._seats:
-            seat.stop(how)
+            seat.post = change(seat.post)
 
     def _refuse_what_does_not_fit(self) -> None:
         offered = offered_resources()

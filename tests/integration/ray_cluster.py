@@ -18,11 +18,17 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
+import ray
 from PIL import Image, ImageDraw
 from ray.cluster_utils import Cluster
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.status import read_status
+from sdclient.batch.worker import WorkerSettings
+from sdclient.engines.cluster import ClusterEngine
+from sdclient.nodes import ClusterSettings, cluster_posts, share_run
+from sdclient.run import Run
+from sdclient.schemas.config import ServerConfig
 from sdclient.simulator import Simulator
 
 JOBS = 24
@@ -145,6 +151,19 @@ def server_gone(stage: Stage) -> Mapping[str, object]:
     return _finish(leader)
 
 
+def two_drivers(stage: Stage) -> Mapping[str, object]:
+    """Two people type the same command at once, and one of them presses Ctrl-C when it has just ended."""
+    first, second = (stage.lead(more=["--url", name]) for name in ("one", "three"))
+    both = [_finish(leader) for leader in (first, second)]
+    run = Run.open(stage.out)
+    server = ServerConfig("one", stage.servers[0].url)
+    posts = cluster_posts(run, [server], share_run(run, WorkerSettings()), ClusterSettings())
+    engine = ClusterEngine(run.folder, posts, address=stage.address)
+    engine.run()
+    engine.stop()
+    return {**both[0], "second": both[1], "is_connected": ray.is_initialized()}
+
+
 def cut_on_a_gpu(stage: Stage) -> Mapping[str, object]:
     """Two segmenters share what one node says is a GPU; nothing here needs a real one."""
     _paint(stage.folder / "IN")
@@ -217,6 +236,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         node_added,
         driver_killed,
         server_gone,
+        two_drivers,
         cut_on_a_gpu,
         drawn_then_cut,
         public_address,

@@ -93,6 +93,22 @@ def test_a_node_that_joins_during_the_run_takes_part(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @in_a_namespace
+def test_two_that_begin_one_run_at_once_share_it_and_a_late_stop_starts_nothing(tmp_path: Path) -> None:
+    came = play("two_drivers", tmp_path)
+
+    assert_whole(tmp_path, came)
+    second = came["second"]
+    assert isinstance(second, dict)
+    assert second["code"] == 0, second
+    assert "another run" not in f"{came['said']}{second['said']}"
+    posts = came["posts"]
+    assert isinstance(posts, list)
+    assert (sum(posts), posts[1]) == (JOBS, 0)
+    assert came["is_connected"] is False
+
+
+@pytest.mark.slow
+@in_a_namespace
 def test_a_server_that_leaves_during_the_run_is_not_waited_for(tmp_path: Path) -> None:
     came = play("server_gone", tmp_path)
 
