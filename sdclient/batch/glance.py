@@ -6,7 +6,6 @@ One listing per folder, no image is opened: ten thousand take a fraction of a se
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.publish import ASIDE, second_place
+from sdclient.files import command_line
 
 MOST_IMAGES = 50_000
 """A larger run is not looked at in passing."""
@@ -42,7 +42,7 @@ class Glance:
 
     def words(self, out: Path) -> str:
         """Return a sentence where something is wrong or was not looked at; else nothing."""
-        verify = f"sdclient verify {shlex.quote(str(out))}"
+        verify = command_line("sdclient", "verify", out)
         if not self.is_whole:
             return f"{self.images} images are too many to look at in passing; that is done by: {verify}"
         wrong = len(self.missing) + len(self.changed)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
 from sdclient.errors import RunFolderError
+from sdclient.files import command_line
 
 _MOST_READ = 200
 """Records that are read for the names of the settings; every image is counted."""
@@ -36,7 +36,7 @@ class Otherwise:
             return ""
         head = "1 image differs" if self.images == 1 else f"{self.images} images differ"
         named = f": {', '.join(self.fields)}" if self.fields else ""
-        report = f"sdclient report {shlex.quote(str(out))}"
+        report = command_line("sdclient", "report", out)
         return f"{head} from what was asked{named} (column changed of images.csv); {report} shows how"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from sdclient.batch.changed import Choice, PlanChange, redo_changed
 from sdclient.batch.folder import STATE_FOLDER
 from sdclient.cli.talk import is_watched, say
 from sdclient.errors import ChangedPlanError, ConfigurationError
-from sdclient.files import storage_errors
+from sdclient.files import command_line, storage_errors
 from sdclient.run import Run
 from sdclient.transport import safe_url
 
@@ -142,7 +141,7 @@ def _commands(*, has_variants: bool = True) -> str:
 
 
 def _line(words: list[str]) -> str:
-    return shlex.join(["sdclient", *words])
+    return command_line("sdclient", *words)
 
 
 def _without_variant(words: list[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from sdclient.cli import options
 from sdclient.cli.app import EXIT_INTERRUPTED
 from sdclient.cli.talk import Progress, duration, emit, say
 from sdclient.demo import DemoResult, run_demo
+from sdclient.files import command_line
 from sdclient.simulator import DIALECTS
 
 _SHOWN = 5
@@ -32,7 +32,8 @@ def command(out: Path, dialect: str, *, as_json: bool) -> int:
         result = run_demo(out, dialect, say, progress)
     except KeyboardInterrupt:
         progress.close()
-        say(f"\nstopped; the same command goes on: sdclient demo --out {out}")
+        again = command_line("sdclient", "demo", "--out", out, "--dialect", dialect)
+        say(f"\nstopped; the same command goes on: {again}")
         return EXIT_INTERRUPTED
     finally:
         progress.close()
@@ -64,7 +65,7 @@ def _tell(result: DemoResult, out: Path, wall_s: float) -> None:
         more = f" and {len(result.missing) - _SHOWN} more" if len(result.missing) > _SHOWN else ""
         lines = [
             f"missing or changed: {shown}{more}",
-            f"make them again: sdclient verify {shlex.quote(str(out))} --repair, then this command",
+            f"make them again: {command_line('sdclient', 'verify', out, '--repair')}, then this command",
         ]
     click.echo("\n".join(lines))
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdclient.batch.log import last_server
 from sdclient.cli.talk import plural
 from sdclient.client.finding import find_server
 from sdclient.errors import ConfigurationError
+from sdclient.files import command_line
 from sdclient.run import Run
 from sdclient.steps.generate import ServerLane
 from sdclient.transport import safe_url
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HTTPS = ":443"
 
 
-def join_command(run: Run, *, urls: Sequence[str] | None = None, more: Sequence[str] = ()) -> str:
+def join_command(run: Run, *, urls: Sequence[str] | None = None, more: Sequence[str | Path] = ()) -> str:
     """Return the command line that goes on with a run.
 
     Args:
@@ -32,7 +33,7 @@ def join_command(run: Run, *, urls: Sequence[str] | None = None, more: Sequence[
     """
     # A password that stood in an address is nothing for a screen.
     named = [word for url in (_last(run) if urls is None else urls) for word in ("--url", safe_url(url))]
-    return shlex.join(["sdclient", "join", str(run.out), *named, *more])
+    return command_line("sdclient", "join", run.out, *named, *more)
 
 
 def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
@@ -43,7 +44,7 @@ def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
         company: With whom it was worked on.
         options: What the user said.
     """
-    said: dict[str, object] = {
+    said: dict[str, str | Path | float | None] = {
         "--engine": "ray" if options["engine"] == "ray" else None,
         "--address": options["address"],
         "--segmenters": options["segmenters"],
@@ -51,8 +52,12 @@ def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
         "--dialect": options["dialect"],
         "--in": next(iter(company.inputs.values()), None),
     }
-    more = [word for name, value in said.items() if value is not None for word in (name, str(value))]
+    more = [word for name, value in said.items() if value is not None for word in (name, _word(value))]
     return join_command(run, urls=company.urls, more=[*more, *(["--allow-mixed"] if options["allow_mixed"] else [])])
+
+
+def _word(value: str | Path | float) -> str | Path:
+    return value if isinstance(value, Path) else str(value)
 
 
 def planned_again(run: Run, number: int) -> str:

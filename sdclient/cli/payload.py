@@ -22,9 +22,11 @@ from sdclient.dialects.losses import add_losses
 from sdclient.dialects.showing import calls_of, compile_for_show, with_stand_in_prompt
 from sdclient.dialects.tables import Kind
 from sdclient.errors import ConfigurationError, PayloadError
+from sdclient.files import command_line
 from sdclient.schemas import Img2Img, Txt2Img, apply_sets, load_request
 from sdclient.schemas.jsontext import parse_json_object
 from sdclient.schemas.payload import parse_request, payload_text
+from sdclient.transport import safe_url
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take and give any function
 
@@ -286,13 +288,18 @@ def _text(file: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         if exc.object.startswith(_IMAGE_STARTS):
-            hint = f"; for what it says of itself: sdclient payload from-image {'FILE' if file == '-' else file}"
-            raise PayloadError(f"{file}: an image, and no text{hint}") from None
+            image = Path("FILE" if file == "-" else file)
+            hint = f"for what it says of itself: {command_line('sdclient', 'payload', 'from-image', image)}"
+            raise PayloadError(f"{file}: an image, and no text; {hint}") from None
         raise PayloadError(f"{file}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:
         if "://" in file:
-            hint = f"what a server shows is frozen by: sdclient payload snapshot --url {file}"
-            raise PayloadError(f"{file}: an address, and no file; save what it gives first; {hint}") from None
+            # A password that stands in an address is nothing for a screen.
+            shown = safe_url(file)
+            hint = (
+                f"what a server shows is frozen by: {command_line('sdclient', 'payload', 'snapshot', '--url', shown)}"
+            )
+            raise PayloadError(f"{shown}: an address, and no file; save what it gives first; {hint}") from None
         raise PayloadError(f"{file}: cannot be read: {exc.strerror or exc}") from None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from sdclient.cli.joining import join_command
 from sdclient.cli.talk import emit, plural, say
+from sdclient.files import command_line
 from sdclient.run import Run
 
 
@@ -41,5 +41,5 @@ def _nothing(out: Path, set_aside: int) -> str:
         return f"{out}: nothing is set aside, so there is nothing to retry"
     return (
         f"{out}: {plural(set_aside, 'job')} set aside, and none that fits, or only such as wait for an input that was "
-        f"set aside: sdclient status {shlex.quote(str(out))} lists them"
+        f"set aside: {command_line('sdclient', 'status', out)} lists them"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, emit, plural, remark, say, server_steps
 from sdclient.client import Client
 from sdclient.engines.hooks import HookSettings, told_by
+from sdclient.files import command_line
 from sdclient.run import Run
 from sdclient.segment import SegmentSettings
 from sdclient.steps.generate import ServerLane
@@ -253,7 +253,7 @@ def _glance(run: Run, counts: Counts, *, as_json: bool) -> None:
     if not counts.done:
         return
     if counts.done > _MOST_GLANCED_AT:
-        text = f"{counts.done} done jobs are too many to look at in passing: sdclient status {shlex.quote(str(run.out))} does"
+        text = f"{counts.done} done jobs are too many to look at in passing: {_status(run)} does"
     else:
         text = run.glance().words(run.out)
     if text:
@@ -305,13 +305,15 @@ def _say_set_aside(run: Run, counts: Counts) -> None:
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         say(f"  set aside: {alike[0]}{more}: {why}")
     if len(places) > _SHOWN_REASONS:
-        say(
-            f"  … and for {len(places) - _SHOWN_REASONS} other reasons; sdclient status {shlex.quote(str(run.out))} lists them all"
-        )
+        say(f"  … and for {len(places) - _SHOWN_REASONS} other reasons; {_status(run)} lists them all")
     replies = run.folder.state / "replies"
     if replies.is_dir() and any(replies.iterdir()):
         say(f"  what servers answered is kept in {replies}")
-    say(f"  when the cause is mended: sdclient retry {shlex.quote(str(run.out))}")
+    say(f"  when the cause is mended: {command_line('sdclient', 'retry', run.out)}")
+
+
+def _status(run: Run) -> str:
+    return command_line("sdclient", "status", run.out)
 
 
 def _exit_code(counts: Counts, result: WorkerResult | None, options: RunningOptions, *, was_stopped: bool) -> int:

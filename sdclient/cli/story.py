@@ -18,6 +18,7 @@ from sdclient.cli.changing import ChangingOptions, changing, open_run, reopen_ru
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import emit, plural, say
 from sdclient.errors import ConfigurationError, SDClientError
+from sdclient.files import command_line
 from sdclient.planning import JobList
 from sdclient.recipes.story import (
     FORMATS,
@@ -261,7 +262,8 @@ def _stories_in(out: Path, texts: Sequence[Path]) -> dict[str, Manifest]:
             raise ConfigurationError(f"{out / name / FILE_NAME}: not there; no story of this name was illustrated here")
         found[name] = manifest
     if not found:
-        raise ConfigurationError(f"{out}: holds no story; begin one with: sdclient story TEXT --out {out}")
+        command = command_line("sdclient", "story", "TEXT", "--out", out)
+        raise ConfigurationError(f"{out}: holds no story; begin one with: {command}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from sdclient.cli.app import EXIT_FAILED
 from sdclient.cli.joining import planned_again
 from sdclient.cli.talk import emit, plural, say
+from sdclient.files import command_line
 from sdclient.run import Run
 
 
@@ -45,7 +45,7 @@ def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: b
             f"{out}: {counts.done} of {plural(counts.jobs, 'job')} done; all their files are there and what their records say"
         )
     elif broken and not repair:
-        say(f"{len(broken)} can be made again: sdclient verify {shlex.quote(str(out))} --repair")
+        say(f"{len(broken)} can be made again: {command_line('sdclient', 'verify', out, '--repair')}")
     if repair and broken and (yes or _agreed(len(broken))):
         redone = run.repair(findings)
         for text in redone.left_out:

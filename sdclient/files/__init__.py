@@ -13,6 +13,7 @@ is the kind that passes.
 
 from __future__ import annotations
 
+from sdclient.files.commands import command_line
 from sdclient.files.durable import (
     create_exclusive,
     create_whole,
@@ -36,6 +37,7 @@ __all__ = [
     "FolderFacts",
     "PublishOutcome",
     "RowLog",
+    "command_line",
     "commit_directory",
     "create_exclusive",
     "create_whole",

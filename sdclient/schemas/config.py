@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sdclient.errors import ConfigurationError, MissingExtraError
+from sdclient.files import command_line
 from sdclient.schemas.configtext import parse_toml
 from sdclient.schemas.generation import DIALECT_NAMES
 from sdclient.schemas.problems import problem_lines
@@ -281,7 +282,9 @@ def _secret_in_file(path: Path, where: str) -> str:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-                raise ConfigurationError(f"{where}: {path}: others can read this file; run: chmod 600 {path}")
+                raise ConfigurationError(
+                    f"{where}: {path}: others can read this file; run: {command_line('chmod', '600', path)}"
+                )
             # Windows' own tools begin a text with a byte order mark, which is no part of the password.
             return file.read(_SECRET_MAX).decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdclient.errors import SDClientError, SegmentationError
+from sdclient.files import command_line
 from sdclient.segment.doors import require_cv2, require_torch, require_transformers
 from sdclient.segment.masks import MaskHW, fill_holes
 from sdclient.segment.memory import is_out_of_memory
@@ -100,10 +101,13 @@ def find_word_models(model: str, folder: Path | None = None) -> tuple[Path, Path
     found = [next((kinds[kind] for kind in sorted(wanted) if kind in kinds), None) for wanted in (_DETECTORS, _MASKERS)]
     if found[0] is None or found[1] is None:
         missing = "detector (grounding-dino)" if found[0] is None else "mask model (sam, sam_hq)"
+        source, into = (
+            ("IDEA-Research/grounding-dino-base", "detector") if found[0] is None else ("facebook/sam-vit-base", "sam")
+        )
         raise SegmentationError(
             f"cutting out by words: no {missing} in {home}: download one into a folder of its own there, such as "
-            f"`hf download {'IDEA-Research/grounding-dino-base' if found[0] is None else 'facebook/sam-vit-base'} "
-            f"--local-dir {home}/{'detector' if found[0] is None else 'sam'}`, and name it with --model {home}"
+            f"`{command_line('hf', 'download', source, '--local-dir', home / into)}`, "
+            f"and name it with {command_line('--model', home)}"
         )
     return found[0], found[1]
 

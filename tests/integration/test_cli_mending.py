@@ -103,9 +103,9 @@ def test_redo_keeps_the_old_image_and_draws_from_another_seed_only_if_asked(
     assert "0 parts, 0 claims, 0 beats, 0 unfinished" in cleaned.stderr + cleaned.stdout
 
 
-def offered(stderr: str) -> list[str]:
-    """The words of the command that goes on, without the program's name."""
-    (line,) = [line for line in stderr.splitlines() if "sdclient join" in line]
+def offered(stderr: str, what: str = "join") -> list[str]:
+    """The words of the command that is offered, without the program's name."""
+    (line,) = [line for line in stderr.splitlines() if f"sdclient {what}" in line]
     return shlex.split(line.partition("sdclient ")[2])
 
 
@@ -129,6 +129,35 @@ def test_the_command_that_an_unfinished_run_offers_goes_on_when_it_is_typed(cli:
 
     assert offered(first.stderr) == ["join", "two words", "--url", a1111.url]
     assert (second.code, "2 of 2 jobs done, 1 of them now" in second.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("out", ["./-out", "two words"])
+def test_what_a_run_and_its_verification_offer_works_when_it_is_typed_whatever_the_folder(
+    cli: CommandLine, a1111: Simulator, out: str
+) -> None:
+    (cli.folder / "prompts.txt").write_text("a fox\nan owl\n", encoding="utf-8")
+
+    first = cli("generate", "prompts.txt", "--out", out, "--url", a1111.url, *SMALL, "--limit", "1")
+    joined = cli(*offered(first.stderr))
+    (cli.folder / out / "0001_a_fox_1.png").unlink()
+    verified = cli("verify", out)
+    repaired = cli(*offered(verified.stderr, "verify"), "--yes")
+    made = cli(*offered(repaired.stderr))
+
+    assert offered(verified.stderr, "verify") == ["verify", out, "--repair"]
+    assert (joined.code, repaired.code, made.code) == (0, 1, 0)
+    assert "2 of 2 jobs done, 1 of them now" in made.stderr
+
+
+def test_the_retry_that_a_run_offers_works_when_it_is_typed(cli: CommandLine) -> None:
+    (cli.folder / "in").mkdir()
+    (cli.folder / "in" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+
+    run = cli("segment", "in", "./-my out", "--model", "classical")
+    retried = cli(*offered(run.stderr, "retry"))
+
+    assert offered(run.stderr, "retry") == ["retry", "./-my out"]
+    assert (retried.code, retried.stdout.split()) == (0, ["torn"])
 
 
 def test_a_numbered_image_means_the_jobs_that_made_so_many(cli: CommandLine, begun: tuple[str, ...]) -> None:

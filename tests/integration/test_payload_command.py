@@ -194,13 +194,20 @@ def test_a_check_says_for_every_program_what_would_be_lost() -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_an_image_given_for_a_payload_is_told_what_reads_it(cli: CommandLine, suffix: str) -> None:
-    Image.new("RGB", (64, 64), "red").save(cli.folder / f"fox.{suffix}")
+    Image.new("RGB", (64, 64), "red").save(cli.folder / f"my fox.{suffix}")
 
-    ended = cli("payload", "import", f"fox.{suffix}")
+    ended = cli("payload", "import", f"my fox.{suffix}")
 
     assert ended.code == 2
-    assert f"fox.{suffix}: an image, and no text" in ended.stderr
-    assert f"sdclient payload from-image fox.{suffix}" in ended.stderr
+    assert f"my fox.{suffix}: an image, and no text" in ended.stderr
+    assert f"sdclient payload from-image 'my fox.{suffix}'" in ended.stderr
+
+
+def test_a_password_in_an_address_given_for_a_payload_is_not_repeated(cli: CommandLine) -> None:
+    ended = cli("payload", "import", "http://me:secret@mini:7860/sdapi")
+
+    assert "sdclient payload snapshot --url http://mini:7860/sdapi" in ended.stderr
+    assert (ended.code, "secret" in ended.stderr) == (2, False)
 
 
 def test_a_check_for_one_program_refuses_with_its_exit_code() -> None:

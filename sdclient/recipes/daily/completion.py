@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sdclient.errors import ConfigurationError, MissingExtraError
+from sdclient.files import command_line
 from sdclient.recipes.daily.words import DailyWords, SlotWords
 
 MAX_PROMPT_CHARS = 250
@@ -72,9 +73,10 @@ class MagicPromptCompleter:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
+            into = Path(folder.name or "MagicPrompt")
             raise ConfigurationError(
                 f"--magic-prompt {folder}: no such folder; name the one that a language model was saved to, as by: "
-                f"hf download Gustavosta/MagicPrompt-Stable-Diffusion --local-dir {folder.name or 'MagicPrompt'}"
+                + command_line("hf", "download", "Gustavosta/MagicPrompt-Stable-Diffusion", "--local-dir", into)
             )
         if not (folder / "config.json").is_file():
             # Said at once: loading the libraries takes many seconds.
