@@ -13,8 +13,9 @@ from sdclient.client.finding import find_server
 from sdclient.errors import ConfigurationError
 from sdclient.files import command_line
 from sdclient.run import Run
+from sdclient.schemas.config import load_config
 from sdclient.steps.generate import ServerLane
-from sdclient.transport import safe_url
+from sdclient.transport import parse_server_url, safe_url
 
 if TYPE_CHECKING:
     from sdclient.cli.running import Company, RunningOptions
@@ -70,15 +71,22 @@ def planned_again(run: Run, number: int) -> str:
 def _last(run: Run) -> list[str]:
     if _has_default() or not run.open_kinds() & ServerLane.kinds:
         return []
-    return [_as_typed(last_server(run.folder, ServerLane.kinds))]
+    return [_as_typed(last_server(run.folder, ServerLane.kinds)) or "URL"]
 
 
 def _as_typed(name: str) -> str:
-    # What has no name of its own is called by host and port.
+    """Return what means the server of this name on this machine; nothing where that is not known."""
     host, _, port = name.rpartition(":")
-    if ":" in host:
-        name = f"[{host}]:{port}"
-    return f"https://{name}" if name.endswith(_HTTPS) else name or "URL"
+    # What has no name of its own is called by host and port.
+    address = f"[{host}]:{port}" if ":" in host else name
+    try:
+        if not host:
+            # The name is of the sdclient.toml where it was worked, which may be another machine's.
+            return name if name in load_config().servers else ""
+        parse_server_url(address)
+    except ConfigurationError:
+        return ""
+    return f"https://{address}" if address.endswith(_HTTPS) else address
 
 
 def _has_default() -> bool:

@@ -90,7 +90,8 @@ def find_server(given: str | None) -> ServerConfig:
     config = load_config()
     if given is not None:
         # A bare word is a name in the file; where it is none there, it may still be a host, as may one with dots.
-        is_name = given in config.servers or (config.servers and is_word(given))
+        # Two words are none.
+        is_name = given in config.servers or len(given.split()) > 1 or (config.servers and is_word(given))
         return config.server(given) if is_name else ServerConfig("", given)
     if config.default_server is None:
         raise ConfigurationError(

@@ -35,6 +35,7 @@ PLAIN: RunningOptions = {
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SDCLIENT_URL", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nothing"))
     run = Run("OUT")
     run.add(["a fox"], Txt2Img(inherit=True))
     return run
@@ -70,7 +71,10 @@ def test_a_run_that_no_server_was_at_leaves_its_address_open(run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "typed"),
     [
-        ("mini", "mini"),
+        ("big mac", "big mac"),
+        ("mini", "URL"),
+        ("a label: mine", "URL"),
+        ("a:b", "URL"),
         ("mini.local:7860", "mini.local:7860"),
         ("mini:443", "https://mini:443"),
         ("::1:7860", "[::1]:7860"),
@@ -78,12 +82,24 @@ def test_a_run_that_no_server_was_at_leaves_its_address_open(run: Run) -> None:
 )
 def test_the_server_that_was_at_a_run_last_is_named_as_it_can_be_typed(run: Run, name: str, typed: str) -> None:
     run.save()
+    # No default server: then none would have to be named.
+    Path("sdclient.toml").write_text('[servers."big mac"]\nurl = "http://mac:7860"\n', encoding="utf-8")
     for server, started in ((name, "2026-05-02"), ("older:7860", "2026-05-01")):
         log = AttemptLog(run.folder, new_token())
         log.write({"kind": "txt2img", "server": server, "started": started, "execute_s": "1.5"})
         log.close()
 
     assert shlex.split(join_command(run))[3:] == ["--url", typed]
+
+
+def test_a_file_of_servers_that_is_wrong_keeps_nobody_from_saying_how_a_run_goes_on(run: Run) -> None:
+    run.save()
+    Path("sdclient.toml").write_text("no = [toml", encoding="utf-8")
+    log = AttemptLog(run.folder, new_token())
+    log.write({"kind": "txt2img", "server": "mini", "started": "2026-05-02", "execute_s": "1.5"})
+    log.close()
+
+    assert join_command(run) == "sdclient join OUT --url URL"
 
 
 def test_no_server_is_named_where_none_is_needed(tmp_path: Path) -> None:

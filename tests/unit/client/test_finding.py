@@ -108,6 +108,14 @@ def test_a_bare_word_that_nobody_answers_to_is_said_to_be_no_name_in_the_file() 
         Client("mini", transport=Nobody()).options()
 
 
+@pytest.mark.parametrize("file", ["", FILE])
+def test_a_name_of_two_words_that_is_not_in_the_file_is_said_to_be_none(folder: Path, file: str) -> None:
+    (folder / "sdclient.toml").write_text(file)
+
+    with pytest.raises(ConfigurationError, match=r"server 'big mac': not in .*sdclient\.toml; give an address such as"):
+        Client("big mac")
+
+
 def test_a_payload_in_place_of_a_server_is_told_as_one() -> None:
     with pytest.raises(NotSentError, match=r"unknown host.*bake is the name of a payload, and a server is needed here"):
         Client("bake", transport=Nobody()).options()
