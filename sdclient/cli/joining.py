@@ -15,6 +15,7 @@ from sdclient.files import command_line
 from sdclient.run import Run
 from sdclient.schemas.config import load_config
 from sdclient.steps.generate import ServerLane
+from sdclient.steps.segment import SegmenterLane
 from sdclient.transport import parse_server_url, safe_url
 
 if TYPE_CHECKING:
@@ -45,16 +46,37 @@ def join_likewise(run: Run, company: Company, options: RunningOptions) -> str:
         company: With whom it was worked on.
         options: What the user said.
     """
+    model, device = _segmenter(company)
     said: dict[str, str | Path | float | None] = {
         "--engine": "ray" if options["engine"] == "ray" else None,
         "--address": options["address"],
         "--segmenters": options["segmenters"],
         "--gpu-share": options["gpu_share"],
         "--dialect": options["dialect"],
+        "--model": model,
+        "--device": device,
         "--in": next(iter(company.inputs.values()), None),
     }
     more = [word for name, value in said.items() if value is not None for word in (name, _word(value))]
-    return join_command(run, urls=company.urls, more=[*more, *(["--allow-mixed"] if options["allow_mixed"] else [])])
+    flags = {"--allow-mixed": options["allow_mixed"], "--strict": options["strict"]}
+    return join_command(run, urls=company.urls, more=[*more, *(name for name, is_set in flags.items() if is_set)])
+
+
+def typed_otherwise(urls: Sequence[str]) -> str:
+    """Say what has to be done to a command with these servers before it works; mostly nothing."""
+    is_short = any(parse_server_url(url).credentials is not None for url in urls if "@" in url and ":" in url)
+    return ", with the password put into its address" if is_short else ""
+
+
+def _segmenter(company: Company) -> tuple[str | None, str | None]:
+    """Return checkpoint and device where each machine names its own."""
+    if company.segmenter is None:
+        return None, None
+    one = company.segmenter
+    settings = one.settings if isinstance(one, SegmenterLane) else one
+    # A plan names a checkpoint by its file's name, and knows the others.
+    is_planned = settings.model == settings.to_json()["model"]
+    return None if is_planned else settings.model, settings.device
 
 
 def _word(value: str | Path | float) -> str | Path:

@@ -17,7 +17,7 @@ from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult, WorkerSettings
 from sdclient.cli.announcing import announce, announce_cluster, aside
 from sdclient.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_REFUSED
-from sdclient.cli.joining import join_likewise
+from sdclient.cli.joining import join_likewise, typed_otherwise
 from sdclient.cli.options import told
 from sdclient.cli.stopping import ending, finishing, signals
 from sdclient.cli.talk import Progress, emit, plural, remark, say, server_steps
@@ -279,7 +279,8 @@ def _sum_up(
     say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{aside(counts)}")
     _say_set_aside(run, counts)
     if counts.left:
-        say(f"  {counts.left} left; the same command goes on, or: {join_likewise(run, company, options)}")
+        join = join_likewise(run, company, options)
+        say(f"  {counts.left} left; the same command goes on, or{typed_otherwise(company.urls)}: {join}")
     return code
 
 

@@ -82,8 +82,8 @@ def finishing(left_s: LeftS) -> str:
         how_long = "a moment"
     else:
         how_long = f"about {duration(max(known))}, as far as can be told"
-    what = "1 job is" if len(busy) == 1 else f"{len(busy)} jobs are"
-    return f"stopping: {what} finished first, {how_long}; Ctrl-C again ends them, a third time leaves at once"
+    what, them = ("1 job is", "it") if len(busy) == 1 else (f"{len(busy)} jobs are", "them")
+    return f"stopping: {what} finished first, {how_long}; Ctrl-C again ends {them}, a third time leaves at once"
 
 
 def ending(lanes: Sequence[Lane], left_s: LeftS) -> str:

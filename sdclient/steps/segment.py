@@ -90,6 +90,11 @@ class SegmenterLane:
         self.dialect = segmenter.name
         self._told: set[str] = set()
 
+    @property
+    def settings(self) -> SegmentSettings:
+        """The settings it was opened with."""
+        return self._settings
+
     def server_rss_mb(self) -> float | None:
         """Return None: there is no server."""
         return None

@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_ends_what_the_first_would_have_waited_for(cli: CommandL
     with Simulator("drawthings", delay_s=60) as server, Terminal(cli, *begin(cli, server)) as terminal:
         until(lambda: is_drawing(server, cli))
         terminal.type("\x03")
-        terminal.until("1 job is finished first, how long is not known before the first images")
+        terminal.until("1 job is finished first, how long is not known before the first images; Ctrl-C again ends it,")
         terminal.type("\x03")
         terminal.until("cannot be interrupted: it paints its image to the end for nobody, for how long is not known")
         code = terminal.ended()

@@ -10,8 +10,10 @@ import pytest
 from sdclient import Run, Txt2Img
 from sdclient.batch.identity import new_token
 from sdclient.batch.log import AttemptLog
-from sdclient.cli.joining import join_command, join_likewise
+from sdclient.cli.joining import join_command, join_likewise, typed_otherwise
 from sdclient.cli.running import Company, RunningOptions
+from sdclient.segment import SegmentSettings
+from sdclient.steps.segment import SegmenterLane
 from tests.practice_lane import plan_jobs, work
 
 PLAIN: RunningOptions = {
@@ -50,6 +52,22 @@ def test_what_an_engine_and_servers_need_is_taken_along(run: Run, tmp_path: Path
         "sdclient join OUT --url mini --url http://big:7860 --engine ray --address head:6379 --segmenters 2 "
         f"--in {tmp_path} --allow-mixed"
     )
+
+
+def test_what_each_machine_names_for_itself_is_taken_along(run: Run) -> None:
+    strict: RunningOptions = {**PLAIN, "strict": True}
+
+    own = join_likewise(run, Company(segmenter=SegmentSettings(model="my models/sam_b.pth", device="cpu")), strict)
+    lane = join_likewise(run, Company(segmenter=SegmenterLane(SegmentSettings(device="cpu"))), PLAIN)
+    planned = join_likewise(run, Company(segmenter=SegmentSettings(model="vit_b")), PLAIN)
+
+    assert own == "sdclient join OUT --model 'my models/sam_b.pth' --device cpu --strict"
+    assert (lane, planned) == ("sdclient join OUT --device cpu", "sdclient join OUT")
+
+
+def test_a_password_that_is_not_shown_is_said_to_be_missing() -> None:
+    assert "password" in typed_otherwise(["mini", "http://me:secret@big:7860"])
+    assert typed_otherwise(["mini", "big:7860", "http://big:7860", "me@mac"]) == ""
 
 
 def test_where_nothing_was_said_nothing_is_taken_along(run: Run) -> None:
