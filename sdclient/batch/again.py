@@ -17,7 +17,7 @@ from sdclient.batch.plan import Job, OutputInput, job_id, latest_jobs, normal_pl
 from sdclient.batch.seeds import redo_seed
 from sdclient.batch.survey import dependents, survey
 from sdclient.errors import PlanError, RunFolderError
-from sdclient.files import storage_errors
+from sdclient.files import one_line, storage_errors
 
 Wanted = Callable[[Job], bool]
 MadeNumbers = Callable[[Job], AbstractSet[str] | None]
@@ -143,7 +143,13 @@ class _MadeImages:
 
 def _names_of(job: Job) -> tuple[str, ...]:
     """Return what a job is known by: its place, and its first image of any format, or the folder of its cut-outs."""
-    return job.place, f"{job.place}/" if job.kind == "segment" else f"{job.place}_1."
+    end = "/" if job.kind == "segment" else "_1."
+    return tuple(name for place in _spellings(job) for name in (place, f"{place}{end}"))
+
+
+def _spellings(job: Job) -> Iterable[str]:
+    """Return a job's place as it is, and as ``images.csv`` shows it where a name has line breaks."""
+    return dict.fromkeys((job.place, one_line(job.place)))
 
 
 def _forms(pattern: str) -> list[str]:
@@ -187,7 +193,9 @@ def _cutouts_of(pattern: str) -> str:
 
 def _is_folder(job: Job, folder: str) -> bool:
     # By parts: else `*/fox_1.png` would take every folder of cut-outs, however deep, for its `*`.
-    return bool(folder) and job.kind == "segment" and PurePosixPath(f"/{job.place}").match(f"/{folder}")
+    if not folder or job.kind != "segment":
+        return False
+    return any(PurePosixPath(f"/{place}").match(f"/{folder}") for place in _spellings(job))
 
 
 def retry(folder: RunFolder, token: str, is_wanted: Wanted = lambda _: True) -> list[Job]:

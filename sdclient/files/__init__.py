@@ -25,7 +25,7 @@ from sdclient.files.durable import (
 from sdclient.files.moves import CommitOutcome, PublishOutcome, commit_directory, publish
 from sdclient.files.names import MAX_NAME_BYTES, find_spelled, names_drive, resolve_inside, safe_name
 from sdclient.files.probe import FolderFacts, probe_folder
-from sdclient.files.rows import MAX_CELL_CHARS, RowLog, format_row, format_rows, original_cell, read_rows
+from sdclient.files.rows import MAX_CELL_CHARS, RowLog, format_row, format_rows, one_line, original_cell, read_rows
 from sdclient.files.temporary import TEMPORARY_PREFIX, is_abandoned, temporary_name
 from sdclient.files.trouble import is_storage_trouble, is_too_long, storage_error, storage_errors
 
@@ -50,6 +50,7 @@ __all__ = [
     "is_storage_trouble",
     "is_too_long",
     "names_drive",
+    "one_line",
     "original_cell",
     "probe_folder",
     "publish",

@@ -16,7 +16,7 @@ from typing import final
 from sdclient.files.durable import fsync_file
 from sdclient.files.trouble import StrPath, storage_errors
 
-__all__ = ["MAX_CELL_CHARS", "RowLog", "format_row", "format_rows", "original_cell", "read_rows"]
+__all__ = ["MAX_CELL_CHARS", "RowLog", "format_row", "format_rows", "one_line", "original_cell", "read_rows"]
 
 MAX_CELL_CHARS = 32_767
 """The longest cell, in characters: what a spreadsheet takes. Python's own reader refuses cells beyond 131,072."""
@@ -66,10 +66,15 @@ def _harmless_row(cells: Iterable[str]) -> Sequence[str]:
 def _harmless(cell: str) -> str:
     if len(cell) <= MAX_CELL_CHARS and not _SUSPECT.search(cell):
         return cell
-    flat = _LINE_BREAKS.sub(" ", cell.replace("\0", ""))
+    flat = one_line(cell)
     if _RUNNABLE.match(flat) and not _PLAIN_NUMBER.fullmatch(flat):
         flat = f"'{flat}"
     return flat if len(flat) <= MAX_CELL_CHARS else f"{flat[: MAX_CELL_CHARS - 1]}…"
+
+
+def one_line(cell: str) -> str:
+    """Return a cell as `format_row` writes it on one line: line breaks become spaces, and NUL is left out."""
+    return _LINE_BREAKS.sub(" ", cell.replace("\0", ""))
 
 
 def original_cell(cell: str) -> str:

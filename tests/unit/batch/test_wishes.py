@@ -46,6 +46,18 @@ def test_a_name_or_pattern_means_the_jobs_whose_images_it_fits(typed: str, place
 
 
 @pytest.mark.parametrize(
+    "typed", ["a fox", "a fox_1.png", "a f*_1.png", "a f*_[2].png", "a fox_2.png", "a\nfox_1.png", "a\nf*", "?\nfox"]
+)
+def test_a_name_with_a_line_break_is_met_as_it_is_and_as_the_tables_show_it(typed: str) -> None:
+    broken, cut = make_job("txt2img", "a\nfox", {"steps": 1}), make_job("segment", "of a\nfox_1", {"steps": 1})
+
+    assert wanted([typed])(broken)
+    assert not wanted([typed])(cut)
+    assert wanted(["of a fox_1/fox_1_01.png"])(cut)
+    assert wanted(["of a f*_1/*_01.png"])(cut)
+
+
+@pytest.mark.parametrize(
     ("typed", "places"),
     [
         ("*_[23].png", ["animals/fox", "cutouts/fox_1"]),
