@@ -44,6 +44,9 @@ _HINTS: Mapping[re.Pattern[str], str] = {
     re.compile(r"(unrecognized|missing) model|model .{0,80} not found", re.IGNORECASE): (
         "check the name, and that the model is downloaded on that machine"
     ),
+    re.compile(r"missing file.{0,20}(restoreformer|gfpgan|codeformer)", re.IGNORECASE): (
+        "restore_faces needs it: download it in the app, or leave restore_faces out of the request"
+    ),
     re.compile(r"missing file", re.IGNORECASE): "download that file in the app, or leave it out of the request",
     re.compile(
         r"invalid encoded image|not a valid image", re.IGNORECASE

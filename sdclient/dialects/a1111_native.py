@@ -14,7 +14,6 @@ from sdclient.dialects.a1111_names import (
     NATIVE_SCHEDULES,
     check_control_model,
     check_native_choice,
-    close_hint,
     exact_control_model,
     spelled_model,
 )
@@ -149,7 +148,7 @@ def _check_title(title: JsonValue, where: str, draft: Draft, facts: ServerFacts)
     # Some have their version behind a colon, and are found without it.
     known = {name for listed in facts.scripts for name in (listed, listed.partition(":")[0])}
     if title.casefold() not in known:
-        draft.refuse(where, f"this server has no script {shown(title)}{close_hint(title, facts.scripts)}")
+        draft.refuse(where, f"this server has no script {shown(title)}{close_names(title, facts.scripts)}")
 
 
 def _put_scripts(

@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from sdclient.dialects.a1111_names import check_control_model, check_native_choice, spelled_model
 from sdclient.dialects.base import Expected, ServerFacts
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import close_names, few_names
@@ -43,6 +44,8 @@ _SWITCHES = {
     "noise_multiplier": "ad_use_noise_multiplier",
     "clip_skip": "ad_use_clip_skip",
 }
+_SAME = ("use same", "none")
+_PASSTHROUGH = "passthrough"
 _REDRAW = ("Linear", "Chess", "None")
 _SEAMS = ("None", "Band pass", "Half tile offset pass", "Half tile offset pass + intersections")
 _BY_REQUEST, _BY_SCALE = 0, 2
@@ -122,12 +125,14 @@ def put_adetailer(request: Request, draft: Draft, facts: ServerFacts) -> None:
     if isinstance(room, int) and len(request.adetailer) > room:
         # The rest would be cut off without a word.
         draft.refuse("adetailer", f"this server takes {room} detectors, not {len(request.adetailer)}")
-    units: list[JsonValue] = [_detector(unit, f"adetailer[{n}]", draft) for n, unit in enumerate(request.adetailer)]
+    units: list[JsonValue] = [
+        _detector(unit, f"adetailer[{n}]", draft, facts) for n, unit in enumerate(request.adetailer)
+    ]
     # Unverified [adetailer-switches]: without the switches units may slip a place; they are always there.
     draft.add_script(ADETAILER_TITLE, [True, False, *units], "adetailer")
 
 
-def _detector(unit: ADetailer, field: str, draft: Draft) -> JsonValue:
+def _detector(unit: ADetailer, field: str, draft: Draft, facts: ServerFacts) -> JsonValue:
     given = {name: cast("JsonValue", getattr(unit, name)) for name in unit.model_fields_set}
     given = {name: value for name, value in given.items() if value is not None}
     body: dict[str, JsonValue] = {}
@@ -138,7 +143,20 @@ def _detector(unit: ADetailer, field: str, draft: Draft) -> JsonValue:
             body[f"ad_{name}"] = given[name]
     if "scheduler" in given and "sampler" not in given:
         draft.drop(f"{field}.scheduler", "ADetailer looks at the schedule only where a sampler is named, too")
+    _check_names(unit, field, draft, facts)
     return body
+
+
+def _check_names(unit: ADetailer, field: str, draft: Draft, facts: ServerFacts) -> None:
+    """Refuse names that are not installed: the pass over the finds would take others, or fail and leave the image."""
+    # Detectors are in no list of the server's.
+    if unit.checkpoint is not None and not unit.checkpoint.casefold().startswith(_SAME):
+        spelled_model(unit.checkpoint, f"{field}.checkpoint", draft, facts)
+    for name, value in (("sampler_name", unit.sampler), ("scheduler", unit.scheduler)):
+        if value is not None and unit.sampler is not None:
+            check_native_choice(name, value, f"{field}.{name.removesuffix('_name')}", draft, facts)
+    if unit.controlnet_model is not None and unit.controlnet_model.casefold() != _PASSTHROUGH:
+        check_control_model(unit.controlnet_model, f"{field}.controlnet_model", draft, facts)
 
 
 def put_ultimate_upscale(

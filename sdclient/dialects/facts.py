@@ -203,7 +203,8 @@ def latent_modes() -> tuple[str, ...]:
 
 def close_names(name: str, known: Sequence[str], *, count: int = 3) -> str:
     """Return "; did you mean A or B?", or nothing when no name is close. Letter case does not count."""
-    by_fold = {item.casefold(): item for item in known}
+    # Lists of what may be chosen begin with None.
+    by_fold = {item.casefold(): item for item in known if item.casefold() != "none"}
     close = difflib.get_close_matches(name.casefold(), list(by_fold), n=count, cutoff=0.5)
     return f"; did you mean {' or '.join(by_fold[item] for item in close)}?" if close else ""
 

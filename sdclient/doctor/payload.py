@@ -51,7 +51,9 @@ def _verdict(client: Client, payload: str, findings: Sequence[Finding]) -> Itera
     if any(one.topic == "loss" for one in findings):
         yield Finding("good", payload, f"{client.title} draws it, but for what is said above", "payload")
     else:
-        yield Finding("good", payload, f"{client.title} does everything as asked", "payload")
+        is_unsure = any((one.level, one.topic) == ("note", "installed") for one in findings)
+        as_far = ", as far as can be known here" if is_unsure else ""
+        yield Finding("good", payload, f"{client.title} does everything as asked{as_far}", "payload")
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,11 +200,10 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
         )
     if request.model is None:
         request = request.replace(inherit=True)
-    left = list(imported.left_out)
+    left = [label for label in imported.left_out if label != "LoRAs"]
     notes = ["made from the file's own metadata, which says less than the request did"]
-    if info.fields.get("Version", "").startswith("stable-diffusion.cpp") and not request.loras:
-        # What it is given as a list it does not write down.
-        notes.append("stable-diffusion.cpp writes no LoRAs into an image; if there were any, this one is drawn without")
+    if "LoRAs" in imported.left_out:
+        notes.append(f"LoRAs: {imported.left_out['LoRAs']}")
     if "Seed" in left:
         notes.append(
             f"other pixels are to be expected: no request takes its seed {info.fields['Seed'][:60]}, and one is drawn"

@@ -144,6 +144,19 @@ def test_a_payload_that_cannot_be_read_is_a_finding_and_no_crash(a1111: Simulato
     assert any("stepz" in text for text in texts(look_at_server(a1111.url, str(bad), ()), "wrong"))
 
 
+def test_where_a_name_cannot_be_looked_up_all_is_done_as_asked_only_as_far_as_is_known(
+    drawthings: Simulator, tmp_path: Path
+) -> None:
+    request = Txt2Img(
+        model="sd_xl_base_1.0_f16.ckpt", sampler_name="Euler a", refiner=Refiner(model="nope.ckpt", switch_at=0.5)
+    )
+    path = save_payload(request, tmp_path / "mine.json")
+
+    findings = look_at_server(drawthings.url, str(path), ())
+
+    assert texts(findings, "good")[-1] == "Draw Things does everything as asked, as far as can be known here"
+
+
 def test_a_request_that_is_done_as_asked_is_said_to_be(a1111: Simulator, tmp_path: Path) -> None:
     path = save_payload(Txt2Img(model="sd_xl_base_1.0", steps=3), tmp_path / "mine.json")
 

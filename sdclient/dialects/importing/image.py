@@ -155,6 +155,9 @@ def import_settings(info: Infotext) -> Imported:
     left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left
     left |= _no_numbers(_INTS, info, info.get_int) | _no_numbers(_FLOATS, info, info.get_float)
     request, wrong = fitting_request(Img2Img if is_img2img else Txt2Img, fields, _LABELS, info.fields)
+    if info.fields.get("Version", "").startswith("stable-diffusion.cpp") and not request.loras:
+        # What it is given as a list it does not write down.
+        wrong["LoRAs"] = "stable-diffusion.cpp writes none into an image; if there were any, they are missing here"
     return Imported(request, "", left | wrong)
 
 

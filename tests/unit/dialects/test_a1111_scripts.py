@@ -56,6 +56,43 @@ def test_detectors_come_behind_both_switches_with_the_switches_of_their_fields()
     assert not found.losses
 
 
+INSTALLED = ServerFacts(
+    "a1111", models=("m", "detail"), samplers=("Euler a",), schedulers=("automatic", "karras"), scripts=("adetailer",),
+    controlnet_models=("None", "tile [abcdef]"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "field", "message"),
+    [
+        ({"checkpoint": "nopeck"}, "checkpoint", "no model 'nopeck'"),
+        ({"sampler": "nopes"}, "sampler", "no sampler 'nopes'"),
+        ({"sampler": "Euler a", "scheduler": "nope"}, "scheduler", "schedule it does not know, such as 'nope'"),
+        ({"controlnet_model": "nopecn"}, "controlnet_model", "no ControlNet model 'nopecn'; it has"),
+    ],
+)
+def test_what_adetailer_is_to_draw_with_must_be_installed(names: dict, field: str, message: str) -> None:
+    found = A1111.compile(Txt2Img(model="m", adetailer=[ADetailer(model="f", **names)]), INSTALLED)
+
+    assert losses(found) == [(f"adetailer[0].{field}", "refused")]
+    assert message in found.losses[0].message
+    assert "did you mean None" not in found.losses[0].message
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"checkpoint": "Use same checkpoint"}, {"checkpoint": "detail"}, {"sampler": "Use same sampler"}, {"sampler": "Euler a"},
+        {"sampler": "Euler a", "scheduler": "Karras"}, {"controlnet_model": "Passthrough"}, {"controlnet_model": "None"},
+        {"controlnet_model": "tile"},
+    ],
+)  # fmt: skip
+def test_what_adetailer_is_to_draw_with_may_be_what_the_image_was_drawn_with(names: dict) -> None:
+    found = A1111.compile(Txt2Img(model="m", adetailer=[ADetailer(model="f", **names)]), INSTALLED)
+
+    assert losses(found) == []
+
+
 def test_a_schedule_without_a_sampler_is_lost_on_adetailer() -> None:
     found = A1111.compile(Txt2Img(model="m", adetailer=[ADetailer(model="f", scheduler="x")]), ServerFacts("a1111"))
 

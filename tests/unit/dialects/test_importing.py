@@ -741,3 +741,19 @@ def test_styles_are_said_to_be_in_the_prompt_already() -> None:
 
     assert found.request.styles == ()
     assert "in the prompt already" in found.left_out["Styles"]
+
+
+def test_an_image_of_stable_diffusion_cpp_may_lack_loras_and_that_is_told() -> None:
+    bare = import_infotext("a fox\nSteps: 20, Sampler: euler, Version: stable-diffusion.cpp abc")
+    tagged = import_infotext("a fox <lora:x:0.5>\nSteps: 20, Sampler: euler, Version: stable-diffusion.cpp abc")
+
+    assert "writes none into an image" in bare.left_out["LoRAs"]
+    assert tagged.request.loras
+    assert "LoRAs" not in tagged.left_out
+
+
+def test_an_upscaler_without_its_factor_is_told_and_none_is_guessed() -> None:
+    found = import_infotext("a fox\nSteps: 20, Upscaler: 4x.ckpt")
+
+    assert found.request.enlarge is None
+    assert "Upscaler" in found.left_out
