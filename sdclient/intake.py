@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from sdclient.batch.changed import Choice, Naming, OnChange, redo_changed, resolve
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Job
+from sdclient.batch.plan import Job, Staged
+from sdclient.errors import PlanError
 from sdclient.files import storage_errors
 from sdclient.planning import JobList
 
@@ -75,6 +76,37 @@ class Intake:
         self.added |= added
         withdrawn = [before.id for before, _ in found.changed if before.id not in done]
         self._folder.stage(found.jobs, {**plan.specs, **listed.specs}, withdrawn=withdrawn)
+
+    def overtaken(self) -> bool:
+        """Hold what is in memory against what somebody else wrote since, as one who asks a moment later.
+
+        Returns:
+            Whether it can be written now; else it contradicts what is there in another way.
+
+        Raises:
+            ChangedPlanError: If jobs are planned otherwise, and nobody has said beforehand that they be done anew.
+            PlanError: If the same, asked for once more, will do.
+            StorageError: If the folder cannot be read.
+        """
+        staged, run_seed = self._folder.staged, self._folder.settings.run_seed
+        with storage_errors("read the run in", self._folder.out):
+            plan, done = self._folder.read_written(), self._folder.read_done()
+        found = resolve(plan, staged.jobs.values())
+        if not found.changed:
+            return False
+        change = found.change(self._folder.out, plan, staged.specs, asked=len(staged.jobs), done=done)
+        if found.is_luck and self._naming.run_seed != run_seed:
+            raise PlanError(
+                f"{change.out}: somebody else began it at the same moment; the same once more takes part in it"
+            )
+        change = replace(change, is_overtaken=True)
+        choice = self._on_change(change) if self._on_change is not None else Choice()
+        if not choice.redo:
+            raise change.refusal()
+        withdrawn = {before.id for before, _ in found.changed if before.id not in done} | staged.withdrawn
+        self._folder.staged = Staged()
+        self._folder.stage(found.jobs, {**plan.specs, **staged.specs}, withdrawn=withdrawn)
+        return True
 
     def write(self, listed: JobList) -> list[Job]:
         """Plan jobs and write the plan at once; return those that are new.

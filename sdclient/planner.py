@@ -15,7 +15,7 @@ from sdclient.batch.plan import FileInput
 from sdclient.batch.told import note_told, read_told
 from sdclient.client.sizes import Fit, parse_size
 from sdclient.cutting import CUTOUTS, Prompts, plan_cutouts, plan_cutouts_of_outputs
-from sdclient.errors import ConfigurationError
+from sdclient.errors import ConfigurationError, PlanError
 from sdclient.intake import Intake
 from sdclient.oldlogs import ImportedLog, import_old_log
 from sdclient.planning import (
@@ -346,11 +346,16 @@ class Planner:
         """Write the plan now, for other machines to join; `start` does so by itself.
 
         Raises:
-            PlanError: If another machine planned something else meanwhile.
+            PlanError: If another machine planned something else meanwhile, `ChangedPlanError` if the same otherwise.
             RunFolderError: If the folder cannot hold a run.
             StorageError: If it cannot be written.
         """
-        self.folder.save()
+        try:
+            self.folder.save()
+        except PlanError:
+            if not self._intake.overtaken():
+                raise
+            self.folder.save()
         self.note_told()
         return self
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sdclient.batch.differences import differences
-from sdclient.batch.plan import STATE_FOLDER, FileInput, Job, OutputInput, Plan, Specs
+from sdclient.batch.plan import FileInput, Job, OutputInput, Plan, Specs
 from sdclient.errors import PlanError
 
+# Never to remove the run: somebody else may be at work on it, also where nothing is done yet.
 _ELSEWHERE = (
-    "a run does not change what it has planned. Use another output folder, or the settings of before (where nothing is done "
-    f"yet, the folder {STATE_FOLDER} inside it may be removed, to plan anew)"
+    "a run does not change what it has planned. Use the settings of before, a variant beside it (--variant NAME; in "
+    "Python, variant='NAME'), or another output folder"
 )
 
 

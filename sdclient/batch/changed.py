@@ -36,6 +36,7 @@ class PlanChange:
         changed: Those planned otherwise, with what works on their images.
         done: How many of them are done.
         words: What is otherwise.
+        is_overtaken: Somebody else planned them at the same moment, when all else was settled: it is too late to ask.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class PlanChange:
     changed: int
     done: int
     words: tuple[str, ...]
+    is_overtaken: bool = False
 
     def refusal(self) -> ChangedPlanError:
         """Return what to raise where nobody says what shall become of them."""
@@ -53,7 +55,10 @@ class PlanChange:
 
     def __str__(self) -> str:
         some = "1 job was" if self.changed == 1 else f"{self.changed} jobs were"
-        return f"{self.out}: {some} planned otherwise in this folder ({self.done} done): {'; '.join(self.words)}"
+        text = f"{some} planned otherwise in this folder ({self.done} done): {'; '.join(self.words)}"
+        if self.is_overtaken:
+            text = f"somebody else planned here at the same moment, and may be at work on it; {text}"
+        return f"{self.out}: {text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,14 @@ class Resolved:
         """Return what is planned otherwise, out of so many jobs that are asked for."""
         ready = sum(before.id in done for before, _ in self.changed)
         return PlanChange(out, asked, len(self.changed), ready, tuple(self.words(plan, specs)))
+
+    @property
+    def is_luck(self) -> bool:
+        """Whether only the luck of the draw differs: all is asked for with other seeds, and nothing else."""
+        return all(
+            (one.spec, _without_seed(one.changes)) == (two.spec, _without_seed(two.changes))
+            for one, two in self.changed
+        )
 
     def words(self, plan: Plan, specs: Specs) -> list[str]:
         """Say what is otherwise, and for how many jobs; the most frequent differences first."""

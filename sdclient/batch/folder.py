@@ -47,11 +47,10 @@ class RunFolder:
         self.settings = settings
         self._sleep = sleep
         self._planning = threading.Lock()
-        self._shards: dict[str, Shard] = {}
-        self._plan = Plan()
+        self._shards, self._plan = dict[str, Shard](), Plan()
         self._ends, self._owners = dict[tuple[str, int], End](), dict[tuple[str, int], str]()
         self._is_begun = True
-        self._staged = Staged()
+        self.staged = Staged()
 
     @classmethod
     def prepare(
@@ -145,9 +144,9 @@ class RunFolder:
         """
         with storage_errors("read the plan", self.state / "plan"):
             fresh = check_new_jobs(self.read_plan(), jobs, specs)
-        self._staged.jobs.update((job.id, job) for job in fresh)
-        self._staged.specs.update((job.spec, specs[job.spec]) for job in fresh)
-        self._staged.withdrawn.update(withdrawn)
+        self.staged.jobs.update((job.id, job) for job in fresh)
+        self.staged.specs.update((job.spec, specs[job.spec]) for job in fresh)
+        self.staged.withdrawn.update(withdrawn)
         return fresh
 
     def save(self) -> None:
@@ -165,11 +164,11 @@ class RunFolder:
             self.settings = made.settings
             self._is_begun = True
         self.make_folders()
-        staged, self._staged = self._staged, Staged()
+        staged, self.staged = self.staged, Staged()
         try:
             self.add(staged.jobs.values(), staged.specs, withdrawn=staged.withdrawn)
         except BaseException:
-            self._staged = staged
+            self.staged = staged
             raise
 
     def read_plan(self) -> Plan:
@@ -179,9 +178,10 @@ class RunFolder:
             RunFolderError: If a shard is damaged or newer than this program.
             OSError: If the folder cannot be read.
         """
-        return self._staged.upon(self._read_written())
+        return self.staged.upon(self.read_written())
 
-    def _read_written(self) -> Plan:
+    def read_written(self) -> Plan:
+        """Read as `read_plan` does, and leave out what is staged."""
         names = {name for name in names_in(self.state / "plan") if name.endswith(".jsonl")}
         with self._planning:
             fresh = names - self._shards.keys()
@@ -197,7 +197,7 @@ class RunFolder:
         Raises:
             StorageError: If the plan must be read again and cannot be.
         """
-        known = self._staged.jobs.get(job) or self._plan.jobs.get(job)
+        known = self.staged.jobs.get(job) or self._plan.jobs.get(job)
         if known is None:
             with storage_errors("read the plan", self.state / "plan"):
                 known = self.read_plan().jobs.get(job)

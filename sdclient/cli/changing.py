@@ -109,7 +109,7 @@ def ask_to_redo(change: PlanChange) -> Choice:
 def _ask(change: PlanChange, *, has_variants: bool = True) -> Choice:
     """Ask a person; where there is none, refuse with the commands to type."""
     commands = _commands(has_variants=has_variants)
-    if not (sys.stdin.isatty() and is_watched()):
+    if change.is_overtaken or not (sys.stdin.isatty() and is_watched()):
         raise ChangedPlanError(f"{change}\n{commands}")
     say(str(change))
     variant = " make a [v]ariant beside them," if has_variants else ""

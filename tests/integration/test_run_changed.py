@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from pathlib import Path
 
 import pytest
 
 from sdclient import ChangedPlanError, Run, Txt2Img
 from sdclient.batch.worker import WorkerSettings
+from sdclient.errors import PlanError
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.prompts import read_prompts
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
+from tests.integration.relay import Relay
 from tests.integration.terminal import Terminal
 
 
@@ -166,3 +169,72 @@ def test_claims_of_what_is_not_wanted_any_more_are_cleaned_away(tmp_path: Path, 
     assert (first.counts.set_aside, second.counts.set_aside) == (1, 0)
     assert (second.counts.jobs, second.counts.done) == (1, 1)
     assert list((tmp_path / "out" / ".sdclient" / "claims").iterdir()) == []
+
+
+class TestTwoBeginOneRunAtTheSameMoment:
+    """The second has held its plan against an empty folder, and asks its server, when the first writes."""
+
+    SMALL = ("--set", "inherit=true", "--set", "width=64", "--set", "height=64")
+
+    def overtake(self, cli: CommandLine, server: Simulator, *args: str) -> tuple[int, str]:
+        """Have a command with other settings overtaken by one that draws one of two images; return how it ended."""
+        (cli.folder / "prompts.txt").write_text("a fox\na hare\n", encoding="utf-8")
+        asked, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            asked.set()
+            assert go_on.wait(60)
+
+        with Relay(server.url, on_get=hold) as relay:
+            command = ("generate", "prompts.txt", "--out", "out", "--url", relay.url, *self.SMALL)
+            with cli.start(*command, "--set", "steps=3", *args) as second:
+                assert asked.wait(60)
+                first = cli(*command[:5], server.url, *self.SMALL, "--set", "steps=1", "--limit", "1")
+                assert first.code == 0, first.stderr
+                go_on.set()
+                _, stderr = second.communicate(timeout=60)
+        assert "Traceback" not in stderr
+        self.typed = shlex.join(["sdclient", *command, "--set", "steps=3"])
+        return second.returncode, stderr
+
+    def test_the_second_is_told_what_to_type_and_never_to_remove_a_run(
+        self, cli: CommandLine, a1111: Simulator
+    ) -> None:
+        code, stderr = self.overtake(cli, a1111)
+
+        assert code == 2
+        assert "somebody else planned here at the same moment, and may be at work on it; 2 jobs were planned" in stderr
+        assert "(1 done): steps 1, now 3 (2 jobs)" in stderr
+        assert f"{self.typed} --redo-changed" in stderr
+        assert f"{self.typed} --variant NAME" in stderr
+        assert "remove" not in stderr
+        assert steps_of(cli.folder / "out") == {"0001_a_fox_1.png": 1}
+
+    def test_one_who_says_so_beforehand_has_them_made_anew(self, cli: CommandLine, a1111: Simulator) -> None:
+        code, stderr = self.overtake(cli, a1111, "--redo-changed")
+
+        assert code == 0, stderr
+        assert list(steps_of(cli.folder / "out").values()) == [3, 3]
+        assert list(steps_of(cli.folder / "out" / ".sdclient" / "replaced", "**/*.png").values()) == [1]
+        assert cli("verify", "out").code == 0
+
+    def test_in_python_it_is_refused_likewise_and_stays_so(self, tmp_path: Path) -> None:
+        first, second = (Run(tmp_path / "out").add(["a fox"], Txt2Img(inherit=True, steps=steps)) for steps in (1, 3))
+        first.save()
+
+        for _ in range(2):
+            with pytest.raises(
+                ChangedPlanError, match=r"at the same moment.*steps 1, now 3\. Use another output folder"
+            ):
+                second.save()
+
+    def test_where_only_the_seeds_differ_the_same_once_more_takes_part(self, tmp_path: Path) -> None:
+        def planned() -> Run:
+            return Run(tmp_path / "out").add(["a fox"], Txt2Img(inherit=True), vary={"steps": [1, 2]})
+
+        first, second = planned(), planned()
+        first.save()
+
+        with pytest.raises(PlanError, match="the same once more takes part in it"):
+            second.save()
+        assert len(planned().save().jobs()) == 2
