@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import os
 import socket
 
 from sdclient.errors import ConfigurationError, MissingExtraError, NotSentError
+from sdclient.files import command_line
 
 _ANSWER_S = 5.0
 _MOST_PORTS = 65535
@@ -139,20 +141,23 @@ def offered_resources() -> frozenset[str]:
     return frozenset(ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it untyped
 
 
+def _head_address() -> str:
+    """Return the address by which machines join the cluster that this one belongs to: its head's host and port."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def how_to_offer(resource: str) -> str:
     """Say how a node comes to offer a resource."""
-    return (
-        f"no node of the cluster offers {resource}; start Ray on a machine that reaches that server with: "
-        f"ray start --address HEAD:6379 --resources '{{\"{resource}\": 1}}'"
-    )
+    command = command_line("ray", "start", "--address", _head_address(), "--resources", json.dumps({resource: 1}))
+    return f"no node of the cluster offers {resource}; start Ray on a machine that reaches that server with: {command}"
 
 
 def how_to_offer_gpu() -> str:
     """Say how a node comes to offer a GPU."""
-    return (
-        "no node of the cluster has a GPU; start Ray on a machine that has one with: "
-        "ray start --address HEAD:6379 --num-gpus 1"
-    )
+    command = command_line("ray", "start", "--address", _head_address(), "--num-gpus", "1")
+    return f"no node of the cluster has a GPU; start Ray on a machine that has one with: {command}"
 
 
 def first_line(exc: BaseException) -> str:

@@ -210,7 +210,7 @@ def nobody_offers(stage: Stage) -> Mapping[str, object]:
     for name in NAMES:
         stage.cluster.remove_node(stage.nodes[name], allow_graceful=True)
     stage.cluster.add_node(num_cpus=1)
-    return _finish(stage.lead())
+    return {**_finish(stage.lead()), "address": stage.address}
 
 
 def losses_told(stage: Stage) -> Mapping[str, object]:
