@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sdclient.batch.folder import RunFolder
+from sdclient.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ def take_back(folder: RunFolder, written: frozenset[str]) -> bool:
 
     Returns:
         Whether it is gone; nothing is changed where somebody else is at it, or it cannot be removed.
+
+    Raises:
+        StorageError: If somebody began another run at the very moment when this one was looked through under another
+            name: it lies there still, and what else was written into it.
     """
     if _names(folder.state) != written:
         return False
@@ -35,7 +40,7 @@ def take_back(folder: RunFolder, written: frozenset[str]) -> bool:
         # Under another name nobody begins on it any more; who did so a moment ago has left a beat.
         folder.state.rename(aside)
         if _names(aside) != written:
-            aside.rename(folder.state)
+            _put_back(aside, folder)
             return False
         shutil.rmtree(aside)
     except OSError as exc:
@@ -45,6 +50,16 @@ def take_back(folder: RunFolder, written: frozenset[str]) -> bool:
         # Not empty: something else lies there.
         folder.out.rmdir()
     return True
+
+
+def _put_back(aside: Path, folder: RunFolder) -> None:
+    try:
+        aside.rename(folder.state)
+    except OSError as exc:
+        raise StorageError(
+            f"{folder.out}: somebody began another run here at the same moment; what was begun before it, and others worked "
+            f"on, lies in {aside} ({exc.strerror})"
+        ) from exc
 
 
 def _names(state: Path) -> frozenset[str]:
