@@ -18,9 +18,11 @@ from dataclasses import replace
 
 from sdclient.batch.events import Event, Listener
 from sdclient.batch.folder import RunFolder
+from sdclient.batch.patience import is_gone
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.seen import look_at_folder
 from sdclient.batch.status import read_status
+from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult
 from sdclient.engines.keeper import NodeReport, Post
 from sdclient.engines.news import News
@@ -165,8 +167,16 @@ class ClusterEngine:
             return True
         # Nobody works. Whoever left because its server was away is not waited for: nothing would ever end.
         self._idle_since_s = self._idle_since_s or time.monotonic()
-        is_waiting = any(seat.is_wanting for seat in self._seats) and read_status(self._folder).counts.left > 0
+        is_waiting = any(seat.is_wanting for seat in self._seats) and self._has_left()
         return not is_waiting or time.monotonic() - self._idle_since_s > self._node_patience_s
+
+    def _has_left(self) -> bool:
+        try:
+            return read_status(self._folder).counts.left > 0
+        except StorageError as exc:
+            # The share may come back, as nodes may.
+            log.debug("%s: what is left is not known: %s", self._folder.out, exc)
+            return True
 
     def _fill(self, seat: Seat) -> None:
         """Place a worker where one is due, ask its node, and give it work once that has said yes."""
@@ -253,10 +263,21 @@ class ClusterEngine:
         seat.is_refusal = report.is_refusal
         seat.rest(report.left, time.monotonic() + self._back_after_s)
 
+    def _counts(self) -> tuple[Counts, str]:
+        """Count the jobs; where the folder is away, as was last heard, and say so: an empty folder counts none as done."""
+        try:
+            counts = read_status(self._folder).counts
+            why = "it is not there" if is_gone(self._folder.state) else ""
+        except StorageError as exc:
+            counts, why = self._news.counts, str(exc)
+        if not why:
+            return counts, ""
+        return self._news.counts, f"{self._folder.out}: {why}; how many are done is what was last heard of it"
+
     def _result(self) -> WorkerResult:
-        counts = read_status(self._folder).counts
-        trouble = next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
-        left = self._why_left() if counts.left and self._stop is None else {}
+        counts, is_away = self._counts()
+        trouble = is_away or next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
+        left = self._why_left() if counts.left and self._stop is None and not is_away else {}
         # The report of a worker that was killed never came: then all that was done meanwhile is counted, by others too.
         made = counts.done - self._before.done if self._has_lost_news else self._news.made
         return WorkerResult(

@@ -118,6 +118,14 @@ def node_killed(stage: Stage) -> Mapping[str, object]:
     return _finish(leader)
 
 
+def folder_moved(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    stage.out.rename(stage.folder / "AWAY")
+    leader.send_signal(signal.SIGTERM)
+    return _finish(leader)
+
+
 def node_added(stage: Stage) -> Mapping[str, object]:
     stage.cluster.remove_node(stage.nodes["three"], allow_graceful=True)
     leader = stage.lead()
@@ -234,6 +242,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         actor_killed,
         node_killed,
         node_added,
+        folder_moved,
         driver_killed,
         server_gone,
         two_drivers,

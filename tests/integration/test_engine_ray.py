@@ -185,6 +185,18 @@ def test_what_is_drawn_is_cut_out_though_the_segmenter_was_there_before_anybody_
 
 @pytest.mark.slow
 @in_a_namespace
+def test_where_the_folder_is_away_at_the_end_what_is_done_is_what_was_last_heard(tmp_path: Path) -> None:
+    came = play("folder_moved", tmp_path)
+
+    said = str(came["said"])
+    ended = re.search(r'"event": "ended"[^}]*"done": (\d+)[^}]*"made": (\d+)', said)
+    assert ended is not None, said
+    assert int(ended[1]) == int(ended[2]) > 0
+    assert "OUT: it is not there; how many are done is what was last heard of it" in said
+
+
+@pytest.mark.slow
+@in_a_namespace
 def test_a_cluster_with_a_public_address_is_refused(tmp_path: Path) -> None:
     came = play("public_address", tmp_path)
 
