@@ -31,6 +31,8 @@ def need_ray() -> None:
     """
     # Ray prints what its nodes say to standard output, where commands give data; read when it is imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+    # At SIGTERM Ray's own handler prints stacks, and aborts a program that is not at its end three seconds later.
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     try:
         import ray  # noqa: F401 # pyright: ignore[reportUnusedImport] - whether it is there is all that is asked
     except ImportError as exc:

@@ -192,6 +192,7 @@ def test_where_the_folder_is_away_at_the_end_what_is_done_is_what_was_last_heard
     ended = re.search(r'"event": "ended"[^}]*"done": (\d+)[^}]*"made": (\d+)', said)
     assert ended is not None, said
     assert int(ended[1]) == int(ended[2]) > 0
+    assert "*** SIGTERM" not in said
     assert "OUT: it is not there; how many are done is what was last heard of it" in said
 
 
