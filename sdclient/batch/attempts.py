@@ -19,13 +19,14 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from sdclient.batch.board import Board, Candidate
-from sdclient.batch.claims import End, Epoch, claim_name, is_token, try_number
+from sdclient.batch.claims import End, Epoch, claim_name, is_token, parse_claim, try_number
 from sdclient.batch.commit import commit, make_record
 from sdclient.batch.events import EventName, Teller
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Executed, Lane, Prepared, Task
 from sdclient.batch.log import AttemptLog, done_cells, save_reply
+from sdclient.batch.making import content
 from sdclient.batch.metrics import Window
 from sdclient.batch.patience import is_gone
 from sdclient.batch.plan import OutputInput, job_seed
@@ -93,6 +94,7 @@ class Attempts:
         self._held: set[tuple[str, int]] = set()
         # Claims of which an error left open whether they were made.
         self._unsure: set[tuple[str, int]] = set()
+        self._is_disowned = False
         self.made = 0
         self.images = 0
 
@@ -100,6 +102,10 @@ class Attempts:
     def holds_claims(self) -> bool:
         """True while a claim of ours is open: its end could not be written, or its job is under way."""
         return bool(self._held)
+
+    def disown(self) -> None:
+        """Neither commit nor end claims any more: another run lies in the folder now, with claims of its own."""
+        self._is_disowned = True
 
     def close(self) -> None:
         """Close the log."""
@@ -218,10 +224,13 @@ class Attempts:
 
         Raises:
             SDClientError: Whatever is wrong with the reply.
+            CancelledError: If another run lies in the folder now.
             StorageError: If the disk failed and the job is not done.
         """
         began = time.monotonic()
         task = one.task
+        if self._is_disowned:
+            raise CancelledError(f"{task.job.place}: was drawn for a run that is not there any more")
         part = self._folder.part_folder(task.job.id, task.epoch, self._token)
         with storage_errors("make the folder", part):
             if part.exists():
@@ -314,7 +323,8 @@ class Attempts:
 
     def _end(self, one: Try, end: End) -> None:
         job, epoch = one.task.job, one.task.epoch
-        self._folder.end_claim(job.id, epoch, end)
+        if not self._is_disowned or self._still_owns(job.id, epoch):
+            self._folder.end_claim(job.id, epoch, end)
         with self._lock:
             self._held.discard((job.id, epoch))
         after = self._board.end(job.id, Epoch(epoch, self._token, end))
@@ -324,6 +334,11 @@ class Attempts:
             self._write(one, "set_aside" if is_final else end.ended, cells)
         name: EventName = "set_aside" if is_final else "failed" if end.ended == "failed" else "released"
         self._teller.tell(name, lane=one.lane.name, place=job.place, message=after.words if is_final else end.message)
+
+    def _still_owns(self, job: str, number: int) -> bool:
+        """Tell whether a claim that lies there is ours: made after the other run was, and before that was noticed."""
+        with storage_errors("read the claims in", self._folder.state):
+            return parse_claim(content(self._folder.state / "claims" / claim_name(job, number))) == self._token
 
     def _write(self, one: Try, status: str, cells: dict[str, str], *, finish_s: float | None = None) -> None:
         job = one.task.job

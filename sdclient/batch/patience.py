@@ -37,6 +37,7 @@ class Patience:
         stopping: Set when the worker is asked to stop.
         tell: Told a sentence when trouble begins and when it is over.
         alarm: Told when it begins, in place of ``tell``.
+        look: Called before anything is tried once more; raises where it must not be.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Patience:
         stopping: threading.Event,
         tell: Callable[[str], None],
         alarm: Callable[[str], None] | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._policy = policy
         self._stopping = stopping
         self._tell = tell
         self._alarm = alarm or tell
+        self._look = look
         self._lock = threading.Lock()
         self._waiting = 0
         self._has_worked = False
@@ -90,6 +93,7 @@ class Patience:
         pause_s = self._policy.first_s
         while True:
             is_last = self._stopping.wait(pause_s)
+            self._look()
             try:
                 return action()
             except StorageError as exc:

@@ -131,6 +131,22 @@ def read_settings(state: Path, *, sleep: Callable[[float], None] = time.sleep) -
         waited_s += _PAUSE_S
 
 
+def holds_another_run(state: Path, run_seed: int) -> bool:
+    """Tell whether a folder holds a run of another seed: somebody removed the one that was there, and made one anew.
+
+    Args:
+        state: The run's own folder.
+        run_seed: The seed of the run that was there.
+
+    Returns:
+        False also where there is none now, or none that can be read.
+    """
+    try:
+        return _parse(state).run_seed != run_seed
+    except RunFolderError:
+        return False
+
+
 def _parse(state: Path) -> RunSettings:
     path = state / "run.json"
     try:

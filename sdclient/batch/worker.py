@@ -26,6 +26,7 @@ from sdclient.batch.patience import Patience, PatiencePolicy
 from sdclient.batch.pipeline import Pipeline, Shared, Stop
 from sdclient.batch.publish import roll_forward
 from sdclient.batch.quota import Quota
+from sdclient.batch.settings import holds_another_run
 from sdclient.batch.survey import Counts
 from sdclient.batch.sweep import sweep
 from sdclient.errors import RunError, RunFolderError, StorageError
@@ -130,6 +131,7 @@ class Worker:
         self._pipelines = [Pipeline(lane, self._shared, self._rng) for lane in lanes]
         self._last_tick = time.monotonic()
         self._wants_scan = False
+        self._is_disowned = False
         self._seen_claimed: set[str] = set()
         self._damaged: set[str] = set()
 
@@ -150,6 +152,7 @@ class Worker:
             stopping=stopping,
             tell=lambda text: teller.tell("remark", message=text),
             alarm=lambda text: teller.tell("stuck", message=text),
+            look=self._refuse_another_run,
         )
         return Shared(
             self._board,
@@ -245,6 +248,10 @@ class Worker:
 
     def _scan(self) -> None:
         try:
+            self._refuse_another_run()
+        except RunFolderError:
+            return
+        try:
             claimed_and_done = self._board.scan(whole=len(self._board.plan.jobs) < _MANY_JOBS)
         except OSError as exc:
             # The share may come back; until then nothing new is known and nothing is judged.
@@ -253,6 +260,19 @@ class Worker:
         # A live worker publishes its own job at once: only what is still there at a second look is left over.
         self._roll_forward([job for job in claimed_and_done if job in self._seen_claimed])
         self._seen_claimed = set(claimed_and_done)
+
+    def _refuse_another_run(self) -> None:
+        """Leave alone what somebody has made in place of our run, and stop: what is under way must not go there."""
+        if not (self._is_disowned or holds_another_run(self._folder.state, self._folder.settings.run_seed)):
+            return
+        words = f"{self._folder.out}: another run lies there now, and the one that this worker was at is gone"
+        error = RunFolderError(f"{words}; it stops, and writes nothing of what was under way")
+        if not self._is_disowned:
+            self._is_disowned = True
+            self._shared.attempts.disown()
+            self._shared.break_off(error)
+            self.stop(Stop.INTERRUPT)
+        raise error
 
     def _roll_forward(self, jobs: Sequence[str]) -> None:
         for job in jobs:
@@ -277,6 +297,8 @@ class Worker:
 
     def _clear_up(self) -> list[str]:
         """Take away what dead workers left, while our own beat still tells that we are at it."""
+        if self._is_disowned:
+            return []
         try:
             self._board.scan()
             if not self._shared.attempts.holds_claims:
@@ -286,7 +308,7 @@ class Worker:
         return []
 
     def _result(self, problems: list[str]) -> WorkerResult:
-        if self._writes_views():
+        if not self._is_disowned and self._writes_views():
             problems = [*problems, *write_views(self._folder)]
         left = {pipeline.lane.name: pipeline.left_because for pipeline in self._pipelines if pipeline.left_because}
         attempts, trouble = self._shared.attempts, self._shared.trouble

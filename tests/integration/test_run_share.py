@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from pathlib import Path
+
+import pytest
 
 from sdclient.batch.events import Event
 from sdclient.batch.folder import RunFolder
 from sdclient.batch.lane import Task
 from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.worker import Worker
-from tests.practice_lane import PracticeJob, PracticeLane, plan_jobs, quick
+from tests.practice_lane import PracticeJob, PracticeLane, plan_jobs, quick, work
 from tests.worker_processes import assert_clean
 
 FROM_FILES = [f"up/{number:02d}" for number in range(8)]
@@ -43,6 +47,49 @@ def test_a_share_that_is_gone_for_a_while_is_waited_for_and_nothing_is_written_i
     # What was drawn meanwhile was kept, and drawn once.
     assert sorted(lane.executed) == PLACES
     assert_clean(folder, len(PLACES))
+
+
+@pytest.mark.parametrize("is_missed", [False, True], ids=["at a look", "when it is back"])
+def test_a_worker_commits_nothing_into_another_run_that_was_made_in_place_of_its_own(
+    tmp_path: Path, *, is_missed: bool
+) -> None:
+    folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    plan_jobs(folder, PLACES)
+    lane = RemovedLane(folder, is_missed=is_missed)
+
+    def listen(event: Event) -> None:
+        if event.name == "stuck":
+            lane.make_anew()
+
+    # Where it is missed there is one job alone, so that its own end is what finds the folder gone.
+    result = Worker(folder, [lane], quick(limit=1 if is_missed else None), listen).run()
+
+    other = RunFolder.open(folder.out)
+    assert (result.made, other.read_done(), other.settings.run_seed) == (0, set(), 2)
+    assert "another run lies there now" in str(result.trouble)
+    # It holds up nobody: who works on the other run takes over what it may have claimed there.
+    assert work(other).counts.done == len(PLACES)
+    assert_clean(other, len(PLACES))
+
+
+class RemovedLane(PracticeLane):
+    """While it draws, its run is removed and another made: before it is missed, or after; then it draws on and on."""
+
+    def __init__(self, folder: RunFolder, *, is_missed: bool) -> None:
+        super().__init__()
+        self._folder, self._is_missed, self._is_removed = folder, is_missed, False
+
+    def prepare(self, task: Task) -> PracticeJob:
+        if not self._is_removed:
+            self._is_removed = True
+            shutil.rmtree(self._folder.state)
+            if not self._is_missed:
+                self.make_anew()
+                self.gate = threading.Event()
+        return super().prepare(task)
+
+    def make_anew(self) -> None:
+        plan_jobs(RunFolder.create(self._folder.out, run_seed=2, lease_s=60.0, beat_s=0.1), PLACES)
 
 
 class LeavingLane(PracticeLane):
