@@ -53,6 +53,8 @@ def server_lanes(
 
 def _open(client: Client) -> ServerLane | SDClientError:
     try:
+        # It may have been another when the client last spoke to it.
+        client.connection.look_again()
         return ServerLane(client)
     except (TransportError, ServerError) as exc:
         return exc

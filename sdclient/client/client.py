@@ -34,7 +34,6 @@ from sdclient.transport import (
     RequestsTransport,
     ServerAddress,
     Transport,
-    ended_by,
 )
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class Client:
         from sdclient.schemas import Txt2Img
 
         given = Txt2Img.given(request)
-        with ended_by(cancel):
+        with self._connection.drawing(cancel):
             prepared = self.prepare(_with(given, fields))
         return self._generate(prepared, cancel, on_progress)
 
@@ -185,7 +184,7 @@ class Client:
         given = _with(Img2Img.given(request), fields)
         rule = None if size is None else parse_size(size)
         source = read_image_input(image)
-        with ended_by(cancel):
+        with self._connection.drawing(cancel):
             dialect = self._connection.dialect
             merged = given.for_dialect(*dialect.overlay_names)
             fitted = fit_for(dialect, merged, source, rule=rule, fit=fit, name=name_of(image))
@@ -278,7 +277,8 @@ class Client:
         """
         from sdclient.client.installed import check_enlarging
 
-        check_enlarging(self._connection, upscaler, scale)
+        with self._connection.drawing(cancel):
+            check_enlarging(self._connection, upscaler, scale)
         body: dict[str, JsonValue] = {
             "image": encode_base64(read_image_input(image)),
             "resize_mode": 0,

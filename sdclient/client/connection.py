@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pydantic import JsonValue
 
 from sdclient.client.cleaning import clean_json
+from sdclient.client.lists import names_in
+from sdclient.client.presence import Presence
 from sdclient.client.status import judge_status, not_wanted, shown_words
 from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
@@ -21,16 +25,18 @@ from sdclient.errors import (
     DeadlineError,
     MissingRouteError,
     NotSentError,
+    TransportError,
     WrongServerError,
 )
 from sdclient.schemas.server import argument_counts, script_titles
-from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport, token_of_block
+from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress, Transport, ended_by, token_of_block
 
-if TYPE_CHECKING:
-    from sdclient.dialects import Detected
+log = logging.getLogger(__name__)
 
 _SHORTEST_SECRET = 4
 _KEPT_BYTES = 4000
+# How a program answers keys, or a route, that only another one has.
+_AS_ANOTHER = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY})
 OPTIONS_PATH = "/sdapi/v1/options"
 QUICK = CallLimits(deadline_s=20.0, max_reply_bytes=64 * 1024 * 1024)
 """Limits of calls that ask and do not draw."""
@@ -74,8 +80,7 @@ class Connection:
         self._transport = transport
         self._clock = clock
         self._asked_s = 0.0
-        self._spoken: Dialect | None = _named(dialect) if dialect else None
-        self._found: Detected | None = None
+        self._presence = Presence(self._look, address.base_url, _named(dialect) if dialect else None, clock)
         self._facts: ServerFacts | None = None
         self._names: dict[Operation, tuple[str, ...] | None] = {}
         self._script_args: Mapping[str, frozenset[int]] | None = None
@@ -92,16 +97,7 @@ class Connection:
             WrongServerError: If it is not a Stable Diffusion server.
             AuthenticationError: If it wants credentials.
         """
-        if self._spoken is not None:
-            return self._spoken
-        found = self._found
-        if found is not None:
-            # Not behind the lock: whoever holds it may be asking for lists, and a server would wait for its next image.
-            return found.dialect
-        with self._lock:
-            if self._found is None:
-                self._found = self._detected()
-            return self._found.dialect
+        return self._presence.dialect
 
     @property
     def facts(self) -> ServerFacts:
@@ -115,8 +111,28 @@ class Connection:
     @property
     def taken_for(self) -> Dialect | None:
         """The program that was seen to answer where somebody wants it spoken to as another; else None."""
-        found = self._found
-        return None if found is None or found.dialect.name == self.dialect.name else found.dialect
+        return self._presence.taken_for
+
+    @contextmanager
+    def drawing(self, cancel: CancelToken | None) -> Generator[None, None, None]:
+        """Let a token end all calls of this block, after a look who answers where that is in doubt."""
+        with ended_by(cancel):
+            self.look_again()
+            yield
+
+    def look_again(self) -> None:
+        """Ask again who answers where a call failed or nothing was heard for a while; another is spoken to as it wants.
+
+        Raises:
+            TransportError: If nobody does.
+            WrongServerError: If it is not a Stable Diffusion server.
+            AuthenticationError: If it wants other credentials.
+        """
+        is_old, before = self._presence.look_again()
+        if is_old:
+            self.forget()
+        if before is not None:
+            log.warning("%s: %s answers there now, it was %s", self.address.base_url, self.dialect.title, before.title)
 
     def forget(self) -> None:
         """Ask again at the next need: the server may have changed."""
@@ -134,10 +150,10 @@ class Connection:
         """
         with self._lock:
             self.forget()
-            if self._spoken is not None:
+            if self._presence.spoken is not None:
                 self.read_options()
                 return self.dialect
-            return self._detected().dialect
+            return self._presence.detected().dialect
 
     def forget_older(self, age_s: float) -> bool:
         """Forget what was asked more than ``age_s`` seconds ago; returns whether there was such."""
@@ -264,10 +280,12 @@ class Connection:
         token = cancel or token_of_block()
         try:
             reply = self._transport.send(route.method, url, body=body, limits=limits, cancel=token, on_sent=on_sent)
-        except NotSentError as exc:
-            if self._doubt:
+        except TransportError as exc:
+            self._presence.note_failure()
+            if self._doubt and isinstance(exc, NotSentError):
                 raise NotSentError(f"{exc}; {self._doubt}") from exc
             raise
+        self._presence.note_heard()
         self.is_simulated = reply.is_simulated
         return reply
 
@@ -281,6 +299,8 @@ class Connection:
         what = f"{route.method} {self.address.url(route.path)}"
         if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             reply = self._scrubbed(reply)
+            if route.method == "POST" and reply.status in _AS_ANOTHER:
+                self._presence.note_failure()
         judge_status(reply, what=what, dialect=self.dialect, has_credentials=self.address.credentials is not None)
         if not reply.body.strip():
             return Answer(None, reply.elapsed_s)
@@ -315,13 +335,10 @@ class Connection:
     def _ask_facts(self) -> ServerFacts:
         dialect = self.dialect
         options = self.read_options()
-        if self._spoken is not None:
-            from sdclient.dialects.detect import who_answers
-
-            self._found = who_answers(self._spoken, self._look, server=self.address.base_url)
+        self._presence.compare()
         return ServerFacts(
             dialect.name,
-            self._found.version if self._found is not None and self.taken_for is None else None,
+            self._presence.version,
             options=options,
             models=self.names("models", "title", "model_name", "filename", "sha256", "hash"),
             samplers=self.names("samplers", "name"),
@@ -331,11 +348,6 @@ class Connection:
             controlnet_models=self.names("controlnet_models", "model_list"),
             loras=self._lora_names(),
         )
-
-    def _detected(self) -> Detected:
-        from sdclient.dialects import detect_server
-
-        return detect_server(self._look, server=self.address.base_url)
 
     def _look(self, path: str) -> object:
         """Return what a GET finds, to tell servers apart; None where there is nothing of use."""
@@ -349,8 +361,7 @@ class Connection:
         rows = self._list("loras") if self.dialect.loras_by_path else None
         if not isinstance(rows, list):
             return None
-        entries = [cast("dict[str, object]", row) for row in cast("list[object]", rows) if isinstance(row, dict)]
-        return _texts(row.get("path") for row in entries)
+        return names_in([row for row in cast("list[object]", rows) if isinstance(row, dict)], ("path",)) or ()
 
     def _list(self, operation: Operation) -> object:
         """Return a list this server offers; None where it has none or will not say."""
@@ -362,15 +373,7 @@ class Connection:
             return None
 
     def _ask_names(self, operation: Operation, keys: tuple[str, ...]) -> tuple[str, ...] | None:
-        entries = self._list(operation)
-        if isinstance(entries, dict):
-            # ControlNet's lists are plain names under a key.
-            found = cast("dict[str, object]", entries).get(keys[0])
-            return _texts(cast("list[object]", found)) if isinstance(found, list) else None
-        if not isinstance(entries, list):
-            return None
-        rows = [cast("dict[str, object]", row) for row in cast("list[object]", entries) if isinstance(row, dict)]
-        return _texts(row.get(key) for row in rows for key in keys) if rows or not entries else None
+        return names_in(self._list(operation), keys)
 
     def _schedulers(self) -> tuple[str, ...] | None:
         """Return schedules; empty where a server that draws by them has no list, since then it has no such field."""
@@ -382,11 +385,6 @@ def _named(dialect: str) -> Dialect:
     from sdclient.dialects import dialect_named
 
     return dialect_named(dialect)
-
-
-def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    """Return what is text and not empty, each once, in order."""
-    return tuple(dict.fromkeys(value for value in values if isinstance(value, str) and value))
 
 
 def encode_body(body: Mapping[str, JsonValue]) -> bytes:

@@ -208,20 +208,30 @@ def check_native_choice(name: str, value: JsonValue, where: str, draft: Draft, f
     if not isinstance(value, str) or not value or value.casefold().startswith("use same"):
         return
     if name in NATIVE_SCHEDULES:
-        names = a1111_schedulers()
-        known = facts.schedulers if facts.schedulers is not None else tuple(names.values())
-        if not any(listed(one, known) for one in (value, names.get(value, value))):
-            message = f"{draft.program} takes Automatic for a schedule it does not know, such as {shown(value)}"
-            is_sure = facts.schedulers is not None
-            draft.lose(
-                where,
-                *(("refused", "error") if is_sure else ("replaced", "warning")),
-                f"{message}{close_hint(value, known)}",
-            )
+        _check_native_schedule(value, where, draft, facts)
         return
     choice = split_sampler(value, None)
     if facts.samplers is not None and not any(listed(one, facts.samplers) for one in (value, choice.sampler)):
         draft.refuse(where, f"this server has no sampler {shown(value)}{close_hint(choice.sampler, facts.samplers)}")
+
+
+def _check_native_schedule(value: str, where: str, draft: Draft, facts: ServerFacts) -> None:
+    names = a1111_schedulers()
+    known = tuple(names.values()) if facts.schedulers is None else facts.schedulers
+    if any(listed(one, known) for one in (value, names.get(value, value))):
+        return
+    if facts.schedulers == ():
+        if value.casefold() != "automatic":
+            draft.drop(where, "this version has no schedules apart from its samplers; name both, as one")
+        return
+    # Names and labels are listed, which often differ in letter case alone.
+    choices = tuple({one.casefold(): one for one in known}.values())
+    message = f"{draft.program} takes Automatic for a schedule it does not know, such as {shown(value)}"
+    message += close_hint(value, choices)
+    if facts.schedulers is None:
+        draft.lose(where, "replaced", "warning", message)
+    else:
+        draft.refuse(where, message)
 
 
 def _known_schedule(schedule: str | None, draft: Draft) -> str | None:

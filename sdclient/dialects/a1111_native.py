@@ -101,8 +101,8 @@ def put_native(native: Mapping[str, JsonValue], tables: NativeTables, draft: Dra
             _put_options(_mapping(value), where, draft, facts)
         elif name == "alwayson_scripts":
             _put_scripts(_mapping(value), where, tables, draft, facts)
-        elif name in ("scheduler", "hr_scheduler") and facts.schedulers == ():
-            draft.drop(where, "this version has no schedules apart from its samplers")
+        elif name in NATIVE_SCHEDULES and facts.schedulers == ():
+            check_native_choice(name, value, where, draft, facts)
         else:
             if name not in tables.body.spellings:
                 message = f"its name and value are not checked here, and {draft.program} ignores what it does not know"

@@ -7,11 +7,12 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from sdclient.dialects.a1111_names import check_control_model, check_native_choice, spelled_model
+from sdclient.dialects.a1111_names import check_control_model, check_native_choice, listed, spelled_model
 from sdclient.dialects.base import Expected, ServerFacts
 from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import close_names, few_names
 from sdclient.dialects.initsize import init_size
+from sdclient.dialects.samplers import schedule_label
 from sdclient.dialects.tables import Script, script
 from sdclient.schemas.generation import Img2Img, Request
 from sdclient.schemas.parts import Tiled, Tiles
@@ -143,6 +144,13 @@ def _detector(unit: ADetailer, field: str, draft: Draft, facts: ServerFacts) -> 
             body[f"ad_{name}"] = given[name]
     if "scheduler" in given and "sampler" not in given:
         draft.drop(f"{field}.scheduler", "ADetailer looks at the schedule only where a sampler is named, too")
+    elif unit.sampler is not None and unit.scheduler is not None and facts.schedulers == ():
+        # Versions before 1.9 have one label for both.
+        fused = listed(f"{unit.sampler} {schedule_label(unit.scheduler)}", facts.samplers)
+        if fused is not None:
+            body["ad_sampler"] = fused
+            del body["ad_scheduler"]
+            unit = unit.replace(sampler=fused, scheduler=None)
     _check_names(unit, field, draft, facts)
     return body
 

@@ -551,13 +551,15 @@ def test_a_vae_that_a_native_option_names_and_nobody_has_is_told(dialect: str, o
     assert [one.replace("this server has ", "").partition(" '")[0] for one in told] == [lost] * bool(lost)
 
 
-def test_a_schedule_that_a_native_key_names_and_nobody_has_is_a_change(a1111: Simulator) -> None:
+def test_a_schedule_that_a_native_key_names_and_nobody_has_is_refused(a1111: Simulator) -> None:
     native = {"a1111": {"sampler_name": "Euler", "scheduler": "nobody's"}}
+    drawn = [exchange.path for exchange in a1111.log].count("/sdapi/v1/txt2img")
 
-    result = Client(a1111.url).txt2img("a red fox", **SMALL, native=native)
+    with pytest.raises(LossError, match=r"takes Automatic for a schedule it does not know, such as \"nobody's\""):
+        Client(a1111.url).txt2img("a red fox", **SMALL, native=native)
     alone = Client(a1111.url).txt2img("a red fox", **SMALL, scheduler="Karras")
 
-    assert [(one.field, one.applied) for one in result.changed] == [("scheduler", "Automatic")]
+    assert [exchange.path for exchange in a1111.log].count("/sdapi/v1/txt2img") == drawn + 1
     assert alone.changed == ()
 
 

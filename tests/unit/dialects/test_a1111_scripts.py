@@ -93,6 +93,27 @@ def test_what_adetailer_is_to_draw_with_may_be_what_the_image_was_drawn_with(nam
     assert losses(found) == []
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "sent", "lost"),
+    [
+        pytest.param("Karras", {"ad_sampler": "DPM++ 2M Karras"}, [], id="one label for both"),
+        pytest.param("Automatic", {"ad_sampler": "DPM++ 2M", "ad_scheduler": "Automatic"}, [], id="its own choice"),
+        pytest.param(
+            "Uniform", {"ad_sampler": "DPM++ 2M", "ad_scheduler": "Uniform"}, [("adetailer[0].scheduler", "dropped")], id="none",
+        ),
+    ],
+)  # fmt: skip
+def test_a_version_without_schedules_gets_adetailers_as_one_label(scheduler: str, sent: dict, lost: list) -> None:
+    facts = ServerFacts("a1111", models=("m",), samplers=("DPM++ 2M", "DPM++ 2M Karras"), schedulers=())
+    request = Txt2Img(model="m", adetailer=[ADetailer(model="f", sampler="DPM++ 2M", scheduler=scheduler)])
+
+    found = A1111.compile(request, facts)
+
+    [unit] = found.call.body["alwayson_scripts"]["ADetailer"]["args"][2:]
+    assert {key: unit[key] for key in unit if key in ("ad_sampler", "ad_scheduler")} == sent
+    assert losses(found) == lost
+
+
 def test_a_schedule_without_a_sampler_is_lost_on_adetailer() -> None:
     found = A1111.compile(Txt2Img(model="m", adetailer=[ADetailer(model="f", scheduler="x")]), ServerFacts("a1111"))
 
