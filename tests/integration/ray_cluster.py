@@ -172,6 +172,13 @@ def two_drivers(stage: Stage) -> Mapping[str, object]:
     return {**both[0], "second": both[1], "is_connected": ray.is_initialized()}
 
 
+def two_at_odds(stage: Stage) -> Mapping[str, object]:
+    """Two people begin one run at once with different settings: one of them comes too late."""
+    both = [_finish(leader) for leader in [stage.lead(more=["--set", f"cfg_scale={scale}"]) for scale in (5, 7)]]
+    first, second = sorted(both, key=lambda ended: int(str(ended["code"])))
+    return {**first, "second": second}
+
+
 def cut_on_a_gpu(stage: Stage) -> Mapping[str, object]:
     """Two segmenters share what one node says is a GPU; nothing here needs a real one."""
     _paint(stage.folder / "IN")
@@ -246,6 +253,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         driver_killed,
         server_gone,
         two_drivers,
+        two_at_odds,
         cut_on_a_gpu,
         drawn_then_cut,
         public_address,

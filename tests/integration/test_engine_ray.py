@@ -109,6 +109,20 @@ def test_two_that_begin_one_run_at_once_share_it_and_a_late_stop_starts_nothing(
 
 @pytest.mark.slow
 @in_a_namespace
+def test_of_two_that_begin_one_run_at_once_with_different_settings_one_is_told_what_to_type(tmp_path: Path) -> None:
+    came = play("two_at_odds", tmp_path)
+
+    assert_whole(tmp_path, came)
+    second = came["second"]
+    assert isinstance(second, dict)
+    assert second["code"] == 2
+    assert "somebody else planned here at the same moment, and may be at work on it" in second["said"]
+    assert "--redo-changed" in second["said"]
+    assert "remove" not in second["said"]
+
+
+@pytest.mark.slow
+@in_a_namespace
 def test_a_server_that_leaves_during_the_run_is_not_waited_for(tmp_path: Path) -> None:
     came = play("server_gone", tmp_path)
 
