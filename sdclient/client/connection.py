@@ -361,7 +361,7 @@ class Connection:
         rows = self._list("loras") if self.dialect.loras_by_path else None
         if not isinstance(rows, list):
             return None
-        return names_in([row for row in cast("list[object]", rows) if isinstance(row, dict)], ("path",)) or ()
+        return names_in(cast("object", rows), ("path",)) or ()
 
     def _list(self, operation: Operation) -> object:
         """Return a list this server offers; None where it has none or will not say."""
