@@ -308,7 +308,7 @@ class Run(Planner, RunView):
         return again.retry(self.folder, new_token(), again.wanted(patterns) if patterns else lambda _: True)
 
     def redo(self, *patterns: str, names: Iterable[str] = (), new_seed: bool = False) -> again.Redone:
-        """Plan done jobs once more, with every done job that works on their outputs; `start` does them.
+        """Plan done jobs once more, with every job that works on their outputs, done or not; `start` does them.
 
         The images there stay until the new ones are complete, and are kept in ``.sdclient/replaced`` then.
 

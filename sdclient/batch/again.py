@@ -13,9 +13,10 @@ from pydantic import JsonValue
 
 from sdclient.batch.claims import End
 from sdclient.batch.folder import RunFolder
-from sdclient.batch.plan import Job, OutputInput, job_id, latest_jobs, normal_place
+from sdclient.batch.follow import Sources, to_plan_anew
+from sdclient.batch.plan import Job, OutputInput, job_id, normal_place
 from sdclient.batch.seeds import redo_seed
-from sdclient.batch.survey import dependents, survey
+from sdclient.batch.survey import survey
 from sdclient.errors import PlanError, RunFolderError
 from sdclient.files import one_line, storage_errors
 
@@ -228,9 +229,10 @@ def retry(folder: RunFolder, token: str, is_wanted: Wanted = lambda _: True) -> 
 
 
 def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Redone:
-    """Plan done jobs once more, and every done job that works on their outputs.
+    """Plan done jobs once more, and every job that works on their outputs, done or not.
 
-    The images there stay until the new ones are complete, and are kept in ``replaced/`` then.
+    The images there stay until the new ones are complete, and are kept in ``replaced/`` then. What waits to be made from
+    an image that is replaced is withdrawn; should somebody be at it, what comes of that is replaced, too.
 
     Args:
         folder: The run.
@@ -242,43 +244,47 @@ def redo(folder: RunFolder, is_wanted: Wanted, *, new_seed: bool = False) -> Red
         StorageError: If the folder cannot be read or written.
     """
     with storage_errors("read the run in", folder.out):
-        done, plan = folder.read_done(), folder.read_plan()
-    latest = latest_jobs(plan.jobs)
-    asked = [job for job in latest.values() if is_wanted(job)]
+        done, sources = folder.read_done(), Sources(folder.read_plan())
+    asked = [job for job in sources.latest.values() if is_wanted(job)]
     if not asked:
         raise PlanError(f"{folder.out}: no job matches; patterns are held against names of images as in images.csv")
-    left_out = [_not_done(job) for job in asked if job.id not in done]
+    ids = {job.id for job in asked}
+    before = to_plan_anew(sources, ids, done)
+    chosen = {job.id for job in before}
+    left_out = [_not_done(job) for job in asked if job.id not in done | chosen]
     left_out += [f"{name}: no such image" for name in is_wanted.unmet(asked)] if isinstance(is_wanted, Wish) else []
-    chosen = _with_dependents(latest, [job.id for job in asked if job.id in done], done)
-    new_ids = {old: job_id(latest[old].kind, latest[old].place, latest[old].revision + 1) for old in chosen}
-    explicit = {job.id for job in asked} if new_seed else set[str]()
-    run_seed = folder.settings.run_seed
-    jobs = [
-        _next_revision(latest[old], new_ids, run_seed if old in explicit else None) for old in latest if old in chosen
-    ]
-    return Redone(tuple(folder.add(jobs, plan.specs)), tuple(left_out))
+    planned = _add_revisions(folder, sources, before, done, redrawn=ids if new_seed else frozenset())
+    return Redone(tuple(_with_arrivals(folder, planned, ids, done)), tuple(left_out))
 
 
 def _not_done(job: Job) -> str:
     return f"{job.place}: is not made yet; `sdclient join` makes it, after `sdclient retry` if it was set aside"
 
 
-def _with_dependents(jobs: Mapping[str, Job], chosen: Iterable[str], done: set[str]) -> set[str]:
-    below = dependents(jobs, jobs)
-    found: set[str] = set()
-    queue = list(chosen)
-    while queue:
-        current = queue.pop()
-        if current not in found and current in done:
-            found.add(current)
-            queue += below.get(current, [])
-    return found
+def _with_arrivals(folder: RunFolder, planned: list[Job], asked: AbstractSet[str], done: AbstractSet[str]) -> list[Job]:
+    """Let follow, too, what somebody else has planned at the same moment upon the images of before."""
+    with storage_errors("read the plan in", folder.out):
+        sources = Sources(folder.read_plan())
+    now = {newest.id for one in asked if (newest := sources.newest(one)) is not None}
+    late = _add_revisions(folder, sources, to_plan_anew(sources, now, frozenset()), done, redrawn=frozenset())
+    replaced = {(job.kind, job.place) for job in late}
+    return [*(job for job in planned if (job.kind, job.place) not in replaced), *late]
 
 
-def _next_revision(job: Job, new_ids: Mapping[str, str], run_seed: int | None) -> Job:
+def _add_revisions(
+    folder: RunFolder, sources: Sources, before: Sequence[Job], done: AbstractSet[str], *, redrawn: AbstractSet[str]
+) -> list[Job]:
+    """Plan the next revision of each of some latest jobs, and withdraw those that are not done, in one act."""
+    new_ids = {job.id: job_id(job.kind, job.place, job.revision + 1) for job in before}
+    run_seed = folder.settings.run_seed
+    jobs = [_next_revision(job, sources.of(job), new_ids, run_seed if job.id in redrawn else None) for job in before]
+    return folder.add(jobs, sources.plan.specs, withdrawn=[job.id for job in before if job.id not in done])
+
+
+def _next_revision(job: Job, newest: Job | None, new_ids: Mapping[str, str], run_seed: int | None) -> Job:
     source = job.input
-    if isinstance(source, OutputInput) and source.job in new_ids:
-        source = OutputInput(new_ids[source.job], source.index)
+    if isinstance(source, OutputInput) and newest is not None:
+        source = OutputInput(new_ids.get(newest.id, newest.id), source.index)
     changes: Mapping[str, JsonValue] = job.changes
     if run_seed is not None and job.kind != "segment":
         changes = {**changes, "seed": redo_seed(run_seed, job.kind, job.place, job.revision + 1)}

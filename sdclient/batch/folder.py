@@ -204,8 +204,8 @@ class RunFolder:
         return known
 
     def knows(self, job: str) -> bool:
-        """Tell whether a job is in the plan as it was last read."""
-        return job in self._plan.jobs
+        """Tell whether a job is in the plan as it was last read, or was withdrawn from it."""
+        return job in self._plan.jobs or job in self._plan.withdrawn
 
     def _read_shard(self, name: str) -> Shard:
         path = self.state / "plan" / name

@@ -29,7 +29,7 @@ from sdclient.run import Run
 @click.option("--new-seed", is_flag=True, help="Draw them from another seed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_seed: bool, as_json: bool) -> None:
-    """Plan images of OUT once more, with everything that was made from them; `sdclient join OUT` makes them.
+    """Plan images of OUT once more, with all that is made from them, now or later; `sdclient join OUT` makes them.
 
     The images that are there stay until the new ones are complete, and are kept in OUT/.sdclient/replaced then.
     A PATTERN is held against names of images: *, ? and [23] as in a shell, * for folders, too.

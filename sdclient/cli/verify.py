@@ -16,7 +16,9 @@ from sdclient.run import Run
 @click.command(epilog="Example:  sdclient verify OUT --repair")
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--quick", is_flag=True, help="Compare hashes only; decode nothing.")
-@click.option("--repair", is_flag=True, help="Plan what is damaged or missing once more; `sdclient join` makes it.")
+@click.option(
+    "--repair", is_flag=True, help="Plan what is damaged, missing or outdated once more; `sdclient join` makes it."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before --repair.")
 @click.option(
     "--in",
@@ -26,7 +28,7 @@ from sdclient.run import Run
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding instead of text.")
 def command(out: Path, folder: Path | None, *, quick: bool, repair: bool, yes: bool, as_json: bool) -> int:
-    """Check that every file of OUT is there, is the one its record names and decodes, and that inputs are unchanged.
+    """Check that every file of OUT is there, is the one its record names and decodes, and was made from what is there now.
 
     Exit code: 0 nothing is wrong, 1 something is, also where --repair plans it once more.
     """

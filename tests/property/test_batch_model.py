@@ -347,6 +347,7 @@ class SharedFolder(RuleBasedStateMachine):
         assert list((self.folder.state / "parts").iterdir()) == []
         assert not {job for job in self.folder.read_claims() if job in done}
         self.the_latest_stands_in_its_place()
+        self.each_is_made_from_the_latest()
 
     def the_latest_stands_in_its_place(self) -> None:
         done = self.folder.read_done()
@@ -358,6 +359,13 @@ class SharedFolder(RuleBasedStateMachine):
                 is_aside = path in self.foreign or (self.were_listings_old and aside.exists())
                 found = (aside if is_aside else path).read_bytes()
                 assert hashlib.sha256(found).hexdigest() == one.sha256, "an older image stands there"
+
+    def each_is_made_from_the_latest(self) -> None:
+        done = self.folder.read_done()
+        latest = {job.place: job.id for job in latest_jobs(self.folder.read_plan().jobs).values()}
+        if {latest["set/a"], latest["set/c"]} <= done:
+            made, over = self.folder.record(latest["set/a"]), self.folder.record(latest["set/c"])
+            assert over.facts["input_sha256"] == made.files[0].sha256, "it was made from an image that is replaced"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import sdclient.batch
 
 FOLDER = Path(sdclient.batch.__file__).parent
-DECISIONS = ("claims", "survey", "health", "verdict", "changed", "plan", "record", "rounds")
+DECISIONS = ("claims", "survey", "health", "verdict", "changed", "plan", "record", "rounds", "follow")
 WORLD = {
     "asyncio", "datetime", "glob", "io", "os", "secrets", "shutil", "socket", "subprocess", "tempfile", "threading",
     "time", "uuid", "psutil",
