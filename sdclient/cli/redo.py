@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sdclient.cli.joining import planned_again
+from sdclient.cli.joining import join_command, planned_again
 from sdclient.cli.talk import emit, say
 from sdclient.errors import ConfigurationError
 from sdclient.files import original_cell
@@ -40,7 +40,8 @@ def command(out: Path, patterns: tuple[str, ...], listed: Path | None, *, new_se
     run = Run.open(out)
     redone = run.redo(*patterns, names=names, new_seed=new_seed)
     if as_json:
-        emit({"planned": [job.place for job in redone.jobs], "left_out": list(redone.left_out)})
+        join = join_command(run) if redone.jobs else None
+        emit({"planned": [job.place for job in redone.jobs], "left_out": list(redone.left_out), "join": join})
         return
     for job in redone.jobs:
         click.echo(job.place)

@@ -26,7 +26,7 @@ def command(out: Path, patterns: tuple[str, ...], *, as_json: bool) -> None:
     run = Run.open(out)
     jobs = run.retry(*patterns)
     if as_json:
-        emit({"retried": [job.place for job in jobs]})
+        emit({"retried": [job.place for job in jobs], "join": join_command(run) if jobs else None})
         return
     for job in jobs:
         click.echo(job.place)

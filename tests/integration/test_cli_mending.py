@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -119,6 +120,19 @@ def test_the_command_that_redo_offers_makes_what_it_planned_when_it_is_typed(cli
     assert (planned.code, joined.code) == (0, 0)
     assert "2 of 2 jobs done, 1 of them now" in joined.stderr
     assert offered(default.stderr) == ["join", "out"]
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_program_is_offered_the_same_command_and_none_where_nothing_is_planned(cli: CommandLine) -> None:
+    planned = json.loads(cli("redo", "out", "*fox*", "--json").stdout)
+    nothing = json.loads(cli("redo", "out", "*fox*", "--json").stdout)
+    joined = cli(*shlex.split(planned["join"])[1:])
+    retried = json.loads(cli("retry", "out", "--json").stdout)
+
+    assert planned["planned"] == ["0001_a_fox"]
+    assert (joined.code, "2 of 2 jobs done, 1 of them now" in joined.stderr) == (0, True)
+    assert (nothing["planned"], nothing["join"]) == ([], None)
+    assert retried == {"retried": [], "join": None}
 
 
 def test_the_command_that_an_unfinished_run_offers_goes_on_when_it_is_typed(cli: CommandLine, a1111: Simulator) -> None:
