@@ -21,6 +21,7 @@ from sdclient.client.status import judge_status, not_wanted, shown_words
 from sdclient.dialects.base import Dialect, Operation, Route, ServerFacts
 from sdclient.errors import (
     BadReplyError,
+    CancelledError,
     CodecError,
     DeadlineError,
     MissingRouteError,
@@ -33,8 +34,7 @@ from sdclient.transport import CallLimits, CancelToken, HttpReply, ServerAddress
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_SECRET = 4
-_KEPT_BYTES = 4000
+_SHORTEST_SECRET, _KEPT_BYTES = 4, 4000
 # How a program answers keys, or a route, that only another one has.
 _AS_ANOTHER = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY})
 OPTIONS_PATH = "/sdapi/v1/options"
@@ -127,6 +127,7 @@ class Connection:
             TransportError: If nobody does.
             WrongServerError: If it is not a Stable Diffusion server.
             AuthenticationError: If it wants other credentials.
+            ConfigurationError: If it is spoken to as somebody said, and is plainly another.
         """
         is_old, before = self._presence.look_again()
         if is_old:
@@ -281,7 +282,9 @@ class Connection:
         try:
             reply = self._transport.send(route.method, url, body=body, limits=limits, cancel=token, on_sent=on_sent)
         except TransportError as exc:
-            self._presence.note_failure()
+            if not isinstance(exc, DeadlineError | CancelledError):
+                # Busy for too long, or not wanted any more: that says nothing of who is there.
+                self._presence.note_failure()
             if self._doubt and isinstance(exc, NotSentError):
                 raise NotSentError(f"{exc}; {self._doubt}") from exc
             raise

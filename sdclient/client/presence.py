@@ -34,6 +34,7 @@ class Presence:
         self._where = where
         self._clock = clock
         self._lock = threading.RLock()
+        self._looking = threading.Lock()
         self._found: Detected | None = None
         self._heard_s = clock()
         self._has_failed = False
@@ -94,20 +95,29 @@ class Presence:
             TransportError: If nobody does.
             WrongServerError: If it is not a Stable Diffusion server.
             AuthenticationError: If it wants other credentials.
+            ConfigurationError: If it is spoken to as somebody said, and is plainly another.
         """
-        with self._lock:
-            before, has_failed = self._found, self._has_failed
-            if before is None or not (has_failed or self._clock() - self._heard_s > SILENT_S):
-                return False, None
-            try:
-                if self.spoken is not None:
-                    self.compare()
-                else:
-                    self._found = self.detected()
-            except DeadlineError:
-                # It draws for somebody else and comes to nothing else meanwhile: our image waits behind that one.
-                return has_failed, None
-            found = self._found
-            self._has_failed = False
-            is_other = found is None or found.dialect.name != before.dialect.name
-            return has_failed or found != before, before.dialect if is_other else None
+        # Whoever looks may have to wait; nobody else waits for that, deaf to being cancelled.
+        if not self._looking.acquire(blocking=False):
+            return False, None
+        try:
+            return self._look_again()
+        finally:
+            self._looking.release()
+
+    def _look_again(self) -> tuple[bool, Dialect | None]:
+        before, has_failed = self._found, self._has_failed
+        if before is None or not (has_failed or self._clock() - self._heard_s > SILENT_S):
+            return False, None
+        try:
+            if self.spoken is not None:
+                self.compare()
+                found = before
+            else:
+                found = self._found = self.detected()
+        except DeadlineError:
+            # It draws for somebody else and comes to nothing else meanwhile: our image waits behind that one.
+            return False, None
+        self._has_failed = False
+        is_other = found.dialect.name != before.dialect.name
+        return has_failed or found != before, before.dialect if is_other else None

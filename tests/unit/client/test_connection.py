@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from sdclient.client.connection import Connection
 from sdclient.client.generation import execute, prepare, read_reply
 from sdclient.dialects.base import Route
-from sdclient.errors import BadReplyError, DeadlineError, LossError, MissingRouteError, NotSentError, SDClientError
+from sdclient.errors import (
+    BadReplyError,
+    CancelledError,
+    DeadlineError,
+    LossError,
+    MissingRouteError,
+    NotSentError,
+    SDClientError,
+)
 from sdclient.schemas import Txt2Img
 from sdclient.transport import HttpReply, parse_server_url
 from tests.stand_in import Sent, StandIn, reply
@@ -83,6 +93,34 @@ def test_facts_and_names_are_asked_for_once_and_again_after_forgetting() -> None
 
     assert names == [("a", "b"), ("a", "b")]
     assert transport.asked.count("loras") == 2
+
+
+@pytest.mark.parametrize("error", [DeadlineError("busy"), CancelledError("not wanted")])
+def test_what_is_known_of_a_server_that_is_busy_stays_known(error: Exception) -> None:
+    now_s = [0.0]
+    transport = Answering()
+    server = Connection(parse_server_url("http://gpu:7860"), transport, clock=lambda: now_s[0])
+    known = server.facts
+    transport.answers["options"] = error
+    for _ in range(3):
+        now_s[0] += 60
+        with suppress(CancelledError):
+            server.look_again()
+
+    assert server.facts is known
+
+
+def test_what_is_known_of_a_server_that_was_gone_is_asked_anew() -> None:
+    transport = Answering()
+    server = connected(transport)
+    known = server.facts
+    transport.answers["options"] = NotSentError("refused")
+    with pytest.raises(NotSentError):
+        server.read_options()
+    transport.answers["options"] = OPTIONS
+    server.look_again()
+
+    assert server.facts is not known
 
 
 def test_a_version_without_schedules_is_known_to_have_no_such_field() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -116,3 +117,23 @@ def test_what_somebody_named_is_kept_and_compared() -> None:
 
     assert is_old
     assert place.presence.dialect.name == "forge"
+
+
+def test_nobody_waits_for_somebody_else_who_looks() -> None:
+    place = Place(A1111)
+    assert place.presence.dialect.name == "a1111"
+    place.now_s = SILENT_S + 0.1
+    inside: list[tuple[bool, object]] = []
+
+    class Asking(dict[str, object]):
+        def get(self, path: str, default: object = None) -> object:
+            other = threading.Thread(target=lambda: inside.append(place.presence.look_again()))
+            other.start()
+            other.join(5)
+            return A1111.get(path, default)
+
+    place.answers = Asking()
+
+    assert place.presence.look_again() == (False, None)
+    assert inside
+    assert set(inside) == {(False, None)}
