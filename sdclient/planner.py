@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -316,6 +317,21 @@ class Planner:
         self._followers.append(follow)
         self._intake.add(follow)
         return self
+
+    @contextmanager
+    def on_trial(self) -> Generator[Callable[[], None], None, None]:
+        """Compare what is added meanwhile with the plan, and take it back on leaving, unless what this gives is called."""
+        staged, cutting, is_kept = self.folder.staged.copy(), self._cutting, False
+
+        def keep() -> None:
+            nonlocal is_kept
+            is_kept = True
+
+        try:
+            yield keep
+        finally:
+            if not is_kept:
+                self.folder.staged, self._cutting = staged, cutting
 
     def import_log(self, path: StrPath, *, is_dry: bool = False) -> ImportedLog:
         """Count as done what another program's plain list of image names says, and what is there and sound.

@@ -141,6 +141,10 @@ class Staged:
     specs: dict[str, Mapping[str, JsonValue]] = field(default_factory=dict[str, Mapping[str, JsonValue]])
     withdrawn: set[str] = field(default_factory=set[str])
 
+    def copy(self) -> Staged:
+        """Return the same, to go back to."""
+        return Staged(dict(self.jobs), dict(self.specs), set(self.withdrawn))
+
     def upon(self, written: Plan) -> Plan:
         """Return a plan with this upon it, staged jobs last."""
         if not self.jobs:

@@ -213,12 +213,14 @@ def then_segment(run: Run, given: ThenOptions, *, dry_run: bool = False) -> Segm
             raise click.UsageError("--cutouts-set says how to cut out: give --then segment --cutouts-model MODEL too")
         return None
     settings = read_cutout_sets(model, sets)
-    if dry_run and not fetch_with_progress(settings, dry_run=True):
-        return None
-    with missing_model_first(settings):
-        run.add_cutouts_of_outputs(settings, only_added=True)
-    # Compared with the plan before, and before that is written: a model that is nowhere must not enter it.
-    fetch_with_progress(settings)
+    with run.on_trial() as keep:
+        with missing_model_first(settings):
+            run.add_cutouts_of_outputs(settings, only_added=True)
+        # Compared with the plan before, and before that is written: a model that is nowhere must not enter it.
+        if not fetch_with_progress(settings, dry_run=dry_run):
+            # What cannot be opened here yet is looked at no further.
+            return None
+        keep()
     return settings
 
 

@@ -17,6 +17,7 @@ from sdclient.cli.fetching import fetch_with_progress
 from sdclient.cli.running import Company, RunningOptions, end, work
 from sdclient.cli.talk import plural, say, table
 from sdclient.errors import ConfigurationError, MissingExtraError, SegmentationError
+from sdclient.planning import JobList
 from sdclient.recipes.nations import (
     BAKE_PAYLOAD,
     GENERATE_PAYLOAD,
@@ -135,16 +136,36 @@ def command(
         # Not after hours of drawing.
         require_own_tables(run)
     before = _planned(run)
-    payloads = StudyPayloads(generate, bake, segmenter)
-    run.add_jobs(plan_nations(queue, known, payloads, paired_run_seed=_paired_run_seed(run, is_wanted=paired_seeds)))
+    paired = _paired_run_seed(run, is_wanted=paired_seeds)
+    segmenter = _add(
+        run,
+        lambda cutting: plan_nations(queue, known, StudyPayloads(generate, bake, cutting), paired_run_seed=paired),
+        segmenter,
+        dry_run=running["dry_run"],
+    )
     _say_new(run, before)
-    if segmenter is not None:
-        # Not before all this was compared with the plan that is there.
-        fetch_with_progress(segmenter)
     code = work(run, Company(urls, segmenter), running)
     if export_emif and not running["dry_run"]:
         _export(run, with_base64=with_base64)
     end(code)
+
+
+def _add(
+    run: Run, plan: Callable[[SegmentSettings | None], JobList], segmenter: SegmentSettings | None, *, dry_run: bool
+) -> SegmentSettings | None:
+    """Plan a study; of known weights that are missing a dry run says so, and only compares cut-outs with the plan.
+
+    Returns:
+        The segmenter to work with.
+    """
+    with run.on_trial() as keep:
+        run.add_jobs(plan(segmenter))
+        # Not before all this was compared with the plan that is there.
+        if segmenter is None or fetch_with_progress(segmenter, dry_run=dry_run):
+            keep()
+            return segmenter
+    run.add_jobs(plan(None))
+    return None
 
 
 def _paired_run_seed(run: Run, *, is_wanted: bool) -> int | None:
@@ -250,10 +271,7 @@ def _segmenter(model: str | None, sets: tuple[str, ...], *, may_ask: bool, dry_r
 
 
 def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool, is_asked: bool = False) -> SegmentSettings | None:
-    """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it.
-
-    Of weights that are known and missing a dry run says so, and looks no further at cut-outs.
-    """
+    """Return the settings of a segmenter that can be opened here: a plan does not change, so a slip must not enter it."""
     if model.strip() in _NO_CUTOUTS:
         return None
     settings = read_cutout_sets(model, sets)
@@ -268,8 +286,8 @@ def _settings(model: str, *, sets: tuple[str, ...], dry_run: bool, is_asked: boo
         if model not in KNOWN_WEIGHTS:
             find_checkpoint(model)
         require_segment_anything()
-    if (dry_run or is_asked) and not fetch_with_progress(settings, dry_run=dry_run):
-        return None
+    if is_asked and not dry_run:
+        fetch_with_progress(settings)
     return settings
 
 

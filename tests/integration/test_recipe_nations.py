@@ -541,6 +541,23 @@ def test_a_study_that_is_planned_otherwise_is_told_before_weights_are_fetched(
     assert "fetching" not in ended.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
+def test_a_dry_run_tells_cutouts_that_are_planned_otherwise_though_weights_are_missing(
+    cli: CommandLine, draw_things: Simulator
+) -> None:
+    cli.env["XDG_CACHE_HOME"] = str(cli.folder / "cache")
+    study_of = ("nations", "--plan", planned(cli), "--out", "STUDY", "--url", draw_things.url, *SMALL)
+    begun = cli(*study_of, "--cutouts", "classical", "--limit", "1")
+
+    otherwise = cli(*study_of, "--cutouts", "vit_b", "--dry-run")
+    anew = cli(*study_of, "--cutouts", "vit_b", "--dry-run", "--redo-changed")
+
+    assert (begun.code, otherwise.code, anew.code) == (0, 2, 0), anew.stderr
+    assert "planned otherwise in this folder" in otherwise.stderr
+    assert "weights" not in otherwise.stderr
+    assert "vit_b: its weights are not here yet; without --dry-run this fetches" in anew.stderr
+
+
 def test_weights_that_are_missing_are_fetched_and_a_dry_run_says_that_they_would_be(
     cli: CommandLine, draw_things: Simulator
 ) -> None:

@@ -374,6 +374,25 @@ def test_a_dry_run_of_a_drawing_says_which_weights_its_cutouts_would_fetch(cli: 
     assert not (cli.folder / "cache").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
+def test_a_dry_run_of_a_drawing_tells_cutouts_that_are_planned_otherwise_before_their_weights(
+    cli: CommandLine, a1111: Simulator
+) -> None:
+    (cli.folder / "prompts.csv").write_text("prompt,name\nan Italian family,a\n")
+    cli.env["XDG_CACHE_HOME"] = str(cli.folder / "cache")
+    small = ("--set", "width=64", "--set", "height=64", "--set", "steps=1", "--then", "segment", "--cutouts-model")
+    drawing = ("generate", "prompts.csv", "--out", "OUT", "--url", a1111.url, *small)
+    begun = cli(*drawing, "classical")
+
+    otherwise = cli(*drawing, "vit_b", "--dry-run")
+    anew = cli(*drawing, "vit_b", "--dry-run", "--redo-changed")
+
+    assert (begun.code, otherwise.code, anew.code) == (0, 2, 0), anew.stderr
+    assert "planned otherwise in this folder" in otherwise.stderr
+    assert "weights" not in otherwise.stderr
+    assert "without --dry-run this fetches sam_vit_b_01ec64.pth (375 MB)" in anew.stderr
+
+
 @pytest.mark.parametrize("command", ["generate", "upscale"])
 def test_drawings_are_cut_up_in_the_same_run(cli: CommandLine, a1111: Simulator, command: str) -> None:
     (cli.folder / "prompts.csv").write_text("prompt,name,batch_size\nan Italian family,a,1\nan Irish family,b,2\n")
