@@ -13,11 +13,12 @@ from sdclient.batch.changed import OnChange, redo_changed
 from sdclient.batch.company import ServerKind, begun_on
 from sdclient.batch.events import Listener
 from sdclient.batch.folder import BEAT_S, LEASE_S, RunFolder
+from sdclient.batch.follow import Sources
 from sdclient.batch.identity import new_token
 from sdclient.batch.inputs import Inputs
 from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
-from sdclient.batch.plan import FileInput, Job, latest_jobs
+from sdclient.batch.plan import FileInput, Job
 from sdclient.batch.sweep import Swept, clean
 from sdclient.batch.verify import Finding, make_room, verify
 from sdclient.batch.worker import WorkerResult, WorkerSettings
@@ -346,10 +347,13 @@ class Run(Planner, RunView):
         broken = [one for one in findings if one.is_repairable]
         for one in broken:
             make_room(self.folder, one)
-        latest = latest_jobs(self.folder.read_plan().jobs)
-        ids = {one.job for one in broken} & latest.keys()
+        sources = Sources(self.folder.read_plan())
+        latest = {one.job: sources.newest(one.job) for one in broken}
+        # What is planned once more upon an outdated image would come out outdated again.
+        open_ids = {one.job for one in broken if one.job in sources.latest or one.flaw == "outdated"}
+        ids = {job.id for old, job in latest.items() if job is not None and old in open_ids}
         redone = again.redo(self.folder, lambda job: job.id in ids) if ids else again.Redone(())
-        planned = [one.place for one in broken if one.job not in ids]
+        planned = [one.place for one in broken if one.job not in open_ids]
         again_text = tuple(f"{place}: is planned once more already; `sdclient join` makes it" for place in planned)
         return replace(redone, left_out=redone.left_out + again_text)
 

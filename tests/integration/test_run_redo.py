@@ -242,6 +242,23 @@ class TestWhatAnOlderRedoLeftBehind:
         assert follows(run)
         assert run.verify(decode=False) == []
 
+    def test_is_mended_by_a_repair_though_it_is_planned_once_more_upon_the_old_image(
+        self, run: Run, chain: list[Job]
+    ) -> None:
+        work(run.folder)
+        redone_of_old(run, chain[0])
+        work(run.folder)
+        redone_of_old(run, chain[1])
+
+        findings = run.verify(decode=False)
+        repaired = run.repair(findings)
+        work(run.folder)
+
+        assert [(one.flaw, one.place) for one in findings] == [("outdated", "up/a")]
+        assert ([job.place for job in repaired.jobs], repaired.left_out) == (["up/a", "cut/a"], ())
+        assert follows(run)
+        assert run.verify(decode=False) == []
+
 
 # ---- as people type it ----
 
