@@ -33,7 +33,7 @@ from sdclient.batch.plan import OutputInput, job_seed
 from sdclient.batch.publish import publish_job
 from sdclient.batch.record import Outcome, Record
 from sdclient.batch.room import require_room
-from sdclient.batch.verdict import Verdict, judge
+from sdclient.batch.verdict import ServerState, Verdict, judge
 from sdclient.errors import CancelledError, RunFolderError, SDClientError, StorageError
 from sdclient.files import storage_error, storage_errors
 
@@ -41,19 +41,6 @@ log = logging.getLogger(__name__)
 
 _LOOKS = 3
 """How often an input is looked for that is just being moved to its final place."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """What is known of the server when a try on it failed.
-
-    Attributes:
-        is_healthy: There was nothing against it before.
-        has_died: It ended while it drew the job.
-    """
-
-    is_healthy: bool = False
-    has_died: bool = False
 
 
 @dataclass(slots=True)
@@ -284,7 +271,7 @@ class Attempts:
 
     # Ends without a commit
 
-    def fail(self, one: Try, error: BaseException, server: ServerState = ServerState()) -> Verdict:
+    def fail(self, one: Try, error: BaseException, server: ServerState) -> Verdict:
         """End a try that did not get through.
 
         Args:
@@ -301,6 +288,9 @@ class Attempts:
         end = replace(
             verdict.end, healthy=server.is_healthy and is_failure, killed_server=server.has_died and is_failure
         )
+        if self._is_disowned or (end.ended != "released" and self._is_withdrawn(task.job.id)):
+            # Nobody wants it any more. What looked wrong may be its successor's image, in its place.
+            return replace(verdict, end=self._give_back(one))
         if end.ended != "released" and self._folder.is_done(task.job.id):
             # Another was first, and what looked wrong may be its output that stands there now.
             self._settle(one, None)
@@ -319,12 +309,34 @@ class Attempts:
         Raises:
             StorageError: If its end cannot be written.
         """
-        self._end(one, End("released", server=one.lane.name))
+        if self._is_disowned:
+            self._give_back(one)
+        else:
+            self._end(one, End("released", server=one.lane.name))
+
+    def _is_withdrawn(self, job: str) -> bool:
+        with storage_errors("read the plan in", self._folder.state):
+            return job in self._folder.read_plan().withdrawn
+
+    def _give_back(self, one: Try) -> End:
+        """End a try of which nothing is to be noted; its job is not offered again before the next look."""
+        job, epoch, end = one.task.job, one.task.epoch, End("released", server=one.lane.name)
+        # Where another run lies, what lies there is ours if made before that was noticed.
+        if not self._is_disowned or self._still_owns(job.id, epoch):
+            self._folder.end_claim(job.id, epoch, end)
+        with self._lock:
+            self._held.discard((job.id, epoch))
+        self._board.lose(job.id)
+        self._teller.tell("released", lane=one.lane.name, place=job.place)
+        return end
+
+    def _still_owns(self, job: str, number: int) -> bool:
+        with storage_errors("read the claims in", self._folder.state):
+            return parse_claim(content(self._folder.state / "claims" / claim_name(job, number))) == self._token
 
     def _end(self, one: Try, end: End) -> None:
         job, epoch = one.task.job, one.task.epoch
-        if not self._is_disowned or self._still_owns(job.id, epoch):
-            self._folder.end_claim(job.id, epoch, end)
+        self._folder.end_claim(job.id, epoch, end)
         with self._lock:
             self._held.discard((job.id, epoch))
         after = self._board.end(job.id, Epoch(epoch, self._token, end))
@@ -334,11 +346,6 @@ class Attempts:
             self._write(one, "set_aside" if is_final else end.ended, cells)
         name: EventName = "set_aside" if is_final else "failed" if end.ended == "failed" else "released"
         self._teller.tell(name, lane=one.lane.name, place=job.place, message=after.words if is_final else end.message)
-
-    def _still_owns(self, job: str, number: int) -> bool:
-        """Tell whether a claim that lies there is ours: made after the other run was, and before that was noticed."""
-        with storage_errors("read the claims in", self._folder.state):
-            return parse_claim(content(self._folder.state / "claims" / claim_name(job, number))) == self._token
 
     def _write(self, one: Try, status: str, cells: dict[str, str], *, finish_s: float | None = None) -> None:
         job = one.task.job

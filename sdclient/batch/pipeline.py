@@ -18,7 +18,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Literal
 
-from sdclient.batch.attempts import Attempts, ServerState, Try
+from sdclient.batch.attempts import Attempts, Try
 from sdclient.batch.beats import BeatWriter
 from sdclient.batch.board import Board
 from sdclient.batch.budget import RetryBudget
@@ -31,7 +31,7 @@ from sdclient.batch.metrics import Sampler
 from sdclient.batch.patience import Patience
 from sdclient.batch.quiet import Quiet
 from sdclient.batch.quota import Quota
-from sdclient.batch.verdict import Verdict
+from sdclient.batch.verdict import ServerState, Verdict
 from sdclient.energy import EnergyMeter
 
 log = logging.getLogger(__name__)

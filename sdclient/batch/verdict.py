@@ -45,6 +45,19 @@ class Verdict:
     reply: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What is known of the server when a try on it failed.
+
+    Attributes:
+        is_healthy: There was nothing against it before.
+        has_died: It ended while it drew the job.
+    """
+
+    is_healthy: bool = False
+    has_died: bool = False
+
+
 def judge(error: BaseException, server: str) -> Verdict:
     """Judge an error.
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shlex
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sdclient import ChangedPlanError, Run, Txt2Img
-from sdclient.batch.worker import WorkerSettings
+from sdclient.batch.events import Event
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.lane import Task
+from sdclient.batch.log import read_attempts
+from sdclient.batch.plan import job_id
+from sdclient.batch.worker import Worker, WorkerSettings
 from sdclient.errors import PlanError
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.prompts import read_prompts
@@ -17,6 +23,7 @@ from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
 from tests.integration.relay import Relay
 from tests.integration.terminal import Terminal
+from tests.practice_lane import PracticeJob, PracticeLane, plan_jobs, quick, work
 
 
 @pytest.fixture
@@ -169,6 +176,38 @@ def test_claims_of_what_is_not_wanted_any_more_are_cleaned_away(tmp_path: Path, 
     assert (first.counts.set_aside, second.counts.set_aside) == (1, 0)
     assert (second.counts.jobs, second.counts.done) == (1, 1)
     assert list((tmp_path / "out" / ".sdclient" / "claims").iterdir()) == []
+
+
+class LateLane(PracticeLane):
+    """While it looks at its first job, that is planned once more and made by somebody else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def prepare(self, task: Task) -> PracticeJob:
+        self.asked.append(task.job.revision)
+        if len(self.asked) == 1:
+            other = RunFolder.open(task.out)
+            again = replace(task.job, id=job_id(task.job.kind, task.job.place, 1), revision=1)
+            other.add([again], other.read_plan().specs, withdrawn=[task.job.id])
+            work(other)
+        return super().prepare(task)
+
+
+def test_a_worker_that_does_not_know_yet_gives_its_job_back_without_a_word_about_the_new_image(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
+    plan_jobs(folder, ["a"])
+    lane, told = LateLane(), list[Event]()
+
+    counts = Worker(folder, [lane], quick(scan_s=0.5), told.append).run().counts
+
+    assert (counts.jobs, counts.done, counts.set_aside) == (1, 1, 0)
+    assert {event.name for event in told} == {"released"}
+    assert [row["status"] for row in read_attempts(folder)[0]] == ["done"]
+    # Nor is it tried again and again until the plan is read.
+    assert lane.asked == [0]
+    assert folder.read_claims() == {}
 
 
 class TestTwoBeginOneRunAtTheSameMoment:
