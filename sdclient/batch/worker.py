@@ -79,6 +79,7 @@ class WorkerResult:
         trouble: What stopped the worker, such as a full disk; None if nothing did.
         problems: What could not be written or read at the end.
         is_refusal: All left because they cannot do what is asked; nobody was away.
+        is_replaced: Another run lies in the folder now; the counts are those of the one that was there, as last known.
     """
 
     counts: Counts
@@ -88,6 +89,7 @@ class WorkerResult:
     trouble: BaseException | None
     problems: tuple[str, ...]
     is_refusal: bool = False
+    is_replaced: bool = False
 
 
 class Worker:
@@ -312,7 +314,10 @@ class Worker:
             problems = [*problems, *write_views(self._folder)]
         left = {pipeline.lane.name: pipeline.left_because for pipeline in self._pipelines if pipeline.left_because}
         attempts, trouble = self._shared.attempts, self._shared.trouble
-        return WorkerResult(self._board.counts(), attempts.made, attempts.images, left, trouble, tuple(problems))
+        counts, is_replaced = self._board.counts(), self._is_disowned
+        return WorkerResult(
+            counts, attempts.made, attempts.images, left, trouble, tuple(problems), is_replaced=is_replaced
+        )
 
     def _writes_views(self) -> bool:
         if self._board.counts().jobs < self._settings.large_jobs:

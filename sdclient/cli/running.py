@@ -178,11 +178,18 @@ def _work_on_cluster(
         return 0
     progress = Progress(counts.jobs, counts.done, as_json=options["as_json"], expected_s=expected_s)
     words = partial(finishing, partial(progress.busy_left_s, run.typical_s())), lambda: "ending what runs on every node"
-    with told_by(run.hooks, run.out, _both(progress, also), lambda: run.status().counts) as listener:
+    ended: list[WorkerResult] = []
+
+    def count() -> Counts:
+        # At the end the folder may be away, or another's.
+        return ended[0].counts if ended else run.status().counts
+
+    with told_by(run.hooks, run.out, _both(progress, also), count) as listener:
         engine = ClusterEngine(run.folder, posts, address=options["address"], listener=listener)
         with signals(engine.stop, *words, progress.close) as was_stopped:
             try:
                 result = run_cluster(engine, run, at_start)
+                ended.append(result)
             finally:
                 progress.close()
     return _sum_up(run, company, result.counts, result, options, was_stopped=bool(was_stopped))
@@ -276,6 +283,11 @@ def _sum_up(
         emit({"event": "ended", **counts.to_json(), "made": result.made if result else 0, "exit_code": code})
         return code
     made = f", {result.made} of them now" if result is not None else ""
+    if result is not None and result.is_replaced:
+        # What lies there is no business of theirs: neither its jobs, nor its commands.
+        jobs = f"{counts.done} of {plural(counts.jobs, 'job')} done{made}"
+        say(f"{run.out}: the run that was there was removed or moved; when it was last seen: {jobs}")
+        return code
     say(f"{run.out}: {counts.done} of {plural(counts.jobs, 'job')} done{made}{aside(counts)}")
     _say_set_aside(run, counts)
     if counts.left:

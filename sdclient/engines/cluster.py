@@ -21,6 +21,7 @@ from sdclient.batch.folder import RunFolder
 from sdclient.batch.patience import is_gone
 from sdclient.batch.pipeline import Stop
 from sdclient.batch.seen import look_at_folder
+from sdclient.batch.settings import holds_another_run
 from sdclient.batch.status import read_status
 from sdclient.batch.survey import Counts
 from sdclient.batch.worker import WorkerResult
@@ -36,7 +37,7 @@ from sdclient.engines.rays import (
     offered_resources,
 )
 from sdclient.engines.seats import Seat
-from sdclient.errors import ConfigurationError, StorageError
+from sdclient.errors import ConfigurationError, RunFolderError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -263,8 +264,10 @@ class ClusterEngine:
         seat.is_refusal = report.is_refusal
         seat.rest(report.left, time.monotonic() + self._back_after_s)
 
-    def _counts(self) -> tuple[Counts, str]:
+    def _counts(self, *, is_replaced: bool) -> tuple[Counts, str]:
         """Count the jobs; where the folder is away, as was last heard, and say so: an empty folder counts none as done."""
+        if is_replaced:
+            return self._news.counts, f"{self._folder.out}: another run lies there now, and the one of before is gone"
         try:
             counts = read_status(self._folder).counts
             why = "it is not there" if is_gone(self._folder.state) else ""
@@ -275,7 +278,8 @@ class ClusterEngine:
         return self._news.counts, f"{self._folder.out}: {why}; how many are done is what was last heard of it"
 
     def _result(self) -> WorkerResult:
-        counts, is_away = self._counts()
+        is_replaced = holds_another_run(self._folder.state, self._folder.settings.run_seed)
+        counts, is_away = self._counts(is_replaced=is_replaced)
         trouble = is_away or next((f"{seat.post.name}: {seat.trouble}" for seat in self._seats if seat.trouble), "")
         left = self._why_left() if counts.left and self._stop is None and not is_away else {}
         # The report of a worker that was killed never came: then all that was done meanwhile is counted, by others too.
@@ -285,10 +289,11 @@ class ClusterEngine:
             made=made,
             images=made,
             left=left | {seat.post.name: seat.left for seat in self._seats if seat.left},
-            trouble=StorageError(trouble) if trouble else None,
+            trouble=(RunFolderError if is_replaced else StorageError)(trouble) if trouble else None,
             problems=tuple(text for seat in self._seats for text in seat.problems),
             is_refusal=all(seat.is_refusal or seat.has_ended for seat in self._seats)
             and any(seat.is_refusal for seat in self._seats),
+            is_replaced=is_replaced,
         )
 
     def _why_left(self) -> dict[str, str]:

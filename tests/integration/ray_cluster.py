@@ -126,6 +126,14 @@ def folder_moved(stage: Stage) -> Mapping[str, object]:
     return _finish(leader)
 
 
+def folder_replaced(stage: Stage) -> Mapping[str, object]:
+    leader = stage.lead()
+    stage.wait_for("some jobs done", lambda: stage.done() >= 4)
+    stage.out.rename(stage.folder / "AWAY")
+    RunFolder.create(stage.out)
+    return _finish(leader)
+
+
 def node_added(stage: Stage) -> Mapping[str, object]:
     stage.cluster.remove_node(stage.nodes["three"], allow_graceful=True)
     leader = stage.lead()
@@ -250,6 +258,7 @@ SCENARIOS: Mapping[str, Callable[[Stage], Mapping[str, object]]] = {
         node_killed,
         node_added,
         folder_moved,
+        folder_replaced,
         driver_killed,
         server_gone,
         two_drivers,

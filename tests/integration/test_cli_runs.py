@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sdclient.batch.folder import RunFolder
+from sdclient.batch.log import read_attempts
 from sdclient.infotext import parse_infotext, read_infotext
 from sdclient.simulator import Simulator
 from tests.conftest import CommandLine
+from tests.practice_lane import plan_jobs
 
 SMALL = ("--set", "width=128", "--set", "height=128", "--set", "tiled=null")
 
@@ -185,6 +189,25 @@ def test_two_processes_on_one_folder_share_the_work(cli: CommandLine) -> None:
     assert sum(totals) == 12
     assert totals[0] >= 2
     assert posts(one) + posts(two) == 12
+
+
+def test_who_loses_a_run_to_another_in_its_place_says_what_was_done_and_offers_no_command_that_would_work_on_that(
+    cli: CommandLine,
+) -> None:
+    fill(cli.folder / "IN", 24)
+    words = ("upscale", "IN", "OUT", "--payload", "bake", *SMALL)
+    with Simulator("drawthings", delay_s=0.3) as server, cli.start(*words, "--url", server.url) as process:
+        until(lambda: len(list((cli.folder / "OUT").glob("*.png"))) >= 2)
+        (cli.folder / "OUT").rename(cli.folder / "AWAY")
+        plan_jobs(RunFolder.create(cli.folder / "OUT"), ["a", "b"])
+        _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    ended = re.search(r"was removed or moved; when it was last seen: (\d+) of 24 jobs done, (\d+) of them now", stderr)
+    assert ended is not None, stderr
+    assert int(ended[1]) == int(ended[2]) >= 2
+    assert not re.search("set aside|retry|same command|join|Traceback", stderr)
+    assert {row["status"] for row in read_attempts(RunFolder.open(cli.folder / "AWAY"))[0]} == {"done"}
 
 
 def test_several_urls_are_several_loops_in_one_process(cli: CommandLine) -> None:

@@ -199,15 +199,25 @@ def test_what_is_drawn_is_cut_out_though_the_segmenter_was_there_before_anybody_
 
 @pytest.mark.slow
 @in_a_namespace
-def test_where_the_folder_is_away_at_the_end_what_is_done_is_what_was_last_heard(tmp_path: Path) -> None:
-    came = play("folder_moved", tmp_path)
+@pytest.mark.parametrize(
+    ("scenario", "why"),
+    [
+        ("folder_moved", "it is not there; how many are done is what was last heard of it"),
+        ("folder_replaced", "another run lies there now, and the one of before is gone"),
+    ],
+)
+def test_where_the_folder_is_away_at_the_end_what_is_done_is_what_was_last_heard(
+    tmp_path: Path, scenario: str, why: str
+) -> None:
+    came = play(scenario, tmp_path)
 
     said = str(came["said"])
     ended = re.search(r'"event": "ended"[^}]*"done": (\d+)[^}]*"made": (\d+)', said)
     assert ended is not None, said
     assert int(ended[1]) == int(ended[2]) > 0
     assert "*** SIGTERM" not in said
-    assert "OUT: it is not there; how many are done is what was last heard of it" in said
+    assert f"OUT: {why}" in said
+    assert '"set_aside": 0' in said[ended.start() :]
 
 
 @pytest.mark.slow

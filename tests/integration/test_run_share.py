@@ -56,8 +56,10 @@ def test_a_worker_commits_nothing_into_another_run_that_was_made_in_place_of_its
     folder = RunFolder.create(tmp_path / "out", run_seed=1, lease_s=60.0, beat_s=0.1)
     plan_jobs(folder, PLACES)
     lane = RemovedLane(folder, is_missed=is_missed)
+    told: list[str] = []
 
     def listen(event: Event) -> None:
+        told.append(event.name)
         if event.name == "stuck":
             lane.make_anew()
 
@@ -67,6 +69,9 @@ def test_a_worker_commits_nothing_into_another_run_that_was_made_in_place_of_its
     other = RunFolder.open(folder.out)
     assert (result.made, other.read_done(), other.settings.run_seed) == (0, set(), 2)
     assert "another run lies there now" in str(result.trouble)
+    # Its jobs are given back, and counted as they were last known.
+    assert (result.is_replaced, result.counts.jobs, result.counts.set_aside) == (True, len(PLACES), 0)
+    assert {"failed", "set_aside"}.isdisjoint(told)
     # It holds up nobody: who works on the other run takes over what it may have claimed there.
     assert work(other).counts.done == len(PLACES)
     assert_clean(other, len(PLACES))
