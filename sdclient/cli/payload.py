@@ -99,8 +99,18 @@ def check(
     request = apply_sets(_request(file), sets)
     chosen = _chosen(names, keys)
     refused: list[str] = []
+    wrong: PayloadError | None = None
     for dialect, name, facts in chosen:
-        compiled = _compiled(with_stand_in_prompt(request), dialect, facts)
+        try:
+            compiled = _compiled(with_stand_in_prompt(request), dialect, facts)
+        except PayloadError as exc:
+            # Keys of another program, which one that takes after it need not know: only its own are wrong.
+            if "native." not in str(exc) or f"native.{dialect.name}." in str(exc):
+                wrong = wrong or exc
+            refused.append(dialect.name)
+            row = {"dialect": dialect.name, "keys": name, "refused": True, "losses": [], "error": str(exc)}
+            click.echo(json.dumps(row) if as_json else f"{dialect.title} ({name}): refused\n    {exc}")
+            continue
         is_no = is_refused(compiled.losses, strict=strict)
         refused += [dialect.name] if is_no else []
         if as_json:
@@ -108,6 +118,8 @@ def check(
             click.echo(json.dumps({"dialect": dialect.name, "keys": name, "refused": is_no, "losses": losses}))
         else:
             click.echo(_verdict(dialect, name, compiled, is_refused=is_no))
+    if wrong is not None:
+        raise wrong
     return 2 if refused and (names or keys or strict) else 0
 
 

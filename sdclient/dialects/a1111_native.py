@@ -24,6 +24,7 @@ from sdclient.dialects.draft import Draft, shown
 from sdclient.dialects.facts import KeyTable, close_names
 from sdclient.dialects.tables import Kind, Script, adetailer_keys, body_keys, control_keys, runs_unasked, scripts
 from sdclient.errors import PayloadError
+from sdclient.schemas.problems import IN_PARTS
 
 __all__ = ["MODEL_OPTION", "REFUSED", "NativeTables", "check_args", "check_script", "put_native", "without"]
 
@@ -226,7 +227,9 @@ def _check_unit(unit: Mapping[str, JsonValue], keys: KeyTable, where: str) -> No
     seen: dict[str, str] = {}
     for name, value in unit.items():
         if name not in keys:
-            raise PayloadError(f"{where}.{name[:60]}: unknown key of a unit{close_names(name, keys.spellings)}")
+            called = IN_PARTS.get(name, "")
+            hint = f"; here it is called {called}" if called in keys else close_names(name, keys.spellings)
+            raise PayloadError(f"{where}.{name[:60]}: unknown key of a unit{hint}")
         # Both spellings are the same key, and the extension fails over two of them.
         main = "mask" if name == "mask_image" and "mask" in keys else keys[name].name
         if main in seen:

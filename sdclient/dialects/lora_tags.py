@@ -14,7 +14,7 @@ from sdclient.dialects.draft import Draft, shown
 
 __all__ = ["LoraTag", "lora_stem", "lora_tags", "lose_tags", "take_tags"]
 
-_TAG = re.compile(r" ?(<lora:([^:<>]{1,300})(?::([^<>]{0,60}))?>)")
+_TAG = re.compile(r"(<lora:([^:<>]{1,300})(?::([^<>]{0,60}))?>)")
 # A1111 takes these for networks, too; no other program does.
 _NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^:<>]{1,300}(?::[^<>]{0,60})?>")
 _WEIGHT = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{0,6})?|-?\.[0-9]{1,6}")
@@ -51,7 +51,9 @@ def lora_tags(prompt: str) -> tuple[LoraTag, ...]:
 
 
 def take_tags(prompt: str, is_taken: Callable[[LoraTag], bool]) -> str:
-    """Return a prompt without the tags that are taken, nor the blank before each.
+    """Return a prompt without the tags that are taken, as the servers take them out: blanks around a tag stay.
+
+    But for those at its ends, where tags are put.
 
     Args:
         prompt: What may hold tags.

@@ -16,7 +16,7 @@ from sdclient.batch.plan import FileInput, OutputInput
 from sdclient.batch.publish import locate
 from sdclient.batch.record import Outcome
 from sdclient.client import Client
-from sdclient.dialects.importing.image import import_settings
+from sdclient.dialects.importing.image import UNWRITTEN, import_settings
 from sdclient.errors import ConfigurationError
 from sdclient.files import find_spelled
 from sdclient.infotext import Infotext
@@ -200,10 +200,11 @@ def request_of(info: Infotext) -> tuple[Txt2Img, list[str]]:
         )
     if request.model is None:
         request = request.replace(inherit=True)
-    left = [label for label in imported.left_out if label != "LoRAs"]
+    unwritten = [part for part in UNWRITTEN if part in imported.left_out]
+    left = [label for label in imported.left_out if label not in unwritten]
     notes = ["made from the file's own metadata, which says less than the request did"]
-    if "LoRAs" in imported.left_out:
-        notes.append(f"LoRAs: {imported.left_out['LoRAs']}")
+    if unwritten:
+        notes.append(f"{', '.join(unwritten)}: {imported.left_out[unwritten[0]]}")
     if "Seed" in left:
         notes.append(
             f"other pixels are to be expected: no request takes its seed {info.fields['Seed'][:60]}, and one is drawn"

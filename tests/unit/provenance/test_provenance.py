@@ -234,7 +234,7 @@ def test_a_text_is_read_for_a_replay_as_it_is_for_a_payload() -> None:
 def test_of_an_image_that_may_have_had_loras_nobody_wrote_down_a_replay_says_so() -> None:
     _, notes = request_of(Infotext("a fox", "", {"Steps": "20", "Version": "stable-diffusion.cpp"}))
 
-    assert notes[1].startswith("LoRAs: stable-diffusion.cpp writes none into an image; if there were any")
+    assert notes[1].startswith("LoRAs, hires fix: stable-diffusion.cpp writes none into an image; if there was any")
 
 
 def test_a_seed_that_no_request_takes_is_said_to_give_other_pixels() -> None:
