@@ -108,7 +108,13 @@ def check(
             if "native." not in str(exc) or f"native.{dialect.name}." in str(exc):
                 wrong = wrong or exc
             refused.append(dialect.name)
-            row = {"dialect": dialect.name, "keys": name, "refused": True, "losses": [], "error": str(exc)}
+            row: dict[str, object] = {
+                "dialect": dialect.name,
+                "keys": name,
+                "refused": True,
+                "losses": [],
+                "error": str(exc),
+            }
             click.echo(json.dumps(row) if as_json else f"{dialect.title} ({name}): refused\n    {exc}")
             continue
         is_no = is_refused(compiled.losses, strict=strict)
