@@ -218,15 +218,19 @@ def snapshot_(urls: tuple[str, ...], kind: str, output: Path | None, *, force: b
 
 
 @command.command("from-image", epilog="Example:  sdclient payload from-image fox.png -o fox.json")
-@click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("image", type=click.Path(dir_okay=False, allow_dash=True))
 @_out
-def from_image(image: Path, output: Path | None, *, force: bool) -> int:
-    """Make a payload file out of what an image says of itself."""
+def from_image(image: str, output: Path | None, *, force: bool) -> int:
+    """Make a payload file out of what an image says of itself.
+
+    "-" reads stdin.
+    """
+    where, name = ("stdin", "an image from stdin") if image == "-" else (image, Path(image).name)
     try:
-        data = image.read_bytes()
+        data = _bytes(image)
     except OSError as exc:
-        raise PayloadError(f"{image}: cannot be read: {exc.strerror or exc}") from None
-    return _write(import_image(data, what=str(image)), f"As {image.name} was drawn", output, force=force)
+        raise PayloadError(f"{where}: cannot be read: {exc.strerror or exc}") from None
+    return _write(import_image(data, what=where), f"As {name} was drawn", output, force=force)
 
 
 @command.command(
@@ -299,15 +303,17 @@ def _verdict(dialect: Dialect, where: str, compiled: Compiled, *, is_refused: bo
     return f"{head}: {word}\n{table(loss_rows(compiled.losses), indent='    ')}"
 
 
+def _bytes(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
 def _text(file: str) -> str:
     try:
         # Not as text, for which Windows would take a code page, and nobody a byte order mark.
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode("utf-8-sig")
+        return _bytes(file).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         if exc.object.startswith(_IMAGE_STARTS):
-            image = Path("FILE" if file == "-" else file)
-            hint = f"for what it says of itself: {command_line('sdclient', 'payload', 'from-image', image)}"
+            hint = f"for what it says of itself: {command_line('sdclient', 'payload', 'from-image', file)}"
             raise PayloadError(f"{file}: an image, and no text; {hint}") from None
         raise PayloadError(f"{file}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from None
     except OSError as exc:

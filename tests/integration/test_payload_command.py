@@ -29,7 +29,7 @@ from tests.integration.simulator_talk import ask
 ALL = list(DIALECTS)
 
 
-def run(*args: str, text: str = "") -> Result:
+def run(*args: str, text: str | bytes = "") -> Result:
     result = CliRunner().invoke(command, list(args), input=text, standalone_mode=False)
     if isinstance(result.exception, SDClientError):
         raise result.exception
@@ -321,8 +321,10 @@ def test_an_images_settings_are_imported(tmp_path: Path, a1111: Simulator) -> No
     drawn.image.save(image)
 
     run("from-image", str(image), "-o", str(out))
+    piped = run("from-image", "-", text=image.read_bytes())
     request = load_request(out)
 
+    assert json.loads(piped.stdout)["request"] == json.loads(out.read_bytes())["request"]
     assert (request.prompt, request.steps, request.seed, request.size) == ("a red fox", 3, 9, (128, 64))
     assert (request.cfg_scale, request.sampler_name) == (4, "Euler a")
     assert client.txt2img(request).image.sha256 == drawn.image.sha256
@@ -331,6 +333,8 @@ def test_an_images_settings_are_imported(tmp_path: Path, a1111: Simulator) -> No
 def test_an_image_without_settings_is_refused(picture: Path) -> None:
     with pytest.raises(PayloadError, match=r"in\.png: holds no settings"):
         run("from-image", str(picture))
+    with pytest.raises(PayloadError, match="stdin: holds no settings"):
+        run("from-image", "-", text=picture.read_bytes())
 
 
 def test_a_file_is_not_replaced_unless_forced(tmp_path: Path) -> None:
