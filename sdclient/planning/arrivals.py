@@ -100,10 +100,12 @@ class Arrivals:
         return any(one.tries < _TOLD_AFTER_TRIES for one in self._seen.values())
 
     def first_look(self, interval_s: float) -> FoundImages:
-        """Return what is complete at the start: two looks, and the ends of files in place of all of them."""
+        """Return what is complete at the start, and what is left out: two looks, and the ends of files in place of all of them."""
         self._look(is_start=True)
         if self._seen:
             self.sleep(min(_FIRST_PAUSE_S, interval_s))
+        # Nobody was told of what the first of the two left out.
+        self._noted.clear()
         return self._look(is_start=True)
 
     def look(self) -> FoundImages:

@@ -111,6 +111,19 @@ def test_the_first_look_gives_what_is_whole_and_leaves_the_rest_for_later(arriva
     assert arrivals.is_waiting
 
 
+def test_what_is_left_out_at_the_start_is_said_once(arrivals: Arrivals) -> None:
+    (arrivals.folder / "whole.png").write_bytes(PNG)
+    (arrivals.folder / "scan.tif").write_bytes(b"II*")
+    (arrivals.folder / "zero.png").write_bytes(b"")
+    (arrivals.folder / "Thumbs.db").write_bytes(b"x")
+
+    said = [str(one) for one in arrivals.first_look(1.0).skipped]
+    again = [str(one) for _ in range(5) for one in arrivals.look().skipped]
+
+    assert sorted(line.partition(":")[0] for line in said) == ["Thumbs.db", "scan.tif", "zero.png"]
+    assert again == []
+
+
 def test_what_an_earlier_start_took_in_is_given_at_once(tmp_path: Path) -> None:
     (tmp_path / "cafe\u0301.png").write_bytes(b"changed meanwhile: that is for verify to say")
     arrivals = Arrivals(tmp_path, tmp_path / "out", trusted=frozenset({"caf\u00e9.png"}), sleep=lambda _: None)
