@@ -32,6 +32,7 @@ from sdclient.batch.plan import OutputInput, job_id, latest_jobs
 from sdclient.batch.publish import roll_forward, second_place
 from sdclient.batch.survey import Counts
 from sdclient.batch.sweep import sweep
+from sdclient.batch.verdict import ServerState
 from sdclient.errors import CancelledError, RejectedError, RunFolderError, ServerFaultError, StorageError
 from tests.file_changes import HOOK, CrashError
 from tests.practice_lane import ALL_KINDS, PracticeLane, plan_jobs
@@ -130,7 +131,7 @@ class ModelWorker:
         try:
             prepared = self.attempts.prepare(one)
         except Exception as exc:  # noqa: BLE001 - as the pipeline does
-            self.attempts.fail(one, exc)
+            self.attempts.fail(one, exc, ServerState())
             return
         self.held = (one, prepared.execute())
 
@@ -141,12 +142,12 @@ class ModelWorker:
         try:
             self.attempts.finish(one, executed)
         except CancelledError as exc:
-            self.attempts.fail(one, exc)
+            self.attempts.fail(one, exc, ServerState())
         self.held = None
 
     def fail(self, error: Exception) -> None:
         if self.held is not None:
-            self.attempts.fail(self.held[0], error)
+            self.attempts.fail(self.held[0], error, ServerState())
             self.held = None
 
     def sweep(self) -> None:
