@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
+
+from pydantic import JsonValue
 
 from sdclient.client.connection import Connection
 from sdclient.client.labels import sent_units
 from sdclient.dialects.a1111_names import model_stem
 from sdclient.dialects.base import Compiled, Loss, Route
 from sdclient.dialects.elsewhere import missing_overlays
-from sdclient.dialects.facts import close_names
+from sdclient.dialects.facts import close_names, few_names
 from sdclient.dialects.lora_tags import lora_stem, lora_tags
 from sdclient.dialects.losses import add_losses
 from sdclient.errors import ConfigurationError, ServerError
@@ -44,13 +46,14 @@ def compile_for(connection: Connection, request: Txt2Img | Img2Img) -> Compiled:
         TransportError: If the server cannot be asked what it has.
     """
     compiled = connection.dialect.compile(request, connection.facts)
+    compiled, of_vaes = _with_its_vaes(connection, request, compiled)
     losses = [
         *_other_arguments(connection, compiled),
         *_spoken_otherwise(connection),
         *missing_overlays(request, connection.dialect),
         *_missing_loras(connection, request),
         *_missing_styles(connection, compiled),
-        *_missing_vaes(connection, request, compiled),
+        *of_vaes,
         *_missing_modules(connection, request, compiled),
     ]
     return add_losses(compiled, losses)
@@ -134,28 +137,62 @@ def _missing_styles(connection: Connection, compiled: Compiled) -> Iterable[Loss
             yield Loss("styles", "dropped", "warning", message)
 
 
-def _missing_vaes(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:
-    asked = [("vae", request.vae)] if request.vae is not None else list(_native_vaes(connection, compiled))
-    asked = [(field, name) for field, name in asked if name.casefold() not in _VAES_OF_NO_FILE]
-    known = connection.names("vaes", "model_name") if asked else None
-    if known is None:
-        return
-    stems = {model_stem(name) for name in known}
-    for field, name in asked:
-        if model_stem(name) not in stems:
-            what = "module" if field.endswith("modules") else "VAE"
-            message = f"this server has no {what} {name!r:.80} and would use the model's own{close_names(name, known)}"
-            yield Loss(field, "dropped", "warning", message)
+def vae_names(connection: Connection) -> tuple[str, ...] | None:
+    """Return the names by which a server finds its VAEs, and Forge its text encoders; None where it will not say.
+
+    Raises:
+        TransportError: If the server cannot be asked what it has.
+    """
+    if not connection.dialect.vaes_by_file:
+        return connection.names("vaes", "model_name")
+    found = connection.names("vaes", "filename")
+    return None if found is None else tuple(dict.fromkeys(map(_file_name, found)))
 
 
-def _native_vaes(connection: Connection, compiled: Compiled) -> Iterable[tuple[str, str]]:
-    """Give the VAEs among native options, and Forge's modules, which are VAEs and text encoders."""
+def _with_its_vaes(
+    connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled
+) -> tuple[Compiled, list[Loss]]:
+    """Name every VAE and module as the server does: it knows exact names alone, and draws without all others."""
     options = compiled.call.body.get("override_settings")
-    for option in ("sd_vae", "forge_additional_modules"):
-        value = options.get(option) if isinstance(options, dict) else None
-        for name in value if isinstance(value, list) else [value]:
-            if isinstance(name, str) and name:
-                yield f"native.{connection.dialect.name}.override_settings.{option}", name
+    options = options if isinstance(options, dict) else {}
+    asked = {name: options[name] for name in ("sd_vae", "forge_additional_modules") if options.get(name)}
+    known = vae_names(connection) if asked else None
+    if known is None:
+        return compiled, []
+    losses: list[Loss] = []
+    spelled: dict[str, JsonValue] = {}
+    for option, value in asked.items():
+        names = value if isinstance(value, list) else [value]
+        is_own = request.vae is not None and request.vae in names
+        field = "vae" if is_own else f"native.{connection.dialect.name}.override_settings.{option}"
+        takes_path = connection.dialect.vaes_by_file
+        found = [
+            _spelled_vae(name, field, known, losses, takes_path=takes_path) if isinstance(name, str) else name
+            for name in names
+        ]
+        spelled[option] = found if isinstance(value, list) else found[0]
+    body = {**compiled.call.body, "override_settings": {**options, **spelled}}
+    return replace(compiled, call=replace(compiled.call, body=body)), losses
+
+
+def _spelled_vae(name: str, field: str, known: Sequence[str], losses: list[Loss], *, takes_path: bool) -> str:
+    """Return a VAE as the server names it where it is the only one that fits; else itself, and the loss is noted."""
+    if not name or name.casefold() in _VAES_OF_NO_FILE or (_file_name(name) if takes_path else name) in known:
+        return name
+    what = "module" if field.endswith("modules") else "VAE"
+    fitting = [one for one in known if model_stem(one.casefold()) == model_stem(name.casefold())]
+    if len(fitting) == 1:
+        message = f"this server knows no {what} {name!r:.80}; it is taken for {fitting[0]}, the only one that fits"
+        losses.append(Loss(field, "replaced", "note", message))
+        return fitting[0]
+    hint = f"; several fit: {few_names(fitting)}" if fitting else close_names(name, known)
+    message = f"this server has no {what} {name!r:.80} and would use the model's own{hint}"
+    losses.append(Loss(field, "dropped", "warning", message))
+    return name
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _missing_modules(connection: Connection, request: Txt2Img | Img2Img, compiled: Compiled) -> Iterable[Loss]:

@@ -134,6 +134,7 @@ class A1111:
     granularity_px = 8
     resizes_inits = True
     loras_by_path = False
+    vaes_by_file = False
     routes: Mapping[Operation, Route] = _ROUTES
     same: frozenset[str] = _SAME
     """Fields that are keys of the same name and meaning."""
@@ -235,7 +236,8 @@ class A1111:
 
     def put_vae(self, vae: str, draft: Draft) -> None:
         """Write the VAE."""
-        draft.override("sd_vae", vae, "vae")
+        # In letters of another case the server would look for a file of that name.
+        draft.override("sd_vae", {"automatic": "Automatic", "none": "None"}.get(vae.casefold(), vae), "vae")
 
     def put_clip_skip(self, layers: int, draft: Draft) -> None:
         """Write the layers to skip."""

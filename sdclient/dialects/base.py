@@ -214,6 +214,8 @@ class Dialect(Protocol):
     """Whether the server brings an init image to the request's size as ``resize_mode`` says."""
     loras_by_path: bool
     """Whether a request names a LoRA by its path in the server's list."""
+    vaes_by_file: bool
+    """Whether the server finds a VAE by the name of the file it is asked for, whatever path is in front of it."""
 
     def route(self, operation: Operation) -> Route | None:
         """Return where an operation lives; None where this program does not have it."""

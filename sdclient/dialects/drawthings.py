@@ -92,6 +92,7 @@ class DrawThings:
     granularity_px = SIZE_STEP_PX
     resizes_inits = False
     loras_by_path = False
+    vaes_by_file = False
 
     def route(self, operation: Operation) -> Route | None:
         """Return where an operation lives; only drawing and ``GET options`` exist here."""

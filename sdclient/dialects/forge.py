@@ -30,6 +30,7 @@ class Forge(A1111):
     name = "forge"
     title = "Forge"
     short = "Forge"
+    vaes_by_file = True
     overlay_names: tuple[str, ...] = ("a1111", "forge")
     routes: Mapping[Operation, Route] = {**A1111.routes, "vaes": Route("GET", "/sdapi/v1/sd-modules")}
     same: frozenset[str] = A1111.same | {"distilled_cfg_scale"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sdclient.client import Client
+from sdclient.client.installed import vae_names
 from sdclient.dialects.a1111_names import model_stem, model_titles
 from sdclient.dialects.base import Loss
 from sdclient.dialects.facts import close_names
@@ -128,7 +129,7 @@ def _names(client: Client, request: Txt2Img | Img2Img) -> Iterator[_Named]:
     if request.model is not None:
         yield _Named("model", request.model, facts.models)
     if request.vae is not None:
-        yield _Named("vae", request.vae, connection.names("vaes", "model_name"))
+        yield _Named("vae", request.vae, vae_names(connection))
     if request.refiner is not None:
         yield _Named("refiner.model", request.refiner.model, facts.models)
     if isinstance(request, Txt2Img) and request.hires is not None and request.hires.upscaler is not None:

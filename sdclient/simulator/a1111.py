@@ -101,6 +101,12 @@ class A1111(Classic):
         missing: JsonObject = {"scheduler": None, "hr_scheduler": None} if self.version == "1.8" else {}
         return {**super().check(values, kind), **missing}
 
+    def overridden(self, values: JsonObject) -> JsonObject:
+        """Draw with the model's own VAE where none has exactly the name, which nobody is told of but by its absence."""
+        options = super().overridden(values)
+        known = {"Automatic", "None", *strings(array_at(self.install.facts, "vaes"))}
+        return options if options["sd_vae"] in known else {**options, "sd_vae": "None"}
+
     def http_error(self, status: int, detail: str) -> Reply:
         """Give the four keys that every error of this program has."""
         return _error(status, "HTTPException", detail, "")

@@ -222,7 +222,7 @@ class ForgeInstall(Install):
     def list_modules(self) -> list[JsonValue]:
         """GET sd-modules: VAE and text encoders."""
         return [
-            {"model_name": name.rsplit(".", 1)[0], "filename": f"{_ROOT}/VAE/{name}"}
+            {"model_name": name, "filename": f"{_ROOT}/VAE/{name}"}
             for name in (*strings(array_at(self.facts, "vaes")), *strings(array_at(self.facts, "text_encoders")))
         ]
 

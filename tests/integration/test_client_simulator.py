@@ -275,6 +275,38 @@ def test_a_lora_and_a_vae_that_are_missing_are_told_and_one_that_is_there_is_not
     assert "did you mean sdxl_vae.safetensors" in str(losses)
 
 
+@pytest.mark.parametrize("asked", ["sdxl_vae", "SDXL_VAE.safetensors", "VAE/sdxl_vae.safetensors"])
+@pytest.mark.parametrize(
+    ("dialect", "option"), [("a1111", "sd_vae"), ("forge", "forge_additional_modules"), ("sdnext", "sd_vae")]
+)
+def test_a_vae_named_in_another_case_or_without_ending_is_the_one_that_draws(
+    dialect: str, option: str, asked: str
+) -> None:
+    with Simulator(dialect) as server:
+        client = Client(server.url)
+        exact = small(client, vae="sdxl_vae.safetensors")
+        named = client.txt2img(exact.replace(vae=asked))
+        native = {dialect: {"override_settings": {option: [asked] if dialect == "forge" else asked}}}
+        by_option = client.txt2img(exact.replace(vae=None, native=native))
+        image = client.txt2img(exact).images[0].data
+        plain = client.txt2img(exact.replace(vae=None)).images[0].data
+
+    assert named.images[0].data == by_option.images[0].data == image != plain
+    # Forge itself takes the file's name out of a path.
+    said = ["replaced"] * (dialect != "forge" or "/" not in asked)
+    assert [[loss.kind for loss in one.losses] for one in (named, by_option)] == [said, said]
+    assert (named.changed, by_option.changed) == ((), ())
+
+
+def test_a_vae_that_none_fits_is_told_and_not_taken_for_a_longer_name() -> None:
+    with Simulator("forge") as server:
+        client = Client(server.url)
+        (loss,) = client.check(small(client, vae="sdxl")).items
+
+    assert (loss.field, loss.kind) == ("vae", "dropped")
+    assert "no VAE 'sdxl'" in loss.message
+
+
 @pytest.mark.parametrize("dialect", ["a1111", "forge", "sdnext"])
 def test_a_prompt_style_that_nobody_saved_is_told_and_one_that_is_there_is_not(dialect: str) -> None:
     with Simulator(dialect) as server:

@@ -441,6 +441,16 @@ def test_every_setting_leaves_a_trace_in_the_pixels(server: Simulator, change: d
     assert before.tobytes() != after.tobytes()
 
 
+def test_a_vae_is_found_by_its_exact_file_name_alone(server: Simulator) -> None:
+    heard = [
+        generate(server, subseed=3, override_settings={"sd_vae": name})
+        for name in ("sdxl_vae.safetensors", "sdxl_vae", "None")
+    ]
+
+    assert [info["sd_vae_name"] for _, info in heard] == ["sdxl_vae.safetensors", None, None]
+    assert heard[0][0][0].tobytes() != heard[1][0][0].tobytes() == heard[2][0][0].tobytes()
+
+
 def test_lora_tags_tint_without_becoming_part_of_the_picture(server: Simulator) -> None:
     prompt = "a fox <lora:add_more_details:0.7> <lora:x:0.5.5>"
     (tinted,), info = generate(server, prompt=prompt)
