@@ -27,6 +27,7 @@ __all__ = ["import_image", "import_infotext", "import_settings"]
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 # XMP of Draw Things: the comment holds JSON, with quotes written as entities or not.
 _XMP_COMMENT = re.compile(rb"<exif:UserComment>(.{0,1048576}?)</exif:UserComment>", re.DOTALL)
+_MODULE = re.compile(r"Module [0-9]{1,3}")
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _LARGEST_SCALE = 10_000.0
 
@@ -86,7 +87,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
 _TELLING = frozenset(
     {
         *("Version", "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Hires first pass", "Sampler"),
-        *("Size", "Schedule type", "Module 1", "Module 2", "RNG", "User", "Created Date"),
+        *("Size", "Schedule type", "User", "Created Date"),
     }
 )
 
@@ -159,6 +160,8 @@ def import_settings(info: Infotext) -> Imported:
     left |= _no_numbers(_INTS, info, info.get_int) | _no_numbers(_FLOATS, info, info.get_float)
     request, wrong = fitting_request(Img2Img if is_img2img else Txt2Img, fields, _LABELS, info.fields)
     if info.fields.get("Version", "").startswith("stable-diffusion.cpp"):
+        # It is told how to draw noise when it is started.
+        left.pop("RNG", None)
         # What it is given as a list, and another pass, it does not write down.
         has = (bool(request.loras), isinstance(request, Txt2Img) and request.hires is not None)
         words = "stable-diffusion.cpp writes none into an image; if there was any, it is missing here"
@@ -169,6 +172,10 @@ def import_settings(info: Infotext) -> Imported:
 def _why_left(label: str) -> str:
     if label.startswith("ADetailer"):
         return "is not read back; set adetailer by hand"
+    if _MODULE.fullmatch(label):
+        return "a VAE or text encoder of Forge's; name them in native forge override_settings.forge_additional_modules"
+    if label == "RNG":
+        return "an option of the server's that seeds depend on; set native a1111 override_settings.randn_source"
     if label == "Styles":
         return "their words are in the prompt already; in styles they would be added once more"
     return "no field says it; set it by hand"

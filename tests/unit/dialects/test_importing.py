@@ -453,6 +453,22 @@ def test_an_images_own_words_become_a_request() -> None:
     assert not found.left_out
 
 
+def test_modules_and_where_seeds_came_from_are_told_as_left_out() -> None:
+    labels = {"Module 1": "ae", "Module 2": "clip_l", "Module 3": "t5xxl", "RNG": "CPU"}
+    text = ", ".join(
+        ["a fox\nSteps: 3, Seed: 7, Size: 512x512", *(f"{name}: {value}" for name, value in labels.items())]
+    )
+
+    left = import_image(png_with({"parameters": text})).left_out
+
+    assert list(left) == list(labels)
+    assert [("forge_additional_modules" in why, "randn_source" in why) for why in left.values()] == [
+        *[(True, False)] * 3, (False, True),
+    ]  # fmt: skip
+    drawn_small = import_infotext("a fox\nSteps: 3, Seed: 7, RNG: cuda, Version: stable-diffusion.cpp")
+    assert "RNG" not in drawn_small.left_out
+
+
 @pytest.mark.parametrize("form", ["a1111", "forge"])
 def test_choices_that_older_versions_counted_become_their_labels(form: str, png) -> None:
     import base64
