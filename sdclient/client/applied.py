@@ -31,6 +31,8 @@ _FIELD_OF: Mapping[str, str] = {
     "hires_upscaler": "hires.upscaler",
 }
 _FORMATS: Mapping[str, str] = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}
+# What asks for no file: the checkpoint's own VAE, or the one that the server chooses.
+_OWN_VAE = ("automatic", "none")
 _CLOSE = 1e-6
 # Every server that tells its rounding by a loss rounds to this; the others' steps are multiples of it.
 _STEP_PX = 8
@@ -48,6 +50,7 @@ def find_changes(
     *,
     file_format: str | None = None,
     size: tuple[int, int] | None = None,
+    tells_vae: bool = False,
 ) -> tuple[Change, ...]:
     """Return every setting that the reply says was applied otherwise than asked.
 
@@ -60,6 +63,7 @@ def find_changes(
         read: The reply taken apart.
         file_format: Format of the files that came, as in ``ImageFacts.format``; None does not compare it.
         size: Width and height in pixels of the first image as it came; None does not compare them.
+        tells_vae: Whether this server names the VAE in every reply, and none where the model's own drew.
     """
     applied = {**_told_in_text(read.infotexts), **read.applied}
     wanted_fields = {**_asked_parts(request, compiled), **compiled.asked}
@@ -82,6 +86,7 @@ def find_changes(
     known = {change.field for change in found}
     found += [change for change in _size_changes(compiled, size) if change.field not in known]
     found += _untold_size(compiled, applied, size)
+    found += _vae_left_out(compiled, read) if tells_vae else []
     wanted = _wanted_format(compiled)
     if file_format and wanted and file_format != wanted:
         found.append(Change("format", wanted, file_format))
@@ -120,6 +125,19 @@ def _untold_size(compiled: Compiled, applied: Mapping[str, JsonValue], size: tup
     return [Change("size", f"{sides[0]}x{sides[1]}", f"{size[0]}x{size[1]}")]
 
 
+def _vae_left_out(compiled: Compiled, read: ReadReply) -> list[Change]:
+    """Record a VAE that was sent where the reply says, by a null, that none was loaded."""
+    options = compiled.call.body.get("override_settings")
+    sent = options.get("sd_vae") if isinstance(options, dict) else None
+    if not isinstance(sent, str) or sent.casefold() in ("", *_OWN_VAE):
+        return []
+    # What the server's list did not hold is told by its loss.
+    fields = ("vae", "native.a1111.override_settings.sd_vae")
+    is_told = any(is_lost(field, compiled.losses) for field in fields)
+    is_null = read.info.get("sd_vae_name", sent) is None
+    return [Change("vae", sent, None)] if is_null and not is_told else []
+
+
 def _wanted_format(compiled: Compiled) -> str | None:
     """Return the format that images are to come in: PNG, which loses nothing, unless native keys name another."""
     body = compiled.call.body
@@ -155,7 +173,7 @@ def _told_in_text(infotexts: tuple[str, ...]) -> dict[str, JsonValue]:
 
 def _asked_parts(request: Txt2Img | Img2Img, compiled: Compiled) -> dict[str, JsonValue]:
     asked: dict[str, JsonValue] = {}
-    if request.vae is not None and request.vae.casefold() not in ("automatic", "none"):
+    if request.vae is not None and request.vae.casefold() not in _OWN_VAE:
         asked["vae"] = request.vae
     if request.refiner is not None:
         # As the server lists it; where that is another spelling than the request's, a loss tells.

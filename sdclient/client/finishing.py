@@ -42,7 +42,15 @@ def finish(raw: RawGeneration, *, limits: ImageLimits = DEFAULT_LIMITS, metadata
     # What follow-up calls made is of their own format.
     file_format = images[0].facts.format if images and not raw.enlarged else None
     size = images[0].size if images else None
-    changed = find_changes(prepared.request, prepared.compiled, read, file_format=file_format, size=size)
+    changed = find_changes(
+        prepared.request,
+        prepared.compiled,
+        read,
+        file_format=file_format,
+        size=size,
+        # Whether a null of the others means that none was loaded is not known.
+        tells_vae=prepared.connection.dialect.name == "a1111",
+    )
     images = tuple(unfit(image, prepared.box) for image in images)
     return Result(
         images=tuple(with_metadata(image) for image in images) if metadata else images,

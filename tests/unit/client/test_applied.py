@@ -94,6 +94,29 @@ def test_vae_and_upscaler_are_compared_where_they_were_asked_for() -> None:
     assert changes({}, {"vae": "b"}, FOX.replace(vae="Automatic")) == {}
 
 
+@pytest.mark.parametrize(
+    ("sent", "info", "lost", "told"),
+    [
+        ("a.safetensors", {"sd_vae_name": None}, (), [("vae", "a.safetensors", None)]),
+        ("a.safetensors", {"sd_vae_name": "a.safetensors"}, (), []),
+        ("a.safetensors", {}, (), []),
+        ("Automatic", {"sd_vae_name": None}, (), []),
+        ("a.safetensors", {"sd_vae_name": None}, (Loss("vae", "dropped", "warning", "no"),), []),
+    ],
+    ids=["none", "used", "untold", "left open", "lost before"],
+)
+def test_a_vae_that_was_sent_and_not_loaded_is_a_change_where_replies_name_it(
+    sent: str, info: dict[str, JsonValue], lost: tuple[Loss, ...], told: list[tuple[str, JsonValue, JsonValue]]
+) -> None:
+    compiled = Compiled(Call(Route("POST", "/x"), {"override_settings": {"sd_vae": sent}}), lost)
+    read = ReadReply(("x",), info=info)
+
+    found = find_changes(FOX, compiled, read, tells_vae=True)
+
+    assert [(one.field, one.asked, one.applied) for one in found] == told
+    assert find_changes(FOX, compiled, read) == ()
+
+
 UNIT = ControlNet(model="control_tile", module="tile_resample", weight=0.5)
 
 
