@@ -211,9 +211,13 @@ def test_two_tabs_of_one_page_share_their_marks(page: Page, written: Path) -> No
     for one in (page, other):
         one.goto(written.as_uri())
 
+    # Nobody types into a tab that lies behind another.
+    page.bring_to_front()
     page.locator(".card a").nth(0).focus()
     page.keyboard.press("k")
-    expect(other.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+    for one in (page, other):
+        expect(one.locator("#shown")).to_have_text("4 of 4 shown · 1 kept · 0 rejected")
+    other.bring_to_front()
     other.locator(".card a").nth(1).focus()
     other.keyboard.press("r")
 
