@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -28,3 +30,13 @@ def was_interrupted() -> bool:
     Python 3.11 a `RuntimeError` of `__set_name__`, pydantic a `SchemaError` that has it in its words alone.
     """
     return bool(_caught)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Generator[None, None, None]:
+    """Let SIGTERM do in this block what Ctrl-C does: one image alone has nothing to finish, and its server is told."""
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

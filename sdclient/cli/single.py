@@ -11,8 +11,8 @@ from typing import Literal
 
 import click
 
+from sdclient.cli.interrupts import terminated_as_interrupted
 from sdclient.cli.stepbar import step_bar
-from sdclient.cli.stopping import terminated_as_interrupted
 from sdclient.cli.talk import duration, emit, say
 from sdclient.client import Client, Losses, Result
 from sdclient.client.progress import why_not_stopped

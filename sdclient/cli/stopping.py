@@ -12,7 +12,6 @@ from types import FrameType
 from sdclient.batch.lane import Lane
 from sdclient.batch.pipeline import Stop
 from sdclient.cli.app import EXIT_INTERRUPTED
-from sdclient.cli.interrupts import raise_interrupt
 from sdclient.cli.talk import duration, say
 from sdclient.client.progress import why_not_stopped
 from sdclient.steps.generate import ServerLane
@@ -58,16 +57,6 @@ def signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def terminated_as_interrupted() -> Generator[None, None, None]:
-    """Let SIGTERM do in this block what Ctrl-C does: one image alone has nothing to finish, and its server is told."""
-    before = signal.signal(signal.SIGTERM, raise_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def finishing(left_s: LeftS) -> str:
